@@ -1,0 +1,12 @@
+//! Did it work? The features of a run beside those of honest baselines, then the verdict in words.
+
+mod card;
+mod embedding;
+mod nearest;
+mod protocol;
+mod verdict;
+
+pub use embedding::{Embedded, Frozen, Splits, Whom, frozen, views_sheet};
+pub use nearest::{Found, Hit, nearest};
+pub use protocol::{Judged, Parts, evaluate};
+pub use verdict::{Finding, Verdict};

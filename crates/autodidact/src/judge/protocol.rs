@@ -1,0 +1,266 @@
+//! The protocol, the same for every side of a comparison: the pooled vector of one undisturbed view; weighted cosine
+//! kNN; a linear probe whose penalty is chosen on a part of the training labels; bootstrap intervals over the test items.
+
+use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, paired_difference};
+use autodidact_eval::probe::{ProbeSettings, linear_probe};
+use autodidact_eval::{EvalError, Matrix, classification, knn};
+use rand::seq::SliceRandom;
+use serde::Serialize;
+
+use super::embedding::{Embedded, Frozen, Whom};
+use super::verdict::{Finding, Verdict};
+use crate::error::{Error, Result};
+use crate::layers::state::State;
+use crate::modality::{Part, SourceSpec};
+use crate::random::{Purpose, stream};
+use crate::recipe::Evaluate;
+
+/// How sharply the nearest of the neighbors count.
+const TEMPERATURE: f64 = 0.1;
+/// What counts as wide: raw values, whose probe takes minutes where that of an encoder takes seconds.
+const WIDE: usize = 1024;
+/// The penalties that are tried on wide features, which want strong ones.
+const WIDE_PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
+/// Iterations of a wide probe, at most.
+const WIDE_ITERATIONS: usize = 60;
+
+/// What is judged on, and what it may learn from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// Data whose labels may be learned from.
+    pub train: SourceSpec,
+    /// Data that is judged on; `None` sets a share of the labeled training items aside.
+    pub test: Option<SourceSpec>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Judged {
+    /// The run's folder.
+    pub run: String,
+    /// The data.
+    pub data: String,
+    /// Items judged on.
+    pub items: usize,
+    /// Items whose labels were learned from.
+    pub learned_from: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// The verdict in words.
+    pub verdict: String,
+    /// Whether the items judged on were set aside from the same data: pretraining has then seen them, without labels.
+    pub set_aside: bool,
+    /// One line each for who, at what task.
+    pub results: Vec<Finding>,
+}
+
+/// Judges a run's encoder on labeled data beside raw values, the untrained network and, where one is given, the
+/// supervised ceiling. `say` hears what is being done, `advance` how far.
+///
+/// # Errors
+/// When there are no labels, or the data can't be read.
+pub fn evaluate(
+    frozen: &dyn Frozen,
+    parts: &Parts,
+    settings: &Evaluate,
+    seed: u64,
+    ceiling: Option<State>,
+    advance: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Judged> {
+    let mut sides = vec![
+        ("pretrained", Whom::Pretrained),
+        ("untrained", Whom::Untrained),
+        ("raw", Whom::Raw),
+    ];
+    if let Some(state) = ceiling {
+        sides.push(("supervised", Whom::Other(state)));
+    }
+    let (names, whom): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
+    let mut embed = |spec: &SourceSpec, what: &str| {
+        let embedded =
+            frozen.embed(spec, &whom, true, &mut |done, all| advance(what, done, all))?;
+        labeled(embedded, spec)
+    };
+    let train = embed(&parts.train, "embedding the items to learn from")?;
+    let (train, test, set_aside) = match &parts.test {
+        Some(spec) => {
+            let test = embed(spec, "embedding the items to judge on")?;
+            let test = same_classes(&train, test, spec)?;
+            (train, test, false)
+        }
+        None => {
+            let (train, test) = set_aside_items(&train, settings.holdout, seed)?;
+            (train, test, true)
+        }
+    };
+    let (train_labels, test_labels) = (known(&train), known(&test));
+    let intervals = Bootstrap {
+        resamples: settings.resamples,
+        seed,
+        ..Bootstrap::default()
+    };
+    let task_knn = format!("knn{}", settings.neighbors);
+    let (mut results, mut hits) = (Vec::new(), Vec::new());
+    let tasks = names.len() * 2;
+    for (side, name) in names.iter().enumerate() {
+        let (bank, queries) = (&train.features[side], &test.features[side]);
+        advance("judging", 2 * side, tasks);
+        let votes = knn::classify(
+            bank,
+            &train_labels,
+            queries,
+            settings.neighbors,
+            TEMPERATURE,
+        )
+        .map_err(unfit)?;
+        advance("judging", 2 * side + 1, tasks);
+        let mut probe = ProbeSettings {
+            seed,
+            ..ProbeSettings::default()
+        };
+        if bank.columns() > WIDE {
+            probe.candidates = WIDE_PENALTIES.to_vec();
+            probe.max_iterations = WIDE_ITERATIONS;
+        }
+        let linear = linear_probe(bank, &train_labels, queries, &probe).map_err(unfit)?;
+        for (task, predictions) in [(task_knn.as_str(), votes), ("linear", linear.predictions)] {
+            let right = classification::hits(&predictions, &test_labels).map_err(unfit)?;
+            let interval: Interval = bootstrap(&right, &intervals).map_err(unfit)?;
+            results.push(Finding {
+                who: (*name).to_owned(),
+                task: task.to_owned(),
+                metric: "accuracy".to_owned(),
+                value: interval.value,
+                low: interval.low,
+                high: interval.high,
+            });
+            hits.push(((*name).to_owned(), task.to_owned(), right));
+        }
+    }
+    advance("judging", tasks, tasks);
+    let compare = |who: &str, task: &str| -> Option<Interval> {
+        let find = |who: &str| {
+            hits.iter()
+                .find(|(name, of, _)| name == who && of == task)
+                .map(|(_, _, right)| right)
+        };
+        paired_difference(find("pretrained")?, find(who)?, &intervals).ok()
+    };
+    let verdict = Verdict::of(&results, &[task_knn.as_str(), "linear"], &compare);
+    Ok(Judged {
+        run: String::new(),
+        data: String::new(),
+        items: test_labels.len(),
+        learned_from: train_labels.len(),
+        classes: train.class_names.len(),
+        verdict: verdict.to_string(),
+        set_aside,
+        results,
+    })
+}
+
+fn labeled(embedded: Embedded, spec: &SourceSpec) -> Result<Embedded> {
+    if embedded.classes.iter().all(Option::is_some) && !embedded.class_names.is_empty() {
+        return Ok(embedded);
+    }
+    let error = Error::data("no labels to judge by")
+        .expected("class folders, a file of labels, or labels in the data");
+    let error = error.mend("name a file of labels with --labels (a CSV of name and label)");
+    Err(match &spec.path {
+        Some(path) => error.at(path),
+        None => error,
+    })
+}
+
+/// The classes by number; all are known once [`labeled`] has looked.
+fn known(embedded: &Embedded) -> Vec<u32> {
+    embedded.classes.iter().flatten().copied().collect()
+}
+
+/// The test items' classes under the numbers of the training items' classes.
+fn same_classes(train: &Embedded, mut test: Embedded, spec: &SourceSpec) -> Result<Embedded> {
+    if train.class_names == test.class_names {
+        return Ok(test);
+    }
+    for class in test.classes.iter_mut().flatten() {
+        let name = &test.class_names[*class as usize];
+        let Some(number) = train.class_names.iter().position(|known| known == name) else {
+            return Err(Error::data(format!(
+                "a class `{name}` that the labels to learn from don't have"
+            ))
+            .at(spec.path.clone().unwrap_or_default())
+            .expected(train.class_names.join(", ")));
+        };
+        *class = number as u32;
+    }
+    test.class_names.clone_from(&train.class_names);
+    Ok(test)
+}
+
+/// Splits labeled items into those to learn from and those to judge on, class by class.
+fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, Embedded)> {
+    let mut rng = stream(seed, Purpose::Evaluation, &[0]);
+    let (mut learn, mut judge) = (Vec::new(), Vec::new());
+    for class in 0..all.class_names.len() as u32 {
+        let mut members: Vec<usize> = (0..all.classes.len())
+            .filter(|&row| all.classes[row] == Some(class))
+            .collect();
+        members.shuffle(&mut rng);
+        let aside = (members.len() as f64 * share).round() as usize;
+        judge.extend(members.drain(..aside.min(members.len().saturating_sub(1))));
+        learn.extend(members);
+    }
+    if judge.is_empty() {
+        return Err(Error::data(format!("{} labeled items", all.classes.len()))
+            .expected("several of each class, to learn from some and judge on others"));
+    }
+    let take = |rows: &[usize]| -> Result<Embedded> {
+        Ok(Embedded {
+            names: rows.iter().map(|&row| all.names[row].clone()).collect(),
+            classes: rows.iter().map(|&row| all.classes[row]).collect(),
+            class_names: all.class_names.clone(),
+            features: all
+                .features
+                .iter()
+                .map(|matrix: &Matrix| matrix.select(rows))
+                .collect::<std::result::Result<_, _>>()
+                .map_err(unfit)?,
+            unreadable: all.unreadable.clone(),
+        })
+    };
+    Ok((take(&learn)?, take(&judge)?))
+}
+
+impl Parts {
+    /// What there is to learn from and to judge on: the data's own parts, or other data named for the test.
+    ///
+    /// # Errors
+    /// When the data can't be read.
+    pub fn find(frozen: &dyn Frozen, data: &SourceSpec, test: Option<&SourceSpec>) -> Result<Self> {
+        let part = |spec: &SourceSpec, part| SourceSpec {
+            part,
+            ..spec.clone()
+        };
+        if let Some(test) = test {
+            // Test data that comes in parts is meant by its test part.
+            let wanted = if frozen.splits(test)?.test {
+                Some(Part::Test)
+            } else {
+                None
+            };
+            return Ok(Self {
+                train: data.clone(),
+                test: Some(part(test, wanted)),
+            });
+        }
+        let splits = frozen.splits(data)?;
+        Ok(Self {
+            train: data.clone(),
+            test: splits.test.then(|| part(data, Some(Part::Test))),
+        })
+    }
+}
+
+fn unfit(error: EvalError) -> Error {
+    Error::data("features that can't be judged").because(error)
+}

@@ -1,0 +1,180 @@
+//! Whether pretraining helped, in plain words.
+
+use std::fmt;
+
+use autodidact_eval::interval::Interval;
+use serde::{Deserialize, Serialize};
+
+/// How someone did at a task, with the 95 % interval over the test items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `pretrained`, `untrained`, `raw`, `supervised`.
+    pub who: String,
+    /// `knn20`, `linear`.
+    pub task: String,
+    /// What is measured.
+    pub metric: String,
+    /// The value.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+/// Sentences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict(Vec<String>);
+
+impl Verdict {
+    /// Weighs what was found; `compare` gives the paired difference of the pretrained network and another side.
+    pub fn of(
+        findings: &[Finding],
+        tasks: &[&str],
+        compare: &dyn Fn(&str, &str) -> Option<Interval>,
+    ) -> Self {
+        let value = |who: &str, task: &str| {
+            findings
+                .iter()
+                .find(|f| f.who == who && f.task == task)
+                .map(|f| f.value)
+        };
+        let mut sentences = Vec::new();
+        let mut wins = [0; 2];
+        let (mut comparisons, mut losses) = (0, 0);
+        let sides = [
+            ("raw", "raw values", "are"),
+            ("untrained", "the untrained network", "is"),
+        ];
+        for task in tasks {
+            for (side, (who, words, verb)) in sides.into_iter().enumerate() {
+                let (Some(difference), Some(theirs)) = (compare(who, task), value(who, task))
+                else {
+                    continue;
+                };
+                comparisons += 1;
+                let points = |x: f64| format!("{:.1}", 100.0 * x.abs());
+                let range = format!(
+                    "{:+.1} to {:+.1}",
+                    100.0 * difference.low,
+                    100.0 * difference.high
+                );
+                let task = task_in_words(task);
+                sentences.push(if difference.low > 0.0 {
+                    wins[side] += 1;
+                    format!(
+                        "By {task} it beats {words} ({:.1} %) by {} points ({range}).",
+                        100.0 * theirs,
+                        points(difference.value)
+                    )
+                } else if difference.high < 0.0 {
+                    losses += usize::from(who == "untrained");
+                    format!(
+                        "By {task} {words} ({:.1} %) {verb} better by {} points ({range}).",
+                        100.0 * theirs,
+                        points(difference.value)
+                    )
+                } else {
+                    format!(
+                        "By {task} it can't be told from {words} ({:.1} %; difference {range}).",
+                        100.0 * theirs
+                    )
+                });
+            }
+        }
+        let opening = match (wins, comparisons) {
+            (_, 0) => "There is nothing to compare with.".to_owned(),
+            ([raw, untrained], _) if raw == tasks.len() && untrained == tasks.len() => {
+                "Pretraining helped.".to_owned()
+            }
+            ([0, 0], _) => "Pretraining did not help.".to_owned(),
+            (_, _) if losses > 0 && wins[1] == 0 => {
+                "Pretraining did more harm than good.".to_owned()
+            }
+            ([0, _], _) => {
+                "Pretraining taught the network something, but raw values serve as well or better."
+                    .to_owned()
+            }
+            ([_, 0], _) => {
+                "Pretraining did not help: the untrained network serves as well.".to_owned()
+            }
+            _ => "Pretraining helped in part.".to_owned(),
+        };
+        sentences.insert(0, opening);
+        Self(sentences)
+    }
+}
+
+fn task_in_words(task: &str) -> String {
+    match task.strip_prefix("knn") {
+        Some(k) => format!("{k} nearest neighbors"),
+        None if task == "linear" => "a linear probe".to_owned(),
+        None => task.to_owned(),
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(differences: [f64; 4]) -> String {
+        let finding = |who: &str, task: &str| Finding {
+            who: who.to_owned(),
+            task: task.to_owned(),
+            metric: "accuracy".to_owned(),
+            value: 0.5,
+            low: 0.4,
+            high: 0.6,
+        };
+        let findings: Vec<_> = ["raw", "untrained"]
+            .iter()
+            .flat_map(|who| ["knn20", "linear"].map(|task| finding(who, task)))
+            .collect();
+        let compare = |who: &str, task: &str| {
+            let value =
+                differences[usize::from(task == "linear") * 2 + usize::from(who == "untrained")];
+            Some(Interval {
+                value,
+                low: value - 0.02,
+                high: value + 0.02,
+            })
+        };
+        Verdict::of(&findings, &["knn20", "linear"], &compare).to_string()
+    }
+
+    #[test]
+    fn it_says_whether_pretraining_helped_and_when_raw_values_win() {
+        assert!(verdict([0.1; 4]).starts_with("Pretraining helped. By 20 nearest neighbors it beats raw values (50.0 %) by 10.0 points (+8.0 to +12.0)."));
+        let raw_wins = verdict([-0.05, 0.1, -0.05, 0.1]);
+        assert!(
+            raw_wins.contains("raw values serve as well or better"),
+            "{raw_wins}"
+        );
+        assert!(
+            raw_wins.contains("raw values (50.0 %) are better by 5.0 points"),
+            "{raw_wins}"
+        );
+        assert!(verdict([0.0; 4]).starts_with("Pretraining did not help."));
+        assert!(verdict([0.0; 4]).contains("can't be told from"));
+        let harm = verdict([-0.3, -0.1, 0.1, -0.1]);
+        assert!(
+            harm.starts_with("Pretraining did more harm than good."),
+            "{harm}"
+        );
+        assert!(
+            harm.contains("the untrained network (50.0 %) is better by 10.0 points"),
+            "{harm}"
+        );
+        let idle = verdict([0.3, 0.0, 0.1, 0.0]);
+        assert!(
+            idle.starts_with("Pretraining did not help: the untrained network serves as well."),
+            "{idle}"
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! A dense layer in PyTorch's weight layout.
+
+use autodidact_kernels::{Activation, linear};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::init::Init;
+
+/// y = x Wᵀ + b.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[outputs, inputs]`, as PyTorch stores it.
+    pub weight: Param<Tensor<2>>,
+    /// `[outputs]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// PyTorch's default: weights and bias uniform in ±1/√inputs.
+    pub fn new(inputs: usize, outputs: usize, bias: bool, init: &mut Init) -> Self {
+        let bound = 1.0 / (inputs.max(1) as f32).sqrt();
+        let weight = init.uniform([outputs, inputs], bound);
+        let bias = bias.then(|| init.uniform([outputs], bound));
+        Self { weight, bias }
+    }
+
+    /// Xavier-uniform weights and zero bias, as MAE's transformers use.
+    pub fn xavier(inputs: usize, outputs: usize, init: &mut Init) -> Self {
+        Self {
+            weight: init.xavier_uniform(outputs, inputs),
+            bias: Some(init.constant([outputs], 0.0)),
+        }
+    }
+
+    /// `[…, inputs]` → `[…, outputs]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.activated(x, Activation::None)
+    }
+
+    /// [`Linear::forward`] followed by an activation, in one pass.
+    pub fn activated<const D: usize>(&self, x: Tensor<D>, activation: Activation) -> Tensor<D> {
+        linear(
+            x,
+            self.weight.val(),
+            self.bias.as_ref().map(|bias| bias.val()),
+            activation,
+        )
+    }
+}

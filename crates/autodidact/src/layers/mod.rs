@@ -1,0 +1,23 @@
+//! Building blocks that several encoders and methods share.
+
+pub mod attention;
+pub mod conv;
+pub mod head;
+pub mod init;
+pub mod linear;
+pub mod masking;
+pub mod norm;
+pub mod positions;
+pub mod running;
+pub mod schedule;
+pub mod state;
+pub mod teacher;
+
+pub use attention::TransformerBlock;
+pub use conv::Conv2d;
+pub use head::Projector;
+pub use init::Init;
+pub use linear::Linear;
+pub use norm::{BatchNorm, LayerNorm};
+pub use running::RunningStatistic;
+pub use teacher::Teacher;

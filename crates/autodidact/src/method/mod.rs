@@ -1,0 +1,243 @@
+//! Objectives: what a network learns from views. One file a method.
+//!
+//! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
+//! [`methods!`]; the line gives it its recipe table, its `--method` name, its page in the book and its smoke test.
+
+pub mod byol;
+pub mod mae;
+pub mod simclr;
+pub mod supervised;
+pub mod vicreg;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layers::Init;
+use crate::modality::{Encoder, Maskable, Pretext, Table};
+use crate::random::{Purpose, Rng, stream};
+
+/// A method's settings: the recipe's `[method]`, what the method asks for, and how its networks are built.
+pub trait Objective: Table + Default {
+    /// The name in a recipe and after `--method`.
+    const NAME: &'static str;
+    /// One line for people.
+    const SUMMARY: &'static str;
+    /// Authors, year, where the official code is.
+    const SOURCE: &'static str;
+    /// The networks around an encoder.
+    type Method<E: Maskable>: Method<E>;
+
+    /// What the method asks of the data and the network.
+    fn pretext(&self) -> Pretext;
+
+    /// The optimizer that suits it, before the recipe has its say.
+    fn training(&self) -> Training;
+
+    /// Whether it learns from the classes in the data: a baseline, not self-supervision.
+    fn needs_classes(&self) -> bool {
+        false
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the key, what it holds and what it may hold.
+    fn check(&self) -> Result<()>;
+
+    /// Builds the networks around an encoder.
+    ///
+    /// # Errors
+    /// When the settings and the encoder don't fit.
+    fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<Self::Method<E>>;
+}
+
+/// One method at work: its heads, its teacher, its loss.
+pub trait Method<E: Encoder>: Module + 'static {
+    /// What a step hands on to [`Method::after_step`]: keys for a queue, means for a center.
+    type Carry;
+
+    /// The loss of a batch, `views[slot]`.
+    ///
+    /// # Errors
+    /// When the views don't fit the method.
+    fn loss(&self, views: Vec<E::Batch>, at: &Step) -> Result<(Loss, Self::Carry)>;
+
+    /// Runs after the optimizer: teachers follow, queues take in keys. One carry for each part of an accumulated batch.
+    /// Everything it changes must be a parameter or running statistic of the module, so that it is saved and resumed.
+    #[must_use]
+    fn after_step(self, _carries: Vec<Self::Carry>, _at: &Step) -> Self {
+        self
+    }
+
+    /// The encoder, to look at while training.
+    fn encoder(&self) -> &E;
+
+    /// The encoder, which is what training is for.
+    fn into_encoder(self) -> E;
+}
+
+/// A loss and what it is made of.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// What is minimized, a scalar.
+    pub total: Tensor<1>,
+    /// Named parts for the curves, scalars.
+    pub parts: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl Loss {
+    /// A loss of one part.
+    pub fn new(total: Tensor<1>) -> Self {
+        Self {
+            total,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Adds a named part for the curves.
+    #[must_use]
+    pub fn part(mut self, name: &'static str, value: &Tensor<1>) -> Self {
+        self.parts.push((name, value.clone().detach()));
+        self
+    }
+}
+
+/// Where in a run a step stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// Steps taken before this one.
+    pub number: u64,
+    /// Part of an accumulated batch, from 0.
+    pub part: u64,
+    /// From 0 at the start to 1 at the end of the run.
+    pub progress: f64,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl Step {
+    /// What a method draws in this step: masks, slices, negatives.
+    pub fn rng(&self) -> Rng {
+        stream(self.seed, Purpose::Method, &[self.number, self.part])
+    }
+}
+
+/// How a method likes to be trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Training {
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Peak learning rate for a batch of 256; it grows in proportion to the batch.
+    pub learning_rate: f64,
+    /// Decoupled for AdamW, added to the gradient for SGD and LARS.
+    pub weight_decay: f64,
+}
+
+/// The optimizers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent with momentum, as PyTorch has it.
+    Sgd,
+    /// Loshchilov & Hutter 2019.
+    Adamw,
+    /// You et al. 2017: SGD whose step is scaled by each layer's own norm.
+    Lars,
+}
+
+/// Refuses a value outside its range.
+///
+/// # Errors
+/// Names the key, the value and the range.
+fn within(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    if value.is_finite() && (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::recipe(format!("method.{key} = {value}"))
+        .expected(format!("a number from {low} to {high}")))
+}
+
+/// Refuses zero.
+///
+/// # Errors
+/// Names the key.
+fn positive(key: &str, value: usize) -> Result<()> {
+    if value > 0 {
+        return Ok(());
+    }
+    Err(Error::recipe(format!("method.{key} = 0")).expected("at least 1"))
+}
+
+/// Refuses another number of views than the method takes.
+///
+/// # Errors
+/// Says how many there are and how many are wanted.
+fn take<const N: usize, B>(views: Vec<B>, method: &str) -> Result<[B; N]> {
+    let found = views.len();
+    views.try_into().map_err(|_| {
+        Error::recipe(format!("{found} views per item for {method}"))
+            .expected(format!("{N}"))
+            .mend("change the number of crops in [views]")
+    })
+}
+
+/// What to do with a method that is known by name only.
+pub trait ForObjective {
+    /// What comes out.
+    type Output;
+    /// Does it for one method.
+    fn run<O: Objective>(self) -> Self::Output;
+}
+
+/// A line about a method, for lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The name in a recipe and after `--method`.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Authors, year, where the official code is.
+    pub source: &'static str,
+}
+
+/// One line a method: its name in recipes finds its type.
+macro_rules! methods {
+    ($($objective:ty),+ $(,)?) => {
+        /// The methods there are.
+        pub const ALL: &[Entry] = &[$(Entry {
+            name: <$objective>::NAME,
+            summary: <$objective>::SUMMARY,
+            source: <$objective>::SOURCE,
+        }),+];
+
+        /// Runs `what` for the method of that name.
+        ///
+        /// # Errors
+        /// When there is none; names the nearest.
+        pub fn by_name<F: ForObjective>(name: &str, what: F) -> Result<F::Output> {
+            $(if name == <$objective>::NAME {
+                return Ok(what.run::<$objective>());
+            })+
+            let known: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
+            Err(Error::recipe(format!("no method named `{name}`")).expected(known.join(", ")))
+        }
+    };
+}
+
+methods![
+    simclr::SimClr,
+    vicreg::VicReg,
+    byol::Byol,
+    mae::Mae,
+    supervised::Supervised,
+];
+
+/// The method of a run that names none.
+pub const DEFAULT: &str = "simclr";
+
+/// The device that a module lives on.
+fn device_of<M: Module>(module: &M) -> Device {
+    module.devices().into_iter().next().unwrap_or_default()
+}

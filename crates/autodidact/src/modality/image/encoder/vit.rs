@@ -1,0 +1,211 @@
+//! Vision transformers (Dosovitskiy et al. 2021) with timm's names.
+//!
+//! The field names and layouts are timm's (`blocks.0.attn.qkv.weight`); positions are fixed sines and cosines as in MAE
+//! (He et al. 2021), written out at export as `pos_embed`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::error::{Error, Result};
+use crate::layers::init::Init;
+use crate::layers::masking::{Mask, pick};
+use crate::layers::positions::sine_cosine_grid;
+use crate::layers::{LayerNorm, TransformerBlock};
+
+/// Added to the variance of a patch before its root is taken, as in MAE.
+const PATCH_EPSILON: f64 = 1e-6;
+
+/// Patches, a class token, transformer blocks, a last norm.
+#[derive(Module, Debug)]
+pub struct Vit {
+    cls_token: Param<Tensor<3>>,
+    pos_embed: Param<Tensor<3>>,
+    patch_embed: PatchEmbedding,
+    blocks: Vec<TransformerBlock>,
+    norm: LayerNorm,
+    patch: usize,
+    side: usize,
+    channels: usize,
+}
+
+#[derive(Module, Debug)]
+struct PatchEmbedding {
+    proj: Projection,
+}
+
+/// A convolution whose stride is its kernel: one matrix product over flattened patches.
+#[derive(Module, Debug)]
+struct Projection {
+    /// `[dim, channels, patch, patch]`, as timm stores it.
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Vit {
+    /// For square images of `size` pixels, cut into patches of `patch` pixels.
+    pub fn new(
+        size: usize,
+        patch: usize,
+        channels: usize,
+        dim: usize,
+        depth: usize,
+        heads: usize,
+        init: &mut Init,
+    ) -> Self {
+        let side = size / patch;
+        let fan_in = channels * patch * patch;
+        // MAE initializes the patch projection like the linear layer that it is.
+        let bound = (6.0 / (fan_in + dim) as f32).sqrt();
+        let positions = sine_cosine_grid(side, side, dim, 1, init.device());
+        Self {
+            cls_token: init.normal([1, 1, dim], 0.02),
+            pos_embed: Param::from_tensor(positions).set_require_grad(false),
+            patch_embed: PatchEmbedding {
+                proj: Projection {
+                    weight: init.uniform([dim, channels, patch, patch], bound),
+                    bias: init.constant([dim], 0.0),
+                },
+            },
+            blocks: (0..depth)
+                .map(|_| TransformerBlock::new(dim, heads, init))
+                .collect(),
+            norm: LayerNorm::new(dim, 1e-6, init),
+            patch,
+            side,
+            channels,
+        }
+    }
+
+    /// `[batch, size, size, channels]` → `[batch, 1 + patches, dim]`, the class token first.
+    pub fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
+        let patches = self.embed(pixels);
+        self.encode(patches)
+    }
+
+    /// The class token and the kept patches only: `[batch, 1 + kept, dim]`.
+    pub fn visible(&self, pixels: Tensor<4>, keep: &Tensor<2, Int>) -> Tensor<3> {
+        let patches = self.embed(pixels);
+        self.encode(pick(patches, keep.clone()))
+    }
+
+    /// The mean of the patch tokens, which serves frozen features better than an untrained class token.
+    pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let [_, count, _] = tokens.dims();
+        tokens.narrow(1, 1, count - 1).mean_dim(1).squeeze_dim(1)
+    }
+
+    /// Width of a token.
+    pub fn dim(&self) -> usize {
+        self.norm.weight.dims()[0]
+    }
+
+    /// Number of patches.
+    pub fn patches(&self) -> usize {
+        self.side * self.side
+    }
+
+    /// Values in a patch.
+    pub fn patch_values(&self) -> usize {
+        self.patch * self.patch * self.channels
+    }
+
+    /// Fixed positions of the patches for a decoder of width `dim`.
+    ///
+    /// # Errors
+    /// When `dim` is no multiple of four.
+    pub fn positions(&self, dim: usize, device: &Device) -> Result<Tensor<3>> {
+        if !dim.is_multiple_of(4) {
+            return Err(
+                Error::recipe(format!("positions of width {dim}")).expected("a multiple of four")
+            );
+        }
+        Ok(sine_cosine_grid(self.side, self.side, dim, 0, device))
+    }
+
+    /// Mean squared error on the hidden patches, each patch normalized by its own mean and deviation.
+    pub fn hidden_loss(&self, predictions: Tensor<3>, pixels: Tensor<4>, mask: &Mask) -> Tensor<1> {
+        let target = self.cut(pixels);
+        let mean = target.clone().mean_dim(2);
+        let deviation = target.clone().var(2).add_scalar(PATCH_EPSILON).sqrt();
+        let error = (predictions - (target - mean) / deviation)
+            .square()
+            .mean_dim(2)
+            .squeeze_dim::<2>(2);
+        let hidden = mask.hidden.clone();
+        (error * hidden.clone()).sum() / hidden.sum()
+    }
+
+    /// Pixels → `[batch, patches, patch · patch · channels]`, row by row.
+    fn cut(&self, pixels: Tensor<4>) -> Tensor<3> {
+        let batch = pixels.dims()[0];
+        let (side, patch, channels) = (self.side, self.patch, self.channels);
+        pixels
+            .reshape([batch, side, patch, side, patch, channels])
+            .permute([0, 1, 3, 2, 4, 5])
+            .reshape([batch, side * side, self.patch_values()])
+    }
+
+    fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
+        let proj = &self.patch_embed.proj;
+        let dim = self.dim();
+        // timm's [dim, channels, row, column] beside pixels that come as [row, column, channels].
+        let weight = proj
+            .weight
+            .val()
+            .permute([0, 2, 3, 1])
+            .reshape([dim, self.patch_values()]);
+        let patches = autodidact_kernels::linear(
+            self.cut(pixels),
+            weight,
+            Some(proj.bias.val()),
+            autodidact_kernels::Activation::None,
+        );
+        patches + self.pos_embed.val().narrow(1, 1, self.patches())
+    }
+
+    fn encode(&self, patches: Tensor<3>) -> Tensor<3> {
+        let [batch, _, dim] = patches.dims();
+        let class = self.cls_token.val() + self.pos_embed.val().narrow(1, 0, 1);
+        let mut x = Tensor::cat(vec![class.expand([batch, 1, dim]), patches], 1);
+        for block in &self.blocks {
+            x = block.forward(x, None);
+        }
+        self.norm.forward(x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::init::tests_device;
+    use crate::layers::state::state_of;
+    use crate::random::{Purpose, stream};
+
+    #[test]
+    fn names_and_shapes_are_timms() {
+        let mut init = Init::new(0, &tests_device());
+        let state = state_of(&Vit::new(224, 16, 3, 192, 12, 3, &mut init));
+        // timm's vit_tiny_patch16_224 has 152 entries, 2 of them the classifier.
+        assert_eq!(state.len(), 150);
+        assert_eq!(state["pos_embed"].shape, [1, 197, 192]);
+        assert_eq!(state["patch_embed.proj.weight"].shape, [192, 3, 16, 16]);
+        assert_eq!(state["blocks.11.attn.qkv.bias"].shape, [576]);
+        assert_eq!(state["blocks.0.mlp.fc1.weight"].shape, [768, 192]);
+        let values: usize = state.values().map(|array| array.values.len()).sum();
+        assert_eq!(values, 5_524_416, "timm's count without the classifier");
+    }
+
+    #[test]
+    fn predicting_zero_on_normalized_patches_costs_one_less_a_value() {
+        let device = tests_device();
+        let mut init = Init::new(0, &device);
+        let vit = Vit::new(16, 4, 3, 24, 1, 3, &mut init);
+        let pixels =
+            Tensor::<4>::random([2, 16, 16, 3], burn::tensor::Distribution::Default, &device);
+        let mask = Mask::random(2, 16, 0.75, &mut stream(0, Purpose::Method, &[]), &device);
+        let zero = Tensor::<3>::zeros([2, 16, 48], &device);
+        let loss: f32 = vit.hidden_loss(zero, pixels, &mask).into_scalar();
+        // The unbiased variance leaves (P − 1) / P; P = 48.
+        assert!((loss - 47.0 / 48.0).abs() < 1e-4, "{loss}");
+    }
+}

@@ -1,0 +1,251 @@
+//! Images: photographs, drawings, scans, cells.
+
+mod batch;
+pub mod encoder;
+#[allow(
+    clippy::module_inception,
+    reason = "the type and its file bear the name of what they hold"
+)]
+mod image;
+pub mod source;
+pub mod views;
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::{Abilities, Change, Draw, Modality, Pretext, Rows, Source, SourceSpec};
+use crate::error::{Error, Result};
+use crate::layers::Init;
+use crate::random::{Purpose, stream};
+
+pub use batch::ImageBatch;
+pub use encoder::{Architecture, ImageEncoder, ImageNetwork, Stem};
+pub use image::Image;
+pub use views::{ImageView, ImageViews, Normalization};
+
+/// Images looked at before training.
+const SURVEYED: usize = 4096;
+/// The largest view that is chosen without being asked for, in pixels: what a processor trains in minutes.
+const LARGEST_SIDE: usize = 96;
+/// The largest image that enters a network through a 3×3 stem, in pixels.
+const SMALL_STEM: usize = 64;
+/// Edge of the image that stands for raw pixels, in pixels, at most: 3072 values as in CIFAR-10.
+const RAW_SIDE: usize = 32;
+
+/// Images, as a recipe wants them seen.
+#[derive(Debug, Clone)]
+pub struct Images {
+    views: ImageViews,
+    network: ImageNetwork,
+    normalization: Normalization,
+    channels: usize,
+    side: usize,
+}
+
+/// What was measured on the images before training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageMeasurements {
+    /// 1 where all images are grey, 3 otherwise.
+    pub channels: usize,
+    /// Mean of each channel, on a scale from 0 to 1.
+    pub mean: Vec<f32>,
+    /// Deviation of each channel, on a scale from 0 to 1.
+    pub deviation: Vec<f32>,
+    /// Median of the shorter edges, in pixels.
+    pub side: usize,
+}
+
+impl Modality for Images {
+    const NAME: &'static str = "images";
+    const SUMMARY: &'static str =
+        "photographs, drawings, scans: files in folders or archives, IDX, CIFAR, CSV lists";
+    type Item = Image;
+    type View = ImageView;
+    type Batch = ImageBatch;
+    type Encoder = ImageEncoder;
+    type Views = ImageViews;
+    type Network = ImageNetwork;
+    type Measured = ImageMeasurements;
+
+    fn recognizes(_: &Path) -> bool {
+        // The only kind of data there is: its source says what it found where it finds no images.
+        true
+    }
+
+    fn open(from: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
+        source::open(from)
+    }
+
+    fn measure(source: &dyn Source<Image>, seed: u64) -> Result<ImageMeasurements> {
+        let survey = source::survey(source, SURVEYED, seed);
+        if survey.images == 0 {
+            let example = survey.bad.into_iter().next().map(|(_, error)| error);
+            let error = Error::data("not one image that can be read").expected("images");
+            return Err(match example {
+                Some(example) => error.because(example),
+                None => error,
+            });
+        }
+        Ok(ImageMeasurements {
+            channels: survey.channels,
+            mean: survey.mean,
+            deviation: survey.deviation,
+            side: survey.median_side,
+        })
+    }
+
+    fn defaults(pretext: &Pretext, measured: &ImageMeasurements) -> (ImageViews, ImageNetwork) {
+        let side = measured.side.clamp(8, LARGEST_SIDE) / 4 * 4;
+        let mut views = match (pretext.change, measured.channels) {
+            (Change::Light, _) => ImageViews::light(side),
+            (_, 1) => ImageViews::grey(side),
+            (Change::Strong, _) => ImageViews::strong(side),
+            (Change::StrongUneven, _) => ImageViews::strong_uneven(side),
+        };
+        if views.slots().len() != pretext.views
+            && let [only] = views.crops.as_mut_slice()
+        {
+            only.count = pretext.views;
+        }
+        let network = if pretext.masks {
+            ImageNetwork {
+                name: Architecture::VitTiny,
+                depth: 6,
+                patch: (4..=side)
+                    .find(|patch| side.is_multiple_of(*patch) && side / patch <= 12)
+                    .unwrap_or(side),
+                ..ImageNetwork::default()
+            }
+        } else {
+            ImageNetwork {
+                name: Architecture::ResNet18,
+                width: 16,
+                stem: if side <= SMALL_STEM {
+                    Stem::Small
+                } else {
+                    Stem::Imagenet
+                },
+                ..ImageNetwork::default()
+            }
+        };
+        (views, network)
+    }
+
+    fn new(
+        views: &ImageViews,
+        network: &ImageNetwork,
+        measured: &ImageMeasurements,
+    ) -> Result<Self> {
+        let views = views
+            .clone()
+            .with_size(measured.side.clamp(8, LARGEST_SIDE) / 4 * 4);
+        views.check()?;
+        let slots = views.slots();
+        let side = slots.iter().copied().max().unwrap_or(measured.side);
+        if network.name.is_vit() && slots.iter().any(|&slot| slot != side) {
+            return Err(Error::recipe("views of several sizes with a ViT")
+                .expected("one size")
+                .mend("give all views.crops one size, or take a convolutional encoder"));
+        }
+        if !matches!(measured.channels, 1 | 3) || measured.mean.len() != measured.channels {
+            return Err(
+                Error::recipe(format!("data.measured.channels = {}", measured.channels))
+                    .expected("1 or 3"),
+            );
+        }
+        Ok(Self {
+            views,
+            network: network.clone(),
+            normalization: Normalization::new(measured.mean.clone(), measured.deviation.clone())?,
+            channels: measured.channels,
+            side,
+        })
+    }
+
+    fn slots(&self) -> usize {
+        self.views.slots().len()
+    }
+
+    fn views(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<Vec<ImageView>>> {
+        let of_slot = |slot: usize| {
+            items
+                .iter()
+                .map(|(id, image)| {
+                    let mut rng = stream(draw.seed, Purpose::View, &[draw.epoch, *id, slot as u64]);
+                    self.views
+                        .draw(image, slot, &mut rng, &self.normalization, self.channels)
+                })
+                .collect()
+        };
+        Ok((0..self.slots()).map(of_slot).collect())
+    }
+
+    fn plain(&self, items: &[(u64, Image)]) -> Result<Vec<ImageView>> {
+        let view = |(_, image): &(u64, Image)| {
+            views::plain(image, self.side, &self.normalization, self.channels)
+        };
+        Ok(items.iter().map(view).collect())
+    }
+
+    fn collate(&self, views: &[ImageView], rows: &Rows, device: &Device) -> Result<ImageBatch> {
+        let size = views.first().map_or(0, |view| view.size);
+        if let Some(other) = views
+            .iter()
+            .find(|view| view.size != size || view.channels != self.channels)
+        {
+            return Err(Error::data(format!(
+                "a view of {} pixels and {} channels in a batch",
+                other.size, other.channels
+            ))
+            .expected(format!("{size} pixels and {} channels", self.channels)));
+        }
+        let pixels: Vec<f32> = views
+            .iter()
+            .flat_map(|view| &view.pixels)
+            .copied()
+            .collect();
+        let shape = [views.len(), size, size, self.channels];
+        Ok(ImageBatch {
+            pixels: Tensor::from_data(TensorData::new(pixels, shape), device),
+            turns: views
+                .iter()
+                .map(|view| u32::from(view.quarter_turns))
+                .collect(),
+            rows: rows.clone(),
+        })
+    }
+
+    fn raw(&self, item: &Image) -> Vec<f32> {
+        views::plain(
+            item,
+            self.side.min(RAW_SIDE),
+            &self.normalization,
+            self.channels,
+        )
+        .pixels
+    }
+
+    fn encoder(&self, init: &mut Init) -> Result<ImageEncoder> {
+        self.network.build(self.side, self.channels, init)
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.network.abilities()
+    }
+
+    fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {
+        let images: Vec<Image> = items.iter().map(|(_, image)| image.clone()).collect();
+        let columns = self.slots() * 8usize.div_ceil(self.slots());
+        let sheet = views::sheet(
+            &images,
+            &self.views,
+            &self.normalization,
+            columns,
+            draw.seed,
+        )?;
+        views::encode_png(&sheet)
+    }
+}

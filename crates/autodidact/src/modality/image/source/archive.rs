@@ -1,0 +1,261 @@
+//! The members of `.tar`, `.tar.gz` and `.zip` files, read in place: nothing is unpacked by name.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::decode;
+use super::folder::is_hidden;
+use super::storage::{Blob, LONGEST_MEMBER, Member, Packing, Place, Spill};
+use crate::error::{AtPath, Error, Result};
+
+/// The most members that are listed; beyond it a file is a bomb, or wants to be several files.
+const MOST_MEMBERS: usize = 50_000_000;
+
+/// The kinds of archive that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Archive {
+    Tar,
+    TarGz,
+    Zip,
+}
+
+impl Archive {
+    /// The kind that a file's name promises.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        if name.ends_with(".tar") {
+            Some(Self::Tar)
+        } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+            Some(Self::TarGz)
+        } else if name.ends_with(".zip") {
+            Some(Self::Zip)
+        } else {
+            None
+        }
+    }
+}
+
+/// The name of an archive without its folder and kind: `train` for `data/train.tar.gz`.
+pub(super) fn stem(name: &str) -> &str {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let lower = name.to_ascii_lowercase();
+    let ending = [".tar.gz", ".tgz", ".tar", ".zip"]
+        .iter()
+        .find(|ending| lower.ends_with(*ending))
+        .map_or(0, |ending| ending.len());
+    &name[..name.len() - ending]
+}
+
+/// Lists the members of the archive at `path`, sorted by the bytes of their names.
+///
+/// Members of a `.tar.gz` are kept, still encoded, in `memory` bytes or in a temporary file; with `keep` unset only
+/// their names are. Returns the members and the bytes of memory that they occupy.
+///
+/// # Errors
+/// When the file can't be read or isn't a whole archive.
+pub(super) fn list(
+    path: &Path,
+    archive: Archive,
+    memory: u64,
+    keep: bool,
+) -> Result<(Vec<Member>, u64)> {
+    let (mut members, held) = match archive {
+        Archive::Tar => (tar(path)?, 0),
+        Archive::TarGz => tar_gz(path, memory, keep)?,
+        Archive::Zip => (zip(path)?, 0),
+    };
+    // A name that comes twice means the later one, as it would after unpacking.
+    members.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    members.reverse();
+    members.dedup_by(|a, b| a.name == b.name);
+    members.reverse();
+    Ok((members, held))
+}
+
+fn member(path: &Path, name: String, place: Place) -> Member {
+    Member {
+        shown: format!("{}!{name}", path.display()),
+        name,
+        place,
+    }
+}
+
+fn too_many(path: &Path) -> Error {
+    Error::data(format!("has more than {MOST_MEMBERS} members")).at(path)
+}
+
+fn truncated(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::data("is damaged or ends too early")
+        .at(path)
+        .because(source)
+        .expected("a whole archive")
+        .mend("download or pack it again")
+}
+
+/// A plain name with `/`, or nothing for what is hidden.
+fn plain_name(raw: &[u8]) -> Option<String> {
+    let name = String::from_utf8_lossy(raw).replace('\\', "/");
+    let parts: Vec<&str> = name
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    (!parts.is_empty() && !parts.iter().any(|part| is_hidden(part))).then(|| parts.join("/"))
+}
+
+fn tar(path: &Path) -> Result<Vec<Member>> {
+    let file = File::open(path).at_path(path)?;
+    let length = file.metadata().at_path(path)?.len();
+    let blob = Arc::new(Blob::File(file.try_clone().at_path(path)?));
+    let mut reader = BufReader::new(file);
+    reader.rewind().at_path(path)?;
+    let mut archive = tar::Archive::new(reader);
+    let mut members = Vec::new();
+    for entry in archive
+        .entries_with_seek()
+        .map_err(|source| truncated(path, source))?
+    {
+        let entry = entry.map_err(|source| truncated(path, source))?;
+        if !(entry.header().entry_type().is_file() || entry.header().entry_type().is_contiguous()) {
+            continue;
+        }
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        let Some(name) = plain_name(&entry.path_bytes()) else {
+            continue;
+        };
+        if offset.checked_add(size).is_none_or(|end| end > length) {
+            return Err(truncated(path, format!("{name} goes on beyond the end")));
+        }
+        if members.len() == MOST_MEMBERS {
+            return Err(too_many(path));
+        }
+        let place = Place::Stretch {
+            blob: Arc::clone(&blob),
+            offset,
+            length: size,
+            packing: Packing::Stored,
+        };
+        members.push(member(path, name, place));
+    }
+    Ok(members)
+}
+
+fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
+    let file = BufReader::with_capacity(1 << 20, File::open(path).at_path(path)?);
+    let mut archive = tar::Archive::new(MultiGzDecoder::new(file));
+    let mut spill = Spill::new(memory);
+    let mut found: Vec<(String, u64, u64)> = Vec::new();
+    for entry in archive
+        .entries()
+        .map_err(|source| truncated(path, source))?
+    {
+        let mut entry = entry.map_err(|source| truncated(path, source))?;
+        if !(entry.header().entry_type().is_file() || entry.header().entry_type().is_contiguous()) {
+            continue;
+        }
+        let Some(name) = plain_name(&entry.path_bytes()) else {
+            continue;
+        };
+        if found.len() == MOST_MEMBERS {
+            return Err(too_many(path));
+        }
+        let (offset, size) = (spill.length(), entry.size());
+        let mut head = Vec::new();
+        (&mut entry)
+            .take(decode::HEAD)
+            .read_to_end(&mut head)
+            .map_err(|source| truncated(path, source))?;
+        let wanted = size <= LONGEST_MEMBER
+            && (decode::sniff(&head).is_some()
+                || decode::has_image_name(&name)
+                || is_data_file(&name));
+        if !wanted {
+            // Listed all the same, so that an archive without images can say what it holds.
+            found.push((name, offset, u64::MAX));
+        } else if keep {
+            spill.write_all(&head).at_path(path)?;
+            std::io::copy(&mut entry, &mut spill).map_err(|source| truncated(path, source))?;
+            if spill.length() - offset != size {
+                return Err(truncated(path, format!("{name} ends too early")));
+            }
+            found.push((name, offset, size));
+        } else {
+            found.push((name, offset, size));
+        }
+    }
+    let blob = Arc::new(spill.finish().at_path(path)?);
+    let held = if let Blob::Memory(bytes) = &*blob {
+        bytes.len() as u64
+    } else {
+        0
+    };
+    let members = found.into_iter().map(|(name, offset, length)| {
+        let place = if keep && length != u64::MAX {
+            Place::Stretch {
+                blob: Arc::clone(&blob),
+                offset,
+                length,
+                packing: Packing::Stored,
+            }
+        } else {
+            Place::NotKept
+        };
+        member(path, name, place)
+    });
+    Ok((members.collect(), held))
+}
+
+/// Files that aren't images but say something about them.
+fn is_data_file(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    [".csv", ".bin", ".txt", "ubyte", "ubyte.gz"]
+        .iter()
+        .any(|ending| lower.ends_with(ending))
+}
+
+fn zip(path: &Path) -> Result<Vec<Member>> {
+    let file = File::open(path).at_path(path)?;
+    let length = file.metadata().at_path(path)?.len();
+    let blob = Arc::new(Blob::File(file.try_clone().at_path(path)?));
+    let mut archive =
+        zip::ZipArchive::new(BufReader::new(file)).map_err(|source| truncated(path, source))?;
+    if archive.len() > MOST_MEMBERS {
+        return Err(too_many(path));
+    }
+    let mut members = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        let entry = archive
+            .by_index_raw(index)
+            .map_err(|source| truncated(path, source))?;
+        if !entry.is_file() {
+            continue;
+        }
+        let named = entry.name().map_err(|source| truncated(path, source))?;
+        let Some(name) = plain_name(named.as_bytes()) else {
+            continue;
+        };
+        let offset = entry.data_start();
+        let size = entry.compressed_size();
+        let Some(offset) = offset.filter(|o| o.checked_add(size).is_some_and(|end| end <= length))
+        else {
+            return Err(truncated(path, format!("{name} goes on beyond the end")));
+        };
+        let packing = match entry.compression() {
+            _ if entry.encrypted() => Packing::Unreadable("encrypted"),
+            zip::CompressionMethod::Stored => Packing::Stored,
+            zip::CompressionMethod::Deflated => Packing::Deflate { crc: entry.crc32() },
+            _ => Packing::Unreadable("packed in a way that isn't read"),
+        };
+        let place = Place::Stretch {
+            blob: Arc::clone(&blob),
+            offset,
+            length: size,
+            packing,
+        };
+        members.push(member(path, name, place));
+    }
+    Ok(members)
+}

@@ -1,0 +1,187 @@
+//! An opened data set: files to decode, or records of raw pixels.
+
+use std::sync::Arc;
+
+use super::decode;
+use super::storage::{Blob, Member};
+use super::synthetic::Synthetic;
+use crate::error::{AtPath, Error, Result};
+use crate::modality::image::Image;
+use crate::modality::source::{Labels, Part, Source};
+
+/// What was found, before the cache.
+pub(super) struct Set {
+    /// The images.
+    pub(super) items: Items,
+    /// Their classes.
+    pub(super) labels: Option<Labels>,
+    /// The parts that aren't open.
+    pub(super) other_parts: Vec<Part>,
+    /// What was found and where, for people, without numbers.
+    pub(super) about: String,
+}
+
+/// The images of a set.
+pub(super) enum Items {
+    /// One encoded file each.
+    Files(Vec<Member>),
+    /// Raw pixels.
+    Records(Records),
+    /// Drawn when they are asked for.
+    Synthetic(Synthetic),
+}
+
+impl Items {
+    /// Whether the images lie in memory as they are, so that a cache would only keep them twice.
+    pub(super) fn in_memory(&self) -> bool {
+        match self {
+            Self::Files(_) | Self::Synthetic(_) => false,
+            Self::Records(records) => records.runs.iter().all(|run| run.blob.is_memory()),
+        }
+    }
+}
+
+/// Images of one size, stored as raw bytes one after another.
+pub(super) struct Records {
+    /// Stretches of records.
+    pub(super) runs: Vec<Run>,
+    /// Bytes from one record to the next.
+    pub(super) stride: u64,
+    /// Bytes of a record before its pixels.
+    pub(super) skip: u64,
+    /// Width in pixels.
+    pub(super) width: usize,
+    /// Height in pixels.
+    pub(super) height: usize,
+    /// 1, or 3 for one plane after the other.
+    pub(super) channels: usize,
+}
+
+/// A stretch of records.
+pub(super) struct Run {
+    /// Where it lies.
+    pub(super) blob: Arc<Blob>,
+    /// The first record's first byte.
+    pub(super) offset: u64,
+    /// Number of records.
+    pub(super) count: usize,
+    /// The file's name, with which the names of the items begin.
+    pub(super) name: String,
+}
+
+impl Records {
+    fn find(&self, mut index: usize) -> Option<(&Run, usize)> {
+        self.runs.iter().find_map(|run| {
+            if index < run.count {
+                return Some((run, index));
+            }
+            index -= run.count;
+            None
+        })
+    }
+
+    fn get(&self, index: usize) -> Result<Image> {
+        let (run, place) = self.find(index).ok_or_else(|| beyond(index))?;
+        let mut bytes = vec![0; self.width * self.height * self.channels];
+        let offset = run.offset + place as u64 * self.stride + self.skip;
+        run.blob.read_at(offset, &mut bytes).at_path(&run.name)?;
+        if self.channels == 3 {
+            let plane = self.width * self.height;
+            bytes = (0..plane)
+                .flat_map(|i| [bytes[i], bytes[plane + i], bytes[2 * plane + i]])
+                .collect();
+        }
+        Image::new(self.width, self.height, self.channels, bytes)
+    }
+}
+
+fn beyond(index: usize) -> Error {
+    Error::data(format!("there is no item {index}"))
+}
+
+impl Source<Image> for Set {
+    fn len(&self) -> usize {
+        match &self.items {
+            Items::Files(members) => members.len(),
+            Items::Records(records) => records.runs.iter().map(|run| run.count).sum(),
+            Items::Synthetic(synthetic) => synthetic.len(),
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        match &self.items {
+            Items::Files(members) => members.get(index).map(|member| member.name.clone()),
+            Items::Records(records) => records
+                .find(index)
+                .map(|(run, place)| format!("{}/{place:05}", run.name)),
+            Items::Synthetic(synthetic) => Some(synthetic.name(index)),
+        }
+        .unwrap_or_else(|| index.to_string())
+    }
+
+    fn get(&self, index: usize) -> Result<Image> {
+        match &self.items {
+            Items::Files(members) => {
+                let member = members.get(index).ok_or_else(|| beyond(index))?;
+                decode::decode(&member.read()?).map_err(|error| error.at(&member.shown))
+            }
+            Items::Records(records) => records.get(index),
+            Items::Synthetic(synthetic) if index < synthetic.len() => synthetic.draw(index),
+            Items::Synthetic(_) => Err(beyond(index)),
+        }
+    }
+
+    fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    fn other_parts(&self) -> &[Part] {
+        &self.other_parts
+    }
+
+    fn describe(&self) -> String {
+        describe(self, &self.about)
+    }
+}
+
+/// One line about any source of images: number, classes, size of the first, and what it is.
+pub(super) fn describe(source: &dyn Source<Image>, about: &str) -> String {
+    let classes = source.labels().map_or_else(
+        || "no labels".to_owned(),
+        |labels| {
+            let unlabelled = labels.of.iter().filter(|class| class.is_none()).count();
+            let some = if unlabelled > 0 {
+                format!(" ({unlabelled} without)")
+            } else {
+                String::new()
+            };
+            format!("{} classes{some}", labels.classes.len())
+        },
+    );
+    let size = source.get(0).map_or_else(
+        |_| "the first can't be read".to_owned(),
+        |image| {
+            let color = if image.channels() == 1 {
+                "grey"
+            } else {
+                "color"
+            };
+            format!("the first {}×{} {color}", image.width(), image.height())
+        },
+    );
+    format!(
+        "{} images, {classes}, {size}: {about}",
+        thousands(source.len())
+    )
+}
+
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}

@@ -1,0 +1,295 @@
+//! Kinds of data: how items are read, what views of them are made, which networks take them in.
+//!
+//! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
+//! [`modalities!`].
+
+pub mod image;
+mod source;
+
+use std::path::Path;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Bool, Device, Int, Tensor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::layers::Init;
+use crate::layers::masking::Mask;
+pub use source::{Labels, Part, Source, SourceSpec};
+
+/// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
+pub trait Modality: Clone + Send + Sync + Sized + 'static {
+    /// The name in a recipe.
+    const NAME: &'static str;
+    /// One line for people.
+    const SUMMARY: &'static str;
+    /// An item on the host: an image, a document, a window, an event with its neighborhood.
+    type Item: Clone + Send + Sync + 'static;
+    /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
+    type View: Clone + Send + 'static;
+    /// Views of one slot of a batch, on the device.
+    type Batch: Batch;
+    /// The networks for this kind of data; usually an enum of them.
+    type Encoder: Maskable<Batch = Self::Batch>;
+    /// The recipe's `[views]`.
+    type Views: Table;
+    /// The recipe's `[encoder]`.
+    type Network: Table;
+    /// What is measured on the data before training, kept in the recipe as `[data.measured]`: it makes the run
+    /// repeatable, and new data is treated as the training data was.
+    type Measured: Table;
+
+    /// Whether `path` looks like data of this kind.
+    fn recognizes(path: &Path) -> bool;
+
+    /// Opens what the user named.
+    ///
+    /// # Errors
+    /// Names what was found there and what was expected.
+    fn open(from: &SourceSpec) -> Result<Box<dyn Source<Self::Item>>>;
+
+    /// Looks at the items once.
+    ///
+    /// # Errors
+    /// When too many of them can't be read.
+    fn measure(source: &dyn Source<Self::Item>, seed: u64) -> Result<Self::Measured>;
+
+    /// The views and the network that suit a pretext task and this data, before the recipe has its say.
+    fn defaults(pretext: &Pretext, measured: &Self::Measured) -> (Self::Views, Self::Network);
+
+    /// The recipe's tables joined, checked against each other.
+    ///
+    /// # Errors
+    /// Names the key, what it holds and what it may hold.
+    fn new(views: &Self::Views, network: &Self::Network, measured: &Self::Measured)
+    -> Result<Self>;
+
+    /// How many views an item has.
+    fn slots(&self) -> usize;
+
+    /// Views of a whole batch, `[slot][item]`. Drawn together, so that they may relate to each other or to other items.
+    /// What is random about an item's views depends on the draw and the item's number alone.
+    ///
+    /// # Errors
+    /// When an item can't be viewed as the recipe asks.
+    fn views(&self, items: &[(u64, Self::Item)], draw: Draw) -> Result<Vec<Vec<Self::View>>>;
+
+    /// The one undisturbed view that embeddings are computed from.
+    ///
+    /// # Errors
+    /// As [`Modality::views`].
+    fn plain(&self, items: &[(u64, Self::Item)]) -> Result<Vec<Self::View>>;
+
+    /// Brings the views of one slot to the device.
+    ///
+    /// # Errors
+    /// When they don't fit together.
+    fn collate(&self, views: &[Self::View], rows: &Rows, device: &Device) -> Result<Self::Batch>;
+
+    /// The item's own numbers, laid out alike for every item: the honest baseline that needs no learning.
+    fn raw(&self, item: &Self::Item) -> Vec<f32>;
+
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// Names the setting that can't be.
+    fn encoder(&self, init: &mut Init) -> Result<Self::Encoder>;
+
+    /// What the network can do: asked while a recipe becomes a plan.
+    fn abilities(&self) -> Abilities;
+
+    /// A picture of the views of some items, as PNG, `width` views across at most.
+    ///
+    /// # Errors
+    /// When the kind of data can't be shown, or an item can't be viewed.
+    fn sheet(&self, items: &[(u64, Self::Item)], draw: Draw) -> Result<Vec<u8>>;
+}
+
+/// A table of the recipe: read with unknown keys as errors, written back complete.
+pub trait Table:
+    Serialize + DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static
+{
+}
+impl<T: Serialize + DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static>
+    Table for T
+{
+}
+
+/// Views on the device: the network's input, and whose views they are.
+pub trait Batch: Clone + Send + 'static {
+    /// Whose views these are.
+    fn rows(&self) -> &Rows;
+
+    /// The labels that the views made for themselves, row by row: by how many quarter turns each was rotated, which
+    /// of several places it was cut from. `None` where the kind of data makes none.
+    fn own_labels(&self) -> Option<&[u32]> {
+        None
+    }
+}
+
+/// Whose views a batch holds, row by row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// The items' numbers.
+    pub ids: Vec<u64>,
+    /// The items' classes, where they are known; used by methods that learn from labels and by nothing else.
+    pub classes: Option<Vec<u32>>,
+}
+
+/// Where in a run a view is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The run's seed.
+    pub seed: u64,
+    /// The pass over the data.
+    pub epoch: u64,
+}
+
+/// What a method asks of the data: how many views, how different from each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pretext {
+    /// Views per item.
+    pub views: usize,
+    /// How much a view differs from its item.
+    pub change: Change,
+    /// Whether the network must be able to run on a visible subset of its tokens.
+    pub masks: bool,
+}
+
+/// How much a view differs from its item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// As much as leaves the content recognizable: what contrastive methods need.
+    Strong,
+    /// As [`Change::Strong`], but not the same for every view, as BYOL has it.
+    StrongUneven,
+    /// A little: masking or a label does the rest.
+    Light,
+}
+
+/// What a network can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Run on a visible subset of the tokens and be told what the hidden ones were ([`Maskable`]).
+    pub masks: bool,
+}
+
+/// What an encoder makes of a batch before pooling.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// `[batch, tokens, dim]`.
+    pub values: Tensor<3>,
+    /// Which tokens are real, `[batch, tokens]`; `None` where all are.
+    pub valid: Option<Tensor<2, Bool>>,
+}
+
+/// A network from a batch to tokens `[batch, tokens, dim]` and one vector per item `[batch, dim]`.
+pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
+    /// What it takes in.
+    type Batch: Batch;
+    /// The tokens of a batch.
+    fn tokens(&self, batch: &Self::Batch) -> Tokens;
+    /// One vector per item.
+    fn pool(&self, tokens: Tokens) -> Tensor<2>;
+    /// Width of that vector.
+    fn dim(&self) -> usize;
+    /// Tokens, pooled.
+    fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
+        self.pool(self.tokens(batch))
+    }
+}
+
+/// Encoders that can run on the visible part only and tell what the hidden part was.
+///
+/// The defaults refuse: an enum of networks implements this for all and answers for each.
+/// [`Abilities::masks`] has said before training which it will be.
+pub trait Maskable: Encoder {
+    /// How many tokens of a batch's items can be hidden.
+    fn places(&self) -> usize {
+        0
+    }
+    /// Width of a token.
+    fn width(&self) -> usize {
+        self.dim()
+    }
+    /// Values that a hidden token is restored to.
+    fn target_dim(&self) -> usize {
+        0
+    }
+    /// Fixed positions of the tokens for a decoder of width `dim`: `[1, places, dim]`.
+    ///
+    /// # Errors
+    /// When the network can't be masked, or the width can't hold positions.
+    fn positions(&self, _dim: usize, _device: &Device) -> Result<Tensor<3>> {
+        Err(cannot_mask())
+    }
+    /// Encodes the kept tokens only: `[batch, extra + kept, width]`, tokens that stand for the whole item first.
+    ///
+    /// # Errors
+    /// When the network can't be masked.
+    fn visible(&self, _batch: &Self::Batch, _keep: &Tensor<2, Int>) -> Result<Tensor<3>> {
+        Err(cannot_mask())
+    }
+    /// Number of tokens that stand for the whole item (a class token).
+    fn extra(&self) -> usize {
+        0
+    }
+    /// How far predictions `[batch, places, target_dim]` are from what was hidden, a scalar.
+    ///
+    /// # Errors
+    /// When the network can't be masked.
+    fn hidden_loss(
+        &self,
+        _predictions: Tensor<3>,
+        _batch: &Self::Batch,
+        _mask: &Mask,
+    ) -> Result<Tensor<1>> {
+        Err(cannot_mask())
+    }
+}
+
+fn cannot_mask() -> Error {
+    Error::recipe("a network whose tokens can't be hidden")
+        .expected("an encoder that can be masked, such as a ViT")
+}
+
+/// What to do with a kind of data that is known by name only.
+pub trait ForModality {
+    /// What comes out.
+    type Output;
+    /// Does it for one kind of data.
+    fn run<M: Modality>(self) -> Self::Output;
+}
+
+/// One line a kind of data: its name in recipes finds its type.
+macro_rules! modalities {
+    ($($modality:ty),+ $(,)?) => {
+        /// The kinds of data there are: name and one line.
+        pub const ALL: &[(&str, &str)] = &[$((<$modality>::NAME, <$modality>::SUMMARY)),+];
+
+        /// Runs `what` for the kind of data of that name.
+        ///
+        /// # Errors
+        /// When there is none.
+        pub fn by_name<F: ForModality>(name: &str, what: F) -> Result<F::Output> {
+            $(if name == <$modality>::NAME {
+                return Ok(what.run::<$modality>());
+            })+
+            let known: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
+            Err(Error::recipe(format!("no kind of data named `{name}`")).expected(known.join(", ")))
+        }
+
+        /// The kind of data that `path` looks like; the first kind for none at all.
+        pub fn recognize(path: Option<&Path>) -> &'static str {
+            if let Some(path) = path {
+                $(if <$modality>::recognizes(path) {
+                    return <$modality>::NAME;
+                })+
+            }
+            ALL[0].0
+        }
+    };
+}
+
+modalities![image::Images];

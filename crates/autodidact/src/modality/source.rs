@@ -1,0 +1,67 @@
+//! Where items come from, whatever their kind.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// Which part of a data set that comes in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// What is learned from.
+    Train,
+    /// What is judged on, and nothing else.
+    Test,
+}
+
+/// What the user named: where the data is and how to read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// A folder, an archive, a file; `None` is the embedded data set.
+    pub path: Option<PathBuf>,
+    /// The part to open, where the data comes in parts (`train/`, `test/`, …). `None` takes the training part
+    /// where there are parts, and everything where there are none.
+    pub part: Option<Part>,
+    /// Labels that override those found in the data: CSV of item name and label, or one label a line in item order.
+    pub labels: Option<PathBuf>,
+    /// Decoded items kept in memory, in bytes; what is beyond is read again each time it is needed.
+    pub memory_limit: u64,
+    /// How many items the embedded data set makes.
+    pub synthetic_items: usize,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// Labels, where there are any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Names of the classes, in the order of their numbers.
+    pub classes: Vec<String>,
+    /// The class of each item; `None` where the item has no label.
+    pub of: Vec<Option<u32>>,
+}
+
+/// Items on the host, by index, from any thread.
+pub trait Source<Item>: Send + Sync {
+    /// Number of items.
+    fn len(&self) -> usize;
+    /// Whether there is nothing at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The item's name: the path inside the folder or archive, or the position in a file of many.
+    fn name(&self, index: usize) -> String;
+    /// Reads and decodes an item.
+    ///
+    /// # Errors
+    /// Names the item and says what is wrong with it; the caller counts it and goes on with another.
+    fn get(&self, index: usize) -> Result<Item>;
+    /// Labels, if the data carries them.
+    fn labels(&self) -> Option<&Labels>;
+    /// The parts that the data comes in, besides the one that is open; empty where it is one whole.
+    fn other_parts(&self) -> &[Part];
+    /// One line for people: what was found, how many, of what size.
+    fn describe(&self) -> String;
+}

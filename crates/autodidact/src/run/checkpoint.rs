@@ -1,0 +1,93 @@
+//! Checkpoints: everything that going on needs, in one file, written at once.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::Progress;
+use super::weights::{read_weights, write_weights};
+use crate::error::{Error, Result};
+use crate::layers::state::State;
+
+/// Key of the position among the file's notes.
+const POSITION: &str = "autodidact.position";
+
+/// Where a run stood when the checkpoint was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps, schedule, time.
+    pub progress: Progress,
+    /// Updates that the optimizer has made.
+    pub updates: u64,
+    /// Length of `metrics.jsonl` in bytes: what is beyond was written after the checkpoint.
+    pub metrics: u64,
+    /// The best score so far, lower is better.
+    pub best: Option<f64>,
+    /// Sums of the log line being gathered: loss and parts, gradient norm, steps.
+    pub gathered: Vec<(String, f64)>,
+    /// Tenths of the run and passes over the data that have had their checkup, and the step of the last one.
+    pub checkups: [u64; 3],
+    /// The last checkup's warnings, so that they aren't said again.
+    pub warned: Vec<String>,
+}
+
+/// Weights, teachers, averages and position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// `model.…` and `optimizer.…`.
+    pub state: State,
+    /// Where the run stood.
+    pub position: Position,
+}
+
+impl Checkpoint {
+    /// Writes it, at once.
+    ///
+    /// # Errors
+    /// When the file can't be written; an older one of that name is then untouched.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let position = serde_json::to_string(&self.position).map_err(|error| {
+            Error::run("a position that JSON can't hold")
+                .at(path)
+                .because(error)
+        })?;
+        write_weights(
+            path,
+            &self.state,
+            HashMap::from([(POSITION.to_owned(), position)]),
+        )
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is missing, cut short or no checkpoint.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (state, notes) = read_weights(path)?;
+        let position = notes.get(POSITION).ok_or_else(|| {
+            Error::run("no position in it")
+                .at(path)
+                .expected("a checkpoint of a run")
+        })?;
+        let position = serde_json::from_str(position).map_err(|error| {
+            Error::run("a position that can't be read")
+                .at(path)
+                .because(error)
+        })?;
+        Ok(Self { state, position })
+    }
+
+    /// The arrays under a prefix, without it.
+    pub fn under(&self, prefix: &str) -> State {
+        let strip = |name: &str| {
+            name.strip_prefix(prefix)?
+                .strip_prefix('.')
+                .map(str::to_owned)
+        };
+        self.state
+            .iter()
+            .filter_map(|(name, array)| Some((strip(name)?, array.clone())))
+            .collect()
+    }
+}

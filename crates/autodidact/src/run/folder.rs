@@ -1,0 +1,156 @@
+//! Where the files of a run are.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::weights::{read_weights, write_weights};
+use super::writer::write_atomic;
+use crate::error::{AtPath, Error, Result};
+use crate::layers::state::State;
+use crate::recipe::Recipe;
+
+/// `runs/<name>/`: recipe, checkpoints, metrics, the encoder, the card.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder. With no path given, the next free `runs/<name>`, `runs/<name>-2`, ….
+    ///
+    /// # Errors
+    /// When it holds a run already, or can't be made.
+    pub fn create(path: Option<&Path>, name: &str) -> Result<Self> {
+        let path = match path {
+            Some(path) => path.to_path_buf(),
+            None => (1..)
+                .map(|n| {
+                    Path::new("runs").join(if n == 1 {
+                        name.to_owned()
+                    } else {
+                        format!("{name}-{n}")
+                    })
+                })
+                .find(|path| !path.exists())
+                .unwrap_or_else(|| Path::new("runs").join(name)),
+        };
+        if path.join("recipe.toml").exists() {
+            return Err(Error::run("a run is there already").at(&path).expected("a new folder").mend(
+                "name another with --out, or go on with `autodidact pretrain --resume` and this folder",
+            ));
+        }
+        std::fs::create_dir_all(&path).at_path(&path)?;
+        Ok(Self { path })
+    }
+
+    /// A folder that holds a run.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.join("recipe.toml").is_file() {
+            return Ok(Self {
+                path: path.to_path_buf(),
+            });
+        }
+        let found = if path.exists() {
+            "no recipe.toml in it"
+        } else {
+            "no such folder"
+        };
+        Err(Error::run(found)
+            .at(path)
+            .expected("the folder of a run, as `autodidact pretrain` leaves it"))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// `checkpoints/last.safetensors`.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("checkpoints/last.safetensors")
+    }
+
+    /// `checkpoints/best.safetensors`.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("checkpoints/best.safetensors")
+    }
+
+    /// `checkpoints/step-….safetensors`.
+    pub fn numbered(&self, step: u64) -> PathBuf {
+        self.path
+            .join(format!("checkpoints/step-{step:09}.safetensors"))
+    }
+
+    /// Removes all but the newest `keep` numbered checkpoints.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn prune(&self, keep: usize) -> Result<()> {
+        let folder = self.path.join("checkpoints");
+        let mut numbered: Vec<PathBuf> = std::fs::read_dir(&folder)
+            .at_path(&folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("step-"))
+            })
+            .collect();
+        numbered.sort();
+        for path in numbered.iter().rev().skip(keep) {
+            std::fs::remove_file(path).at_path(path)?;
+        }
+        Ok(())
+    }
+
+    /// The recipe, as resolved.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn recipe(&self) -> Result<Recipe> {
+        Recipe::read(&self.file("recipe.toml"))
+    }
+
+    /// Writes the recipe under a few lines of comment.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_recipe(&self, recipe: &Recipe, comment: &str) -> Result<()> {
+        let comment: String = comment.lines().map(|line| format!("# {line}\n")).collect();
+        write_atomic(
+            &self.file("recipe.toml"),
+            format!("{comment}\n{recipe}").as_bytes(),
+        )
+    }
+
+    /// Writes the encoder, loadable by PyTorch's ecosystem.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_encoder(&self, encoder: &State) -> Result<()> {
+        let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        write_weights(&self.file("encoder.safetensors"), encoder, notes)
+    }
+
+    /// The encoder.
+    ///
+    /// # Errors
+    /// When the run hasn't come so far, or the file is damaged.
+    pub fn encoder(&self) -> Result<State> {
+        let path = self.file("encoder.safetensors");
+        if !path.is_file() {
+            return Err(Error::run("no encoder.safetensors in it yet")
+                .at(&self.path)
+                .expected("a run that has come to an end")
+                .mend("finish it with `autodidact pretrain --resume`"));
+        }
+        Ok(read_weights(&path)?.0)
+    }
+}

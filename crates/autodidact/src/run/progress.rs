@@ -1,0 +1,238 @@
+//! How far a run is, in steps, also where its length is given in time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::Length;
+
+/// Where a run stands on its way from 0 to 1.
+///
+/// A run with a budget guesses its number of steps from the time that steps take, and corrects the guess on the way. Each
+/// correction is remembered: progress is a function of the step and the corrections, so that a run can be
+/// repeated step by step even where its timing can't.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken.
+    step: u64,
+    /// Steps taken before this leg: a finished run can go on for another length.
+    began: u64,
+    /// From 0 to 1.
+    done: f64,
+    /// Steps in all, as thought now.
+    total: u64,
+    /// Seconds spent training, also before an interruption.
+    pub elapsed: f64,
+    /// `[at step, steps in all]`.
+    corrections: Vec<[u64; 2]>,
+    /// The corrections of a run that is being repeated.
+    replayed: Vec<[u64; 2]>,
+    /// Seconds given, if the length is one of time.
+    budget: Option<f64>,
+}
+
+/// What a run with a budget thinks its number of steps is before it has timed any.
+const FIRST_GUESS: u64 = 1000;
+/// Steps that are timed before the first guess is corrected.
+const TIMED: u64 = 3;
+/// A guess that is off by less is kept.
+const TOLERANCE: f64 = 0.01;
+/// The smallest part of the budget between two corrections.
+const SPACING: f64 = 0.02;
+
+impl Progress {
+    /// The start of a run of that length.
+    pub fn new(length: Length, steps_per_epoch: u64, replayed: &[[u64; 2]]) -> Self {
+        let (total, budget) = match length {
+            Length::Steps(steps) => (steps.max(1), None),
+            Length::Epochs(epochs) => (
+                ((epochs * steps_per_epoch as f64).round() as u64).max(1),
+                None,
+            ),
+            Length::Budget(seconds) => (FIRST_GUESS, Some(seconds)),
+        };
+        // A repeated run starts from its first guess, not from what became of it.
+        let first = replayed
+            .first()
+            .filter(|first| first[0] == 0)
+            .map(|first| first[1]);
+        let total = first.unwrap_or(total);
+        let guessed = budget.is_some() || first.is_some();
+        Self {
+            step: 0,
+            began: 0,
+            done: 0.0,
+            total,
+            elapsed: 0.0,
+            corrections: if guessed {
+                vec![[0, total]]
+            } else {
+                Vec::new()
+            },
+            replayed: replayed.to_vec(),
+            budget,
+        }
+    }
+
+    /// Goes on for another length from where this one ended.
+    #[must_use]
+    pub fn extended(&self, length: Length, steps_per_epoch: u64) -> Self {
+        let mut more = Self::new(length, steps_per_epoch, &[]);
+        more.step = self.step;
+        more.began = self.step;
+        more.elapsed = 0.0;
+        more.total += self.step;
+        if let Some(first) = more.corrections.first_mut() {
+            *first = [more.step, more.total];
+        }
+        more
+    }
+
+    /// Steps taken.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps taken before this leg of a run that went on after its end.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// From 0 at the start to 1 at the end.
+    pub fn done(&self) -> f64 {
+        self.done
+    }
+
+    /// Steps in all, as thought now.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The corrections made, counted from the beginning of this leg.
+    pub fn corrections(&self) -> Vec<[u64; 2]> {
+        self.corrections
+            .iter()
+            .map(|pair| pair.map(|step| step.saturating_sub(self.began)))
+            .collect()
+    }
+
+    /// Whether the run is over.
+    pub fn finished(&self) -> bool {
+        self.step >= self.total
+    }
+
+    /// Seconds left, as far as can be told from the time that has passed.
+    pub fn seconds_left(&self) -> Option<f64> {
+        if let Some(budget) = self.budget {
+            return Some((budget - self.elapsed).max(0.0));
+        }
+        (self.done > 0.0).then(|| self.elapsed / self.done * (1.0 - self.done))
+    }
+
+    /// One step further, `seconds` later. `steps_taken` in this process took `steps_seconds` in all: what guesses go by.
+    pub fn advance(&mut self, seconds: f64, steps_taken: u64, steps_seconds: f64) {
+        self.elapsed += seconds;
+        let left = self.total.saturating_sub(self.step).max(1);
+        self.done += (1.0 - self.done) / left as f64;
+        self.step += 1;
+        if let Some(position) = self
+            .replayed
+            .iter()
+            .position(|correction| correction[0] == self.step)
+        {
+            self.correct(self.replayed[position][1]);
+        } else if let Some(budget) = self.budget {
+            self.guess(budget, steps_taken, steps_seconds);
+        }
+    }
+
+    fn guess(&mut self, budget: f64, steps_taken: u64, steps_seconds: f64) {
+        let left = budget - self.elapsed;
+        let pace = steps_seconds / steps_taken.max(1) as f64;
+        if left < pace * 0.5 {
+            // The budget is spent: this was the last step.
+            self.correct(self.step);
+            return;
+        }
+        let guess = self.step + (left / pace).round().max(1.0) as u64;
+        let off = (guess as f64 - self.total as f64).abs()
+            / self.total.saturating_sub(self.step).max(1) as f64;
+        let last = self.corrections.last().map_or(0, |last| last[0]);
+        let spaced = (self.step - last) as f64 * pace > SPACING * budget;
+        let first = self.corrections.len() == 1 && steps_taken >= TIMED;
+        let ending = self.total <= self.step || left < 2.0 * SPACING * budget;
+        if off > TOLERANCE && (first || spaced || ending) {
+            self.correct(guess);
+        }
+    }
+
+    fn correct(&mut self, total: u64) {
+        if self.total != total {
+            self.total = total;
+            self.corrections.push([self.step, total]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_lead_from_zero_to_one_evenly() {
+        let mut progress = Progress::new(Length::Epochs(2.0), 5, &[]);
+        let mut seen = Vec::new();
+        while !progress.finished() {
+            seen.push(progress.done());
+            progress.advance(1.0, 1, 1.0);
+        }
+        assert_eq!(seen.len(), 10);
+        for (step, done) in seen.iter().enumerate() {
+            assert!((done - step as f64 / 10.0).abs() < 1e-9);
+        }
+        assert!((progress.done() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_budget_ends_in_time_with_its_schedule_done_though_the_pace_changes() {
+        let mut progress = Progress::new(Length::Budget(100.0), 5, &[]);
+        let (mut taken, mut spent) = (0, 0.0);
+        while !progress.finished() {
+            let seconds = if progress.step() < 50 { 0.5 } else { 1.5 };
+            taken += 1;
+            spent += seconds;
+            progress.advance(seconds, taken, spent);
+            assert!(progress.step() < 1000);
+        }
+        assert!(
+            (progress.elapsed - 100.0).abs() < 5.0,
+            "{}",
+            progress.elapsed
+        );
+        assert!(progress.done() > 0.95, "{}", progress.done());
+        assert!(progress.corrections().len() < 60);
+    }
+
+    #[test]
+    fn the_corrections_repeat_the_progress_without_the_clock() {
+        let mut first = Progress::new(Length::Budget(100.0), 5, &[]);
+        let (mut taken, mut spent, mut seen) = (0, 0.0, Vec::new());
+        while !first.finished() {
+            let seconds = if first.step().is_multiple_of(7) {
+                2.0
+            } else {
+                0.5
+            };
+            taken += 1;
+            spent += seconds;
+            first.advance(seconds, taken, spent);
+            seen.push(first.done());
+        }
+        let mut again = Progress::new(Length::Steps(first.step()), 5, &first.corrections());
+        let mut repeated = Vec::new();
+        while !again.finished() {
+            again.advance(9.0, 1, 9.0);
+            repeated.push(again.done());
+        }
+        assert_eq!(repeated.len(), seen.len());
+        assert_eq!(repeated, seen);
+    }
+}

@@ -1,0 +1,340 @@
+//! A method, its optimizer and its data, behind [`Session`].
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::features::{Who, features};
+use super::gradients::Gradients;
+use super::loader::{Items, Loader, batches_per_epoch, prepare, split};
+use super::monitor::{self, Checkup};
+use super::optimizer::Optimizer;
+use super::session::{Session, StepReport};
+use crate::error::{Error, Result};
+use crate::layers::Init;
+use crate::layers::state::{State, load_state, state_of, trained_values};
+use crate::method::{Loss, Method, Objective, Step};
+use crate::modality::{Draw, Encoder, Modality};
+use crate::recipe::{Plan, Recipe, Train};
+
+/// The epoch whose views are drawn for validation and checkups: no training ever reaches it.
+const ASIDE: u64 = u64::MAX;
+/// Batches of the validation loss, at most.
+const VALIDATION_BATCHES: usize = 4;
+
+/// One method at work on one kind of data.
+pub(super) struct Learner<M: Modality, O: Objective> {
+    plan: Plan<M, O>,
+    /// Only empty while a step hands the networks through the optimizer.
+    model: Option<O::Method<M::Encoder>>,
+    optimizer: Optimizer,
+    device: Device,
+    items: Arc<Items<M>>,
+    held_out: Items<M>,
+    loader: Option<Loader<M>>,
+}
+
+impl<M: Modality, O: Objective> Learner<M, O> {
+    pub(super) fn open(recipe: &Recipe) -> Result<Self> {
+        let data = recipe.data()?;
+        let seed = recipe.seed();
+        let source = M::open(&data.source(seed, None))?;
+        let source: Arc<dyn crate::modality::Source<M::Item>> = Arc::from(source);
+        let mut plan = Plan::<M, O>::resolve(recipe, Some(source.as_ref()))?;
+        let device = super::device::open(&plan.train.device)?.autodiff();
+
+        let mut usable: Vec<usize> = (0..source.len()).collect();
+        if plan.objective.needs_classes() {
+            let labels = source.labels().ok_or_else(|| {
+                Error::data(format!("no labels, which {} learns from", O::NAME))
+                    .expected("class folders or a file of labels")
+                    .mend("name one with --labels")
+            })?;
+            usable.retain(|&index| labels.of[index].is_some());
+        }
+        let parts = plan.train.accumulate;
+        if usable.len() < 2 * parts {
+            return Err(
+                Error::data(format!("{} items to learn from", usable.len())).expected(format!(
+                    "at least {}: 2 for each part of a batch",
+                    2 * parts
+                )),
+            );
+        }
+        // A batch can't be larger than the data.
+        plan.train.batch_size = plan.train.batch_size.min(usable.len() / parts * parts);
+        let batch = plan.train.batch_size;
+        let wanted = (usable.len() as f64 * plan.data.validation) as usize;
+        let room = usable.len().saturating_sub(4 * batch);
+        let held = if plan.data.validation > 0.0 {
+            wanted
+                .max(batch)
+                .min(VALIDATION_BATCHES * batch)
+                .min(room / 2)
+        } else {
+            0
+        };
+        let held = if held < batch {
+            0
+        } else {
+            held / batch * batch
+        };
+        let (learned, held) = split(usable.len(), held, plan.train.seed);
+        let pick = |places: Vec<usize>| {
+            places
+                .into_iter()
+                .map(|place| usable[place])
+                .collect::<Vec<_>>()
+        };
+        let items = |indices, device| {
+            Items::new(
+                Arc::clone(&source),
+                plan.modality.clone(),
+                indices,
+                plan.objective.needs_classes(),
+                plan.train.seed,
+                device,
+                plan.data.unreadable,
+            )
+        };
+        let (items, held_out) = (
+            items(pick(learned), device.clone()),
+            items(pick(held), device.clone().inner()),
+        );
+
+        let mut init = Init::new(plan.train.seed, &device);
+        let encoder = plan.modality.encoder(&mut init)?;
+        let model = plan.objective.build(encoder, &mut init)?;
+        Ok(Self {
+            optimizer: Optimizer::new(&plan.train),
+            plan,
+            model: Some(model),
+            device,
+            items: Arc::new(items),
+            held_out,
+            loader: None,
+        })
+    }
+
+    fn model(&self) -> &O::Method<M::Encoder> {
+        self.model
+            .as_ref()
+            .expect("put back at the end of each step")
+    }
+
+    /// Items in a part of an accumulated batch.
+    fn part(&self) -> usize {
+        self.plan.train.batch_size / self.plan.train.accumulate
+    }
+}
+
+impl<M: Modality, O: Objective> Session for Learner<M, O> {
+    fn recipe(&self) -> Result<Recipe> {
+        self.plan.to_recipe()
+    }
+
+    fn train(&self) -> &Train {
+        &self.plan.train
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let held = match self.held_out.indices.len() {
+            0 => String::new(),
+            held => format!(", {held} of them held out for the validation loss"),
+        };
+        vec![
+            format!("data     {}{held}", self.items.source.describe()),
+            format!("method   {} ({})", O::NAME, O::SUMMARY),
+            format!(
+                "network  {:.2} million values learn; vectors of {} dimensions",
+                trained_values(self.model()) as f64 / 1e6,
+                self.model().encoder().dim()
+            ),
+        ]
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        batches_per_epoch(self.items.indices.len(), self.plan.train.batch_size)
+    }
+
+    fn start(&mut self, step: u64) {
+        let workers = match self.plan.train.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        self.loader = None; // The old threads end before the new ones begin.
+        let first = step * self.plan.train.accumulate as u64;
+        self.loader = Some(Loader::start(
+            Arc::clone(&self.items),
+            self.part(),
+            first,
+            workers,
+        ));
+    }
+
+    fn step(&mut self, at: Step, learning_rate: f64) -> Result<StepReport> {
+        let parts = self.plan.train.accumulate;
+        if self.loader.is_none() {
+            self.start(at.number);
+        }
+        let loader = self.loader.as_mut().expect("started above");
+        let waited = loader.waited;
+        let model = self
+            .model
+            .as_ref()
+            .expect("put back at the end of each step");
+        let mut gradients = Gradients::default();
+        let (mut carries, mut items, mut total) = (Vec::with_capacity(parts), 0, 0.0);
+        let mut named: Vec<(&'static str, f64)> = Vec::new();
+        for part in 0..parts as u64 {
+            let ready = loader.next()?;
+            items += ready.items;
+            let (loss, carry) = model.loss(ready.slots, &Step { part, ..at })?;
+            let share = 1.0 / parts as f64;
+            total += share * scalar(&loss.total);
+            for (index, (name, value)) in loss.parts.iter().enumerate() {
+                let value = share * scalar(value);
+                match named.get_mut(index) {
+                    Some(slot) => slot.1 += value,
+                    None => named.push((name, value)),
+                }
+            }
+            if !total.is_finite() {
+                return Err(diverged("the loss", at.number, total, &named));
+            }
+            gradients.add(&loss.total, model, share);
+            carries.push(carry);
+        }
+        let norm = gradients.norm();
+        if !norm.is_finite() {
+            return Err(diverged("the gradient's norm", at.number, norm, &named));
+        }
+        if self.plan.train.clip_norm > 0.0 {
+            gradients.clip(norm, self.plan.train.clip_norm);
+        }
+        let waited = loader.waited - waited;
+        if let Some(model) = self.model.take() {
+            let model = self.optimizer.update(model, gradients, learning_rate);
+            self.model = Some(model.after_step(carries, &at));
+        }
+        Ok(StepReport {
+            loss: total,
+            parts: named,
+            gradient_norm: norm,
+            items,
+            waited,
+        })
+    }
+
+    fn validate(&self) -> Result<Option<f64>> {
+        let (batch, held) = (self.part(), self.held_out.indices.len());
+        if held < batch {
+            return Ok(None);
+        }
+        let model = self.model().valid();
+        let draw = Draw {
+            seed: self.plan.train.seed,
+            epoch: ASIDE,
+        };
+        let (mut sum, batches) = (0.0, held / batch);
+        for number in 0..batches {
+            let places: Vec<usize> = (number * batch..(number + 1) * batch).collect();
+            let ready = prepare(&self.held_out, &places, draw)?;
+            let at = Step {
+                number: ASIDE,
+                part: number as u64,
+                progress: 0.0,
+                seed: self.plan.train.seed,
+            };
+            let (loss, _): (Loss, _) = model.loss(ready.slots, &at)?;
+            sum += scalar(&loss.total);
+        }
+        Ok(Some(sum / batches as f64))
+    }
+
+    fn checkup(&self) -> Result<Checkup> {
+        let device = self.device.clone().inner();
+        let encoder = self.model().encoder().valid();
+        let source = self.items.source.as_ref();
+        let indices = monitor::sample(&self.items.indices, source.labels());
+        let who = [Who::Network(&encoder, &device)];
+        let mut seen = features(&self.plan.modality, source, &indices, &who, |_| {})?;
+        let (read, plain) = (seen.read, seen.matrices.remove(0));
+
+        // Two views of the same items, which the network should see as nearly the same.
+        let places: Vec<usize> = (0..self.items.indices.len().min(monitor::PAIRS)).collect();
+        let (items, rows) = self.items.read(&places)?;
+        let draw = Draw {
+            seed: self.plan.train.seed,
+            epoch: ASIDE,
+        };
+        let views = self.plan.modality.views(&items, draw)?;
+        let embed = |views: &[M::View]| -> Result<Vec<f32>> {
+            let batch = self.plan.modality.collate(views, &rows, &device)?;
+            Ok(crate::layers::state::host(encoder.encode(&batch)))
+        };
+        let pair = match views.as_slice() {
+            [first, second, ..] => Some((embed(first)?, embed(second)?)),
+            _ => None,
+        };
+        Checkup::new(
+            &plain,
+            &read,
+            source.labels(),
+            pair,
+            items.len(),
+            self.plan.evaluate.neighbors,
+        )
+    }
+
+    fn state(&self) -> (State, u64) {
+        let mut state = State::new();
+        for (name, array) in state_of(self.model()) {
+            state.insert(format!("model.{name}"), array);
+        }
+        for (name, array) in self.optimizer.state() {
+            state.insert(format!("optimizer.{name}"), array);
+        }
+        (state, self.optimizer.updates())
+    }
+
+    fn restore(&mut self, model: &State, optimizer: &State, updates: u64) -> Result<()> {
+        let own = self.model.take().expect("put back at the end of each step");
+        self.model = Some(load_state(own, model)?);
+        self.optimizer
+            .restore(optimizer, updates, &self.device.clone().inner())
+    }
+
+    fn encoder(&self) -> State {
+        state_of(self.model().encoder())
+    }
+
+    fn unreadable(&self) -> Vec<(String, String)> {
+        let mut found = self.items.unreadable();
+        found.extend(self.held_out.unreadable());
+        found
+    }
+}
+
+fn scalar(tensor: &Tensor<1>) -> f64 {
+    f64::from(tensor.clone().detach().into_scalar::<f32>())
+}
+
+fn diverged(what: &str, step: u64, value: f64, parts: &[(&'static str, f64)]) -> Error {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    let parts = if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", parts.join(", "))
+    };
+    Error::training(format!("{what} is {value} at step {step}{parts}"))
+        .expected("a finite number")
+        .mend(
+            "go on from the last checkpoint with a lower train.learning_rate, a longer train.warmup or train.clip_norm = 1; \
+             if it happens at once, look at the data with `autodidact views`",
+        )
+}

@@ -1,0 +1,15 @@
+//! The one training loop, and what it is made of. It sees methods and kinds of data through their traits only.
+
+pub mod device;
+pub mod features;
+mod gradients;
+mod learner;
+mod loader;
+mod looping;
+mod monitor;
+mod optimizer;
+mod session;
+
+pub use looping::{Event, Outcome, Stop, pretrain};
+pub use monitor::{Checkup, Warning};
+pub use session::{Session, StepReport, open};

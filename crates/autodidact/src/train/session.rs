@@ -1,0 +1,105 @@
+//! A run with its types erased, so that the loop is compiled once.
+
+use std::time::Duration;
+
+use super::learner::Learner;
+use super::monitor::Checkup;
+use crate::error::Result;
+use crate::layers::state::State;
+use crate::method::{ForObjective, Objective, Step};
+use crate::modality::{self, ForModality, Modality};
+use crate::recipe::{Recipe, Train};
+
+/// A run of some method on some kind of data.
+pub trait Session: Send {
+    /// The plan as a recipe, complete.
+    ///
+    /// # Errors
+    /// When a value has no form in TOML.
+    fn recipe(&self) -> Result<Recipe>;
+    /// The recipe's `[train]`, with nothing left open.
+    fn train(&self) -> &Train;
+    /// Lines for people: what the data is, what the network is.
+    fn describe(&self) -> Vec<String>;
+    /// Steps in a pass over the data.
+    fn steps_per_epoch(&self) -> u64;
+    /// Starts making batches for the steps from `step` on.
+    fn start(&mut self, step: u64);
+    /// One step: loss, gradients, update, after-step. Nothing is changed if loss or gradients aren't finite.
+    ///
+    /// # Errors
+    /// When they aren't, naming the parts; when too much data is unreadable.
+    fn step(&mut self, at: Step, learning_rate: f64) -> Result<StepReport>;
+    /// The mean loss on the held-out items, if any are held out.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    fn validate(&self) -> Result<Option<f64>>;
+    /// How the representation is doing.
+    ///
+    /// # Errors
+    /// When the items for it can't be read.
+    fn checkup(&self) -> Result<Checkup>;
+    /// Everything that learning goes by: weights, statistics, teachers, averages.
+    fn state(&self) -> (State, u64);
+    /// Takes up where [`Session::state`] was written; the number is that of the optimizer's updates.
+    ///
+    /// # Errors
+    /// When the state is another network's.
+    fn restore(&mut self, model: &State, optimizer: &State, updates: u64) -> Result<()>;
+    /// The encoder alone, under the ecosystem's names.
+    fn encoder(&self) -> State;
+    /// Unreadable items found so far: name and what was wrong.
+    fn unreadable(&self) -> Vec<(String, String)>;
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// What is minimized.
+    pub loss: f64,
+    /// Its named parts.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// Items learned from.
+    pub items: usize,
+    /// Time spent waiting for data.
+    pub waited: Duration,
+}
+
+/// Opens the data, looks at it, fills the recipe in and builds the networks.
+///
+/// # Errors
+/// When the data can't be read or the recipe doesn't fit it.
+pub fn open(recipe: &Recipe) -> Result<Box<dyn Session>> {
+    modality::by_name(&recipe.kind()?, OfKind { recipe })?
+}
+
+struct OfKind<'a> {
+    recipe: &'a Recipe,
+}
+
+impl ForModality for OfKind<'_> {
+    type Output = Result<Box<dyn Session>>;
+    fn run<M: Modality>(self) -> Self::Output {
+        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        let of_method = OfMethod {
+            recipe: self.recipe,
+            kind: std::marker::PhantomData::<M>,
+        };
+        crate::method::by_name(name, of_method)?
+    }
+}
+
+struct OfMethod<'a, M> {
+    recipe: &'a Recipe,
+    kind: std::marker::PhantomData<M>,
+}
+
+impl<M: Modality> ForObjective for OfMethod<'_, M> {
+    type Output = Result<Box<dyn Session>>;
+    fn run<O: Objective>(self) -> Self::Output {
+        Ok(Box::new(Learner::<M, O>::open(self.recipe)?))
+    }
+}

@@ -1,0 +1,4 @@
+//! The integration tests of the library, in one binary: linking is what takes the time.
+
+mod rooms;
+mod training;

@@ -1,0 +1,259 @@
+//! Whole runs on a handful of synthetic images: every method learns, can be interrupted, and repeats itself.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use autodidact::method;
+use autodidact::recipe::Recipe;
+use autodidact::run::{Checkpoint, RunFolder};
+use autodidact::train::{self, Event, Outcome, Stop};
+
+/// A recipe of seconds: 64 images of 16 pixels, 6 steps of 8.
+fn recipe(method: &str) -> Recipe {
+    let objective = method::by_name(method, Wants).unwrap();
+    let encoder = if objective.masks {
+        "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4"
+    } else {
+        "name = \"small_conv\"\nwidth = 4"
+    };
+    let text = format!(
+        "[data]\nsynthetic_items = 64\nvalidation = 0.2\n[views]\ncrops = [{{ count = {}, size = 16 }}]\n\
+         [encoder]\n{encoder}\n[method]\nname = \"{method}\"\n\
+         [train]\nsteps = 6\nbatch_size = 8\nlog_every = 2\nlearning_rate = 1.0\nwarmup = 0.0\nseed = 3\nworkers = 2",
+        objective.views
+    );
+    Recipe::parse(&text).unwrap()
+}
+
+struct Wants;
+
+impl method::ForObjective for Wants {
+    type Output = autodidact::modality::Pretext;
+    fn run<O: method::Objective>(self) -> Self::Output {
+        O::default().pretext()
+    }
+}
+
+/// Runs to the end, or until `after` steps are done.
+fn run(recipe: &Recipe, folder: &Path, after: Option<u64>) -> Outcome {
+    let (folder, from) = if folder.join("recipe.toml").exists() {
+        let folder = RunFolder::open(folder).unwrap();
+        let last = Checkpoint::read(&folder.last()).unwrap();
+        (folder, Some(last))
+    } else {
+        (RunFolder::create(Some(folder), "").unwrap(), None)
+    };
+    let mut session = train::open(recipe).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut watch = |event: &Event| {
+        if let Event::Stepped { step, .. } = event
+            && Some(*step) == after
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    train::pretrain(session.as_mut(), &folder, from, None, &stop, &mut watch).unwrap()
+}
+
+/// `metrics.jsonl` without what the clock says.
+fn metrics(folder: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    text.lines()
+        .map(|line| {
+            let mut line: serde_json::Map<_, _> = serde_json::from_str(line).unwrap();
+            line.retain(|name, _| !name.starts_with("time/"));
+            line
+        })
+        .collect()
+}
+
+fn checkpoint(folder: &Path) -> Checkpoint {
+    Checkpoint::read(&RunFolder::open(folder).unwrap().last()).unwrap()
+}
+
+#[test]
+fn every_method_learns_and_an_interrupted_run_ends_like_an_uninterrupted_one() {
+    for entry in method::ALL {
+        let recipe = recipe(entry.name);
+        let scratch = tempfile::tempdir().unwrap();
+        let (whole, parts) = (scratch.path().join("whole"), scratch.path().join("parts"));
+        assert_eq!(run(&recipe, &whole, None).stop, Stop::Finished);
+        for after in [1, 4] {
+            assert_eq!(
+                run(&recipe, &parts, Some(after)).stop,
+                Stop::Asked,
+                "{}",
+                entry.name
+            );
+        }
+        assert_eq!(run(&recipe, &parts, None).stop, Stop::Finished);
+        let (expected, found) = (checkpoint(&whole), checkpoint(&parts));
+        for (name, array) in &expected.state {
+            assert_eq!(
+                array, &found.state[name],
+                "{}: `{name}` after resuming",
+                entry.name
+            );
+        }
+        assert_eq!(expected.state.len(), found.state.len());
+        assert_eq!(metrics(&whole), metrics(&parts), "{}", entry.name);
+        // What the encoder is made of has moved, all of it: the gradient reaches everything that learns.
+        let (before, after) = (
+            initial(&recipe),
+            RunFolder::open(&whole).unwrap().encoder().unwrap(),
+        );
+        for (name, array) in &after {
+            let fixed = name == "pos_embed";
+            assert_eq!(
+                before[name] == *array,
+                fixed,
+                "{}: `{name}` of the encoder",
+                entry.name
+            );
+            assert!(array.values.iter().all(|value| value.is_finite()));
+        }
+    }
+}
+
+fn initial(recipe: &Recipe) -> autodidact::layers::state::State {
+    train::open(recipe).unwrap().encoder()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folders = ["a", "b", "c"].map(|name| scratch.path().join(name));
+    let mut other = recipe("simclr");
+    other.put("train.seed", 4).unwrap();
+    for (folder, recipe) in folders
+        .iter()
+        .zip([recipe("simclr"), recipe("simclr"), other])
+    {
+        run(&recipe, folder, None);
+    }
+    assert_eq!(metrics(&folders[0]), metrics(&folders[1]));
+    assert_eq!(checkpoint(&folders[0]).state, checkpoint(&folders[1]).state);
+    assert_ne!(checkpoint(&folders[0]).state, checkpoint(&folders[2]).state);
+}
+
+#[test]
+fn a_run_repeats_from_the_recipe_that_it_leaves() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (first, again) = (scratch.path().join("first"), scratch.path().join("again"));
+    let mut budgeted = recipe("vicreg");
+    budgeted.remove("train", "steps");
+    budgeted.put("train.budget", "2s").unwrap();
+    run(&budgeted, &first, None);
+    run(
+        &RunFolder::open(&first).unwrap().recipe().unwrap(),
+        &again,
+        None,
+    );
+    assert_eq!(metrics(&first), metrics(&again));
+    assert_eq!(checkpoint(&first).state, checkpoint(&again).state);
+}
+
+#[test]
+fn a_budget_ends_in_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut budgeted = recipe("simclr");
+    budgeted.remove("train", "steps");
+    budgeted.put("train.budget", "4s").unwrap();
+    let outcome = run(&budgeted, &scratch.path().join("run"), None);
+    assert!(
+        (3.0..6.0).contains(&outcome.seconds),
+        "{} s",
+        outcome.seconds
+    );
+}
+
+#[test]
+fn accumulating_gradients_uses_every_part_of_the_batch() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("run");
+    let mut parts = recipe("vicreg");
+    parts.put("train.accumulate", 2).unwrap();
+    run(&parts, &folder, None);
+    assert_eq!(checkpoint(&folder).position.updates, 6);
+    assert_eq!(
+        metrics(&folder)
+            .iter()
+            .filter(|line| line.contains_key("loss"))
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_the_last_good_checkpoint_stays() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut wild = recipe("vicreg");
+    wild.put("train.learning_rate", 1e4).unwrap();
+    wild.put("train.optimizer", "sgd").unwrap();
+    wild.put("train.steps", 200).unwrap();
+    let folder = RunFolder::create(Some(&scratch.path().join("run")), "").unwrap();
+    let mut session = train::open(&wild).unwrap();
+    let stop = AtomicBool::new(false);
+    let error =
+        train::pretrain(session.as_mut(), &folder, None, None, &stop, &mut |_| {}).unwrap_err();
+    assert_eq!(error.kind(), autodidact::error::Kind::Training);
+    assert!(error.to_string().contains("at step"), "{error}");
+    assert!(error.remedy().unwrap().contains("learning_rate"));
+    let kept = Checkpoint::read(&folder.last()).unwrap();
+    assert!(
+        kept.state
+            .values()
+            .all(|array| array.values.iter().all(|value| value.is_finite()))
+    );
+}
+
+#[test]
+fn a_finished_run_goes_on_for_longer() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run");
+    run(&recipe("byol"), &path, None);
+    let folder = RunFolder::open(&path).unwrap();
+    let last = Checkpoint::read(&folder.last()).unwrap();
+    let mut session = train::open(&folder.recipe().unwrap()).unwrap();
+    let stop = AtomicBool::new(false);
+    let again = train::pretrain(
+        session.as_mut(),
+        &folder,
+        Some(last.clone()),
+        None,
+        &stop,
+        &mut |_| {},
+    );
+    assert!(
+        again
+            .unwrap_err()
+            .to_string()
+            .contains("finished after 6 steps")
+    );
+    let more = Some(autodidact::recipe::Length::Steps(4));
+    let mut session = train::open(&folder.recipe().unwrap()).unwrap();
+    let outcome = train::pretrain(
+        session.as_mut(),
+        &folder,
+        Some(last),
+        more,
+        &stop,
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_eq!(outcome.steps, 10);
+    assert!(folder.recipe().unwrap().to_string().contains("steps = 4"));
+}
+
+#[test]
+fn masking_a_network_that_cannot_be_masked_is_refused_with_the_methods_that_would_work() {
+    let mut unfit = recipe("mae");
+    unfit.put("encoder.name", "resnet18").unwrap();
+    let error = train::open(&unfit).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), autodidact::error::Kind::Recipe);
+    let remedy = error.remedy().unwrap();
+    assert!(
+        remedy.contains("simclr") && remedy.contains("byol") && !remedy.contains("mae"),
+        "{remedy}"
+    );
+}

@@ -1,0 +1,105 @@
+//! `autodidact evaluate`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use autodidact::error::{Error, Result};
+use autodidact::judge::{Judged, Parts, evaluate, frozen};
+use autodidact::run::{RunFolder, write_atomic};
+
+use super::source_of;
+use crate::arguments::Evaluate;
+use crate::progress::Bar;
+use crate::table::findings;
+
+pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
+    let folder = RunFolder::open(&arguments.run)?;
+    let judged = judge(
+        &folder,
+        arguments.data.as_deref(),
+        arguments.test.as_deref(),
+        arguments.labels.as_deref(),
+        arguments.ceiling.as_deref(),
+    )?;
+    show(&judged);
+    if let Some(path) = &arguments.json {
+        write_json(path, &judged)?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Judges a run that has just ended on its own data, if that has labels.
+pub(crate) fn after_pretraining(folder: &RunFolder, ceiling: Option<PathBuf>) -> Result<()> {
+    let recipe = folder.recipe()?;
+    let spec = source_of(&recipe, None, None, None)?;
+    let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
+    if !encoder.splits(&spec)?.labeled {
+        println!("no labels in the data, so there is nothing to judge by yet");
+        return Ok(());
+    }
+    let judged = judge(folder, None, None, None, ceiling.as_deref())?;
+    show(&judged);
+    write_json(&folder.file("evaluation.json"), &judged)?;
+    folder.write_card(&judged)
+}
+
+fn judge(
+    folder: &RunFolder,
+    data: Option<&Path>,
+    test: Option<&Path>,
+    labels: Option<&Path>,
+    ceiling: Option<&Path>,
+) -> Result<Judged> {
+    let recipe = folder.recipe()?;
+    let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
+    let spec = source_of(&recipe, data, labels, None)?;
+    let test = test
+        .map(|path| source_of(&recipe, Some(path), labels, None))
+        .transpose()?;
+    let parts = Parts::find(encoder.as_ref(), &spec, test.as_ref())?;
+    let ceiling = ceiling
+        .map(|path| RunFolder::open(path)?.encoder())
+        .transpose()?;
+    let bar = Bar::new();
+    let judged = evaluate(
+        encoder.as_ref(),
+        &parts,
+        &recipe.evaluate()?,
+        recipe.seed(),
+        ceiling,
+        &mut |what, done, all| bar.show(what, done, all),
+    );
+    bar.finish();
+    let mut judged = judged?;
+    judged.run = folder.path().display().to_string();
+    judged.data = match &spec.path {
+        Some(path) => path.display().to_string(),
+        None => "the embedded synthetic images".to_owned(),
+    };
+    Ok(judged)
+}
+
+fn show(judged: &Judged) {
+    println!();
+    println!("{}", findings(&judged.results));
+    println!(
+        "accuracy with 95 % intervals; {} items judged, {} learned from, {} classes",
+        judged.items, judged.learned_from, judged.classes
+    );
+    if judged.set_aside {
+        println!(
+            "the data has no test part: the judged items were set aside from it, and pretraining has seen them unlabeled"
+        );
+    }
+    println!("\n{}\n", judged.verdict);
+}
+
+fn write_json(path: &Path, judged: &Judged) -> Result<()> {
+    let text = serde_json::to_string_pretty(judged).map_err(|error| {
+        Error::run("findings that JSON can't hold")
+            .at(path)
+            .because(error)
+    })?;
+    write_atomic(path, format!("{text}\n").as_bytes())
+}

@@ -1,0 +1,140 @@
+//! One file a verb.
+
+mod embed;
+mod evaluate;
+mod lists;
+mod pretrain;
+mod search;
+mod views;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use autodidact::error::{Error, Result};
+use autodidact::modality::{Part, SourceSpec};
+use autodidact::recipe::Recipe;
+
+use crate::arguments::{Command, Settings};
+
+pub(crate) fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Pretrain(arguments) => pretrain::run(arguments),
+        Command::Embed(arguments) => embed::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments),
+        Command::Views(arguments) => views::run(&arguments),
+        Command::Methods => lists::methods(),
+        Command::Recipes(arguments) => lists::recipes(&arguments),
+        Command::Datasets => lists::datasets(),
+        Command::Devices => lists::devices(),
+        Command::Completions(arguments) => lists::completions(&arguments),
+    }
+}
+
+/// The recipe that the flags describe, laid over the recipe that they name.
+fn recipe_of(settings: &Settings, data: Option<&Path>) -> Result<Recipe> {
+    let mut recipe = match &settings.recipe {
+        Some(name) => lists::find_recipe(name)?,
+        None => Recipe::default(),
+    };
+    if let Some(method) = &settings.method {
+        if recipe.method().is_some_and(|named| named != method) {
+            return Err(Error::recipe(format!(
+                "--method {method} with a recipe of another method"
+            ))
+            .expected("a recipe and a method that agree")
+            .mend("leave one of them out"));
+        }
+        recipe.put("method.name", method.as_str())?;
+    }
+    if let Some(encoder) = &settings.encoder {
+        recipe.put("encoder.name", encoder.as_str())?;
+    }
+    if settings.epochs.is_some() || settings.steps.is_some() || settings.budget.is_some() {
+        for key in ["epochs", "steps", "budget", "corrections"] {
+            recipe.remove("train", key);
+        }
+    }
+    if let Some(epochs) = settings.epochs {
+        recipe.put("train.epochs", epochs)?;
+    }
+    if let Some(steps) = settings.steps {
+        recipe.put("train.steps", i64::try_from(steps).unwrap_or(i64::MAX))?;
+    }
+    if let Some(budget) = settings.budget {
+        recipe.put("train.budget", budget.to_string())?;
+    }
+    if let Some(batch) = settings.batch_size {
+        recipe.put("train.batch_size", batch)?;
+    }
+    if let Some(device) = &settings.device {
+        recipe.put("train.device", device.as_str())?;
+    }
+    if let Some(seed) = settings.seed {
+        recipe.put("train.seed", i64::from(seed))?;
+    }
+    put_path(&mut recipe, "data.labels", settings.labels.as_deref())?;
+    if data.is_some() {
+        // What a recipe measured on its own data doesn't hold for other data.
+        recipe.remove("data", "measured");
+    }
+    put_path(&mut recipe, "data.path", data)?;
+    for assignment in &settings.set {
+        recipe.set(assignment)?;
+    }
+    Ok(recipe)
+}
+
+/// Paths are kept absolute, so that a run can be taken up from any folder.
+fn put_path(recipe: &mut Recipe, key: &str, path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    let absolute = absolute(path);
+    let text = absolute.to_str().ok_or_else(|| {
+        Error::data("a path that is no UTF-8")
+            .at(path)
+            .expected("a path that a recipe can hold")
+            .mend("rename it")
+    })?;
+    recipe.put(key, text)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// What to open: the data that is named, or else the data that a run learned from.
+fn source_of(
+    recipe: &Recipe,
+    data: Option<&Path>,
+    labels: Option<&Path>,
+    part: Option<Part>,
+) -> Result<SourceSpec> {
+    let mut spec = recipe.data()?.source(recipe.seed(), part);
+    if let Some(data) = data {
+        spec.path = Some(data.to_path_buf());
+        spec.labels = None;
+    }
+    if let Some(labels) = labels {
+        spec.labels = Some(labels.to_path_buf());
+    }
+    Ok(spec)
+}
+
+/// Names the first few items that couldn't be read.
+fn report_unreadable(unreadable: &[(String, String)]) {
+    if unreadable.is_empty() {
+        return;
+    }
+    println!(
+        "{} items could not be read and were left out:",
+        unreadable.len()
+    );
+    for (_, why) in unreadable.iter().take(5) {
+        println!("  {why}");
+    }
+    if unreadable.len() > 5 {
+        println!("  …and {} more", unreadable.len() - 5);
+    }
+}

@@ -1,0 +1,191 @@
+//! `autodidact pretrain`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use autodidact::error::{Error, Kind, Result};
+use autodidact::recipe::{Length, Recipe};
+use autodidact::run::{Checkpoint, RunFolder};
+use autodidact::train::{self, Outcome, Stop};
+
+use super::{evaluate, put_path, recipe_of, report_unreadable};
+use crate::arguments::{Pretrain, Settings};
+use crate::progress::Progress;
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+/// The recipe of `autodidact pretrain` with nothing said.
+const EMBEDDED: &str = "images/synthetic";
+/// Steps of the ceiling that the embedded data is shown with, as a share of the steps of pretraining.
+const CEILING_SHARE: f64 = 0.5;
+
+pub(crate) fn run(arguments: Pretrain) -> Result<ExitCode> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked twice: the last checkpoint is what there is.
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| Error::new(Kind::Io, "no way to hear Ctrl-C").because(error))?;
+
+    let (folder, outcome, embedded) = match &arguments.resume {
+        Some(path) => resume(path, &arguments)?,
+        None => begin(&arguments)?,
+    };
+    println!(
+        "{} after {} steps in {}",
+        if outcome.stop == Stop::Finished {
+            "finished"
+        } else {
+            "stopped"
+        },
+        outcome.steps,
+        autodidact::recipe::Duration(outcome.seconds.round()),
+    );
+    report_unreadable(&outcome.unreadable);
+    let path = folder.path().display();
+    if outcome.stop == Stop::Asked {
+        println!("a checkpoint is written; go on with\n  autodidact pretrain --resume {path}");
+        return Ok(ExitCode::from(130));
+    }
+    if !arguments.no_evaluate {
+        let ceiling = if embedded {
+            ceiling(&folder, outcome.steps)?
+        } else {
+            None
+        };
+        evaluate::after_pretraining(&folder, ceiling)?;
+    }
+    println!("the encoder is in {path}/encoder.safetensors; what next:");
+    println!("  autodidact evaluate {path} DATA     how good is it, on labeled data?");
+    println!("  autodidact embed {path} DATA        a vector for each item");
+    println!("  autodidact search {path} DATA FILE  the items most like a file");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
+    let data = arguments.data.as_deref();
+    let settings = &arguments.settings;
+    let mut recipe = recipe_of(settings, data)?;
+    // With nothing said, the embedded data and the recipe that was made for it.
+    let embedded = data.is_none() && recipe.text("data", "path").is_none();
+    if embedded && settings.recipe.is_none() && settings.method.is_none() {
+        let named = Settings {
+            recipe: Some(EMBEDDED.to_owned()),
+            epochs: settings.epochs,
+            steps: settings.steps,
+            budget: settings.budget,
+            encoder: settings.encoder.clone(),
+            batch_size: settings.batch_size,
+            device: settings.device.clone(),
+            seed: settings.seed,
+            labels: settings.labels.clone(),
+            set: settings.set.clone(),
+            ..Settings::default()
+        };
+        recipe = recipe_of(&named, None)?;
+    }
+    let mut session = train::open(&recipe)?;
+    let name = format!(
+        "{}-{}",
+        data.and_then(Path::file_stem)
+            .map_or("synthetic".into(), |stem| stem.to_string_lossy()),
+        recipe.method().unwrap_or(autodidact::method::DEFAULT)
+    );
+    let folder = RunFolder::create(arguments.out.as_deref(), &name)?;
+    let mut progress = Progress::new();
+    let outcome = train::pretrain(session.as_mut(), &folder, None, None, &STOP, &mut |event| {
+        progress.show(event)
+    });
+    progress.finish();
+    let outcome = outcome.map_err(|error| keep_going(error, &folder))?;
+    Ok((folder, outcome, embedded))
+}
+
+fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
+    let folder = RunFolder::open(path)?;
+    let mut recipe = folder.recipe()?;
+    let settings = &arguments.settings;
+    if settings.method.is_some()
+        || settings.encoder.is_some()
+        || settings.seed.is_some()
+        || settings.batch_size.is_some()
+    {
+        return Err(Error::recipe(
+            "another method, network, batch or seed for a run that has begun",
+        )
+        .expected("only data, a length or --set for a run that is resumed")
+        .mend("begin a new run"));
+    }
+    if let Some(data) = &arguments.data {
+        put_path(&mut recipe, "data.path", Some(data))?;
+    }
+    put_path(&mut recipe, "data.labels", settings.labels.as_deref())?;
+    for assignment in &settings.set {
+        recipe.set(assignment)?;
+    }
+    let embedded = recipe.text("data", "path").is_none();
+    let more = match settings {
+        Settings {
+            epochs: Some(epochs),
+            ..
+        } => Some(Length::Epochs(*epochs)),
+        Settings {
+            steps: Some(steps), ..
+        } => Some(Length::Steps(*steps)),
+        Settings {
+            budget: Some(budget),
+            ..
+        } => Some(Length::Budget(budget.0)),
+        _ => None,
+    };
+    let checkpoint = Checkpoint::read(&folder.last())?;
+    let mut session = train::open(&recipe)?;
+    let mut progress = Progress::new();
+    let outcome = train::pretrain(
+        session.as_mut(),
+        &folder,
+        Some(checkpoint),
+        more,
+        &STOP,
+        &mut |event| progress.show(event),
+    );
+    progress.finish();
+    let outcome = outcome.map_err(|error| keep_going(error, &folder))?;
+    Ok((folder, outcome, embedded))
+}
+
+/// Training that went wrong still left a checkpoint: say where.
+fn keep_going(error: Error, folder: &RunFolder) -> Error {
+    if error.kind() != Kind::Training {
+        return error;
+    }
+    let remedy = error.remedy().unwrap_or("look at metrics.jsonl").to_owned();
+    let path = folder.path().display();
+    error.mend(format!("{remedy}\n       the last good checkpoint is kept: autodidact pretrain --resume {path} --set …"))
+}
+
+/// Trains the same network with all labels, to show beside: what the network could reach on this data.
+fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>> {
+    let pretrained = folder.recipe()?;
+    let mut recipe = Recipe::parse("[method]\nname = \"supervised\"")?;
+    recipe.take_over(&pretrained, &["data", "encoder"]);
+    let steps = ((steps as f64 * CEILING_SHARE) as i64).max(1);
+    recipe.put("train.steps", steps)?;
+    recipe.put("train.seed", i64::try_from(pretrained.seed()).unwrap_or(0))?;
+    let ceiling = RunFolder::create(Some(&folder.file("ceiling")), "ceiling")?;
+    println!("the ceiling: the same network, trained with all labels for {steps} steps");
+    let mut session = train::open(&recipe)?;
+    let mut progress = Progress::new();
+    let outcome = train::pretrain(
+        session.as_mut(),
+        &ceiling,
+        None,
+        None,
+        &STOP,
+        &mut |event| progress.show(event),
+    );
+    progress.finish();
+    Ok((outcome?.stop == Stop::Finished).then(|| ceiling.path().to_path_buf()))
+}

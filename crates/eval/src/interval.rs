@@ -1,0 +1,257 @@
+//! Percentile bootstrap intervals over the items of a test part (Efron and Tibshirani 1993, chapter 13).
+//!
+//! They say how much a score would move had other items been drawn; they say nothing about another training seed.
+
+use rand::RngExt;
+use rayon::prelude::*;
+
+use crate::error::{EvalError, Result};
+use crate::sampling::generator;
+
+/// How to resample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bootstrap {
+    /// The share of resamples inside the interval, between 0 and 1. Default 0.95.
+    pub level: f64,
+    /// Default 1000.
+    pub resamples: usize,
+    /// Default 0.
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self {
+            level: 0.95,
+            resamples: 1000,
+            seed: 0,
+        }
+    }
+}
+
+/// A mean and the interval around it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The mean over the items themselves.
+    pub value: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Whether the number lies in the interval, ends included. A difference whose interval does not contain 0 is
+    /// one beyond the noise of the test part.
+    pub fn contains(&self, number: f64) -> bool {
+        self.low <= number && number <= self.high
+    }
+}
+
+/// The interval of the mean score of items. A score is a `bool`, right or wrong, or a number.
+///
+/// ```
+/// # use autodidact_eval::interval::{Bootstrap, bootstrap};
+/// let right: Vec<bool> = (0..1000).map(|item| item % 5 != 0).collect();
+/// let accuracy = bootstrap(&right, &Bootstrap::default())?;
+/// assert!(accuracy.value == 0.8 && accuracy.contains(0.79) && !accuracy.contains(0.85));
+/// # Ok::<(), autodidact_eval::EvalError>(())
+/// ```
+///
+/// # Errors
+///
+/// If there are no items, a score is not finite, or a setting is out of its range.
+pub fn bootstrap<Score: Copy + Into<f64>>(
+    scores: &[Score],
+    settings: &Bootstrap,
+) -> Result<Interval> {
+    resampled_mean(scores.iter().map(|&score| score.into()).collect(), settings)
+}
+
+/// The interval of the mean difference `a` − `b` of two predictors' scores on the same items; being paired, it is
+/// narrower than the two intervals held side by side.
+///
+/// # Errors
+///
+/// As [`bootstrap`], and if the two differ in length.
+pub fn paired_difference<Score: Copy + Into<f64>>(
+    a: &[Score],
+    b: &[Score],
+    settings: &Bootstrap,
+) -> Result<Interval> {
+    EvalError::check_length("scores of the second predictor", b.len(), a.len())?;
+    resampled_mean(
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| a.into() - b.into())
+            .collect(),
+        settings,
+    )
+}
+
+fn resampled_mean(scores: Vec<f64>, settings: &Bootstrap) -> Result<Interval> {
+    if scores.is_empty() {
+        return Err(EvalError::Empty { what: "scores" });
+    }
+    if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
+        return Err(EvalError::NotFinite {
+            row,
+            column: 0,
+            value: scores[row] as f32,
+        });
+    }
+    EvalError::check_count("resamples", settings.resamples)?;
+    if !(settings.level > 0. && settings.level < 1.) {
+        return Err(EvalError::Setting {
+            name: "level",
+            found: settings.level,
+            expected: "between 0 and 1",
+        });
+    }
+    let count = scores.len() as f64;
+    let resample = |index: usize| {
+        let mut generator = generator(settings.seed, index as u64);
+        (0..scores.len())
+            .map(|_| scores[generator.random_range(0..scores.len())])
+            .sum::<f64>()
+            / count
+    };
+    let mut means: Vec<f64> = (0..settings.resamples)
+        .into_par_iter()
+        .map(resample)
+        .collect();
+    means.sort_unstable_by(f64::total_cmp);
+    let tail = (1. - settings.level) / 2.;
+    Ok(Interval {
+        value: scores.iter().sum::<f64>() / count,
+        low: quantile(&means, tail),
+        high: quantile(&means, 1. - tail),
+    })
+}
+
+/// The quantile of sorted numbers, linear between neighbors as NumPy's.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = share * (sorted.len() - 1) as f64;
+    let (below, above) = (position.floor() as usize, position.ceil() as usize);
+    sorted[below] + (position - position.floor()) * (sorted[above] - sorted[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_width_is_that_of_the_normal_approximation() {
+        let right: Vec<bool> = (0..2000).map(|item| item % 4 != 0).collect();
+        let interval = bootstrap(
+            &right,
+            &Bootstrap {
+                resamples: 4000,
+                ..Default::default()
+            },
+        )
+        .unwrap();
+        let half = 1.96 * (0.75_f64 * 0.25 / 2000.).sqrt();
+        assert_eq!(interval.value, 0.75);
+        assert!(
+            (interval.high - 0.75 - half).abs() < 0.1 * half,
+            "{interval:?}"
+        );
+        assert!(
+            (0.75 - interval.low - half).abs() < 0.1 * half,
+            "{interval:?}"
+        );
+    }
+
+    #[test]
+    fn pairs_resolve_what_separate_intervals_do_not() {
+        // `b` is wrong where `a` is, and on 15 items more: a difference of .03 inside two intervals of ±.043.
+        let a: Vec<bool> = (0..500).map(|item| item % 3 != 0).collect();
+        let b: Vec<bool> = (0..500)
+            .map(|item| item % 3 != 0 && !(item % 3 == 1 && item < 45))
+            .collect();
+        let settings = Bootstrap::default();
+        let difference = paired_difference(&a, &b, &settings).unwrap();
+        assert!(
+            (difference.value - 0.03).abs() < 1e-12 && !difference.contains(0.),
+            "{difference:?}"
+        );
+        assert!(
+            bootstrap(&b, &settings)
+                .unwrap()
+                .contains(bootstrap(&a, &settings).unwrap().value)
+        );
+        let mirrored = paired_difference(&b, &a, &settings).unwrap();
+        assert!((mirrored.low + difference.high).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_interval_depends_on_the_seed_alone() {
+        let scores: Vec<f64> = (0..100).map(|item| f64::from(item).sin()).collect();
+        let run = |seed| {
+            bootstrap(
+                &scores,
+                &Bootstrap {
+                    seed,
+                    ..Default::default()
+                },
+            )
+            .unwrap()
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+        assert_eq!(
+            bootstrap(&[2.5], &Bootstrap::default()).unwrap(),
+            Interval {
+                value: 2.5,
+                low: 2.5,
+                high: 2.5
+            }
+        );
+    }
+
+    #[test]
+    fn the_interval_covers_the_truth_about_as_often_as_promised() {
+        let covered = (0..300_u64).filter(|&trial| {
+            let mut generator = generator(9, trial);
+            let right: Vec<bool> = (0..200)
+                .map(|_| generator.random_range(0..10) < 7)
+                .collect();
+            let settings = Bootstrap {
+                resamples: 400,
+                seed: trial,
+                ..Default::default()
+            };
+            bootstrap(&right, &settings).unwrap().contains(0.7)
+        });
+        let share = covered.count() as f64 / 300.;
+        assert!((0.91..0.985).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn quantiles_are_linear_between_neighbors() {
+        assert_eq!(quantile(&[1., 2., 4.], 0.5), 2.);
+        assert_eq!(quantile(&[1., 2., 4.], 0.75), 3.);
+    }
+
+    #[test]
+    fn wrong_input_is_refused() {
+        let settings = Bootstrap::default();
+        assert!(bootstrap::<f64>(&[], &settings).is_err());
+        assert!(matches!(
+            bootstrap(&[0., f64::NAN], &settings),
+            Err(EvalError::NotFinite { row: 1, .. })
+        ));
+        assert!(
+            bootstrap(
+                &[1.],
+                &Bootstrap {
+                    level: 1.,
+                    ..settings
+                }
+            )
+            .is_err()
+        );
+        assert!(paired_difference(&[true], &[true, false], &settings).is_err());
+    }
+}

@@ -1,0 +1,461 @@
+//! Batch normalization on Flex.
+
+use burn::backend::DispatchTensor;
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+use pulp::Arch;
+
+use super::BatchNormOutput;
+use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
+use crate::operation::{Forward, Operation, apply};
+
+/// Shortest stretch of memory that a loop treats at once; narrower rows are taken several at a
+/// time, so that the vector units are full even with three channels.
+const STRETCH: usize = 128;
+/// Floats whose sums are kept in single precision before they join the double-precision totals.
+const BLOCK: usize = 16 * 1024;
+
+pub(super) fn train<const D: usize>(
+    x: DispatchTensor,
+    gamma: DispatchTensor,
+    beta: DispatchTensor,
+    residual: Option<DispatchTensor>,
+    relu: bool,
+    epsilon: f64,
+) -> BatchNormOutput<D> {
+    let operation = BatchNorm {
+        relu,
+        epsilon,
+        given: false,
+    };
+    let (output, statistics) = match residual {
+        Some(residual) => apply(operation, [x, gamma, beta, residual]),
+        None => apply(operation, [x, gamma, beta]),
+    };
+    let mut statistics = statistics.into_iter().map(Tensor::from_dispatch);
+    let mut next = || statistics.next().expect("a mean and a variance");
+    BatchNormOutput {
+        output: Tensor::from_dispatch(output),
+        mean: next(),
+        variance: next(),
+    }
+}
+
+pub(super) fn eval(
+    x: DispatchTensor,
+    [gamma, beta, mean, variance]: [DispatchTensor; 4],
+    residual: Option<DispatchTensor>,
+    relu: bool,
+    epsilon: f64,
+) -> DispatchTensor {
+    let operation = BatchNorm {
+        relu,
+        epsilon,
+        given: true,
+    };
+    match residual {
+        Some(residual) => apply(operation, [x, gamma, beta, mean, variance, residual]).0,
+        None => apply(operation, [x, gamma, beta, mean, variance]).0,
+    }
+}
+
+/// Inputs: x, gamma, beta, then the mean and variance where they are given, then perhaps the
+/// residual.
+#[derive(Clone, Debug)]
+struct BatchNorm {
+    relu: bool,
+    epsilon: f64,
+    given: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Saved {
+    x: FlexTensor,
+    /// The output, whose zeros are where the ReLU stops the gradient.
+    output: Option<FlexTensor>,
+    gamma: FlexTensor,
+    mean: Vec<f32>,
+    inverse_deviation: Vec<f32>,
+    given: bool,
+}
+
+impl Operation for BatchNorm {
+    type Saved = Saved;
+
+    fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
+        let (x, gamma, beta) = (&inputs[0], &inputs[1], &inputs[2]);
+        let residual = inputs.get(if self.given { 5 } else { 3 });
+        let columns = Columns::new(elements(gamma).len());
+        let (mean, variance) = if self.given {
+            (elements(&inputs[3]).to_vec(), elements(&inputs[4]).to_vec())
+        } else {
+            statistics(elements(x), columns)
+        };
+        let inverse_deviation: Vec<f32> = variance
+            .iter()
+            .map(|variance| (1.0 / (f64::from(*variance) + self.epsilon).sqrt()) as f32)
+            .collect();
+        let scale: Vec<f32> = inverse_deviation
+            .iter()
+            .zip(elements(gamma))
+            .map(|(a, b)| a * b)
+            .collect();
+        let [tile_mean, tile_scale, tile_beta] =
+            [&mean[..], &scale, elements(beta)].map(|values| columns.tile(values));
+        let residual = residual.map(elements);
+        let input = elements(x);
+        let mut output = Unwritten::new(input.len());
+        let dest = output.pointer();
+        columns.each_stretch(input.len(), |range| {
+            // SAFETY: stretches are disjoint and cover the output once.
+            let dest = unsafe { dest.part(range.clone()) };
+            let residual = residual.map(|residual| &residual[range.clone()]);
+            let constants = (&tile_mean[..], &tile_scale[..], &tile_beta[..]);
+            normalize(&input[range], constants, residual, self.relu, dest);
+        });
+        // SAFETY: every stretch was written.
+        let output = unsafe { output.written(x.layout().shape().clone()) };
+        let saved = tracked.contains(&true).then(|| Saved {
+            x: x.clone(),
+            output: self.relu.then(|| output.clone()),
+            gamma: gamma.clone(),
+            mean: mean.clone(),
+            inverse_deviation,
+            given: self.given,
+        });
+        let statistics = if self.given {
+            Vec::new()
+        } else {
+            let channels = columns.channels;
+            vec![tensor(mean, [channels]), tensor(variance, [channels])]
+        };
+        Forward {
+            output,
+            statistics,
+            saved,
+        }
+    }
+
+    fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
+        let shape = saved.x.layout().shape().clone();
+        let x = elements(&saved.x);
+        let columns = Columns::new(saved.mean.len());
+        let mean = columns.tile(&saved.mean);
+        let residual_wanted = wanted.get(if saved.given { 5 } else { 3 }) == Some(&true);
+
+        // First pass: the gradient before the ReLU, in place, and its two sums by channel.
+        let mut gradient = gradient;
+        let (sum, product) = match &saved.output {
+            Some(output) => {
+                let gradient = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
+                let output = elements(output);
+                columns.sums(x.len(), |range, [sum, product]| {
+                    // SAFETY: stretches are disjoint, and the gradient is ours alone.
+                    let gradient = unsafe { gradient.part(range.clone()) };
+                    let (x, output) = (&x[range.clone()], &output[range]);
+                    gradient_sums_relu(gradient, output, x, &mean, sum, product);
+                })
+            }
+            None => {
+                let gradient = elements(&gradient);
+                columns.sums(x.len(), |range, [sum, product]| {
+                    gradient_sums(&gradient[range.clone()], &x[range], &mean, sum, product);
+                })
+            }
+        };
+
+        let inverse = &saved.inverse_deviation;
+        let gamma_gradient: Vec<f32> = product
+            .iter()
+            .zip(inverse)
+            .map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32)
+            .collect();
+        let beta_gradient: Vec<f32> = sum.iter().map(|sum| *sum as f32).collect();
+        let residual_gradient = residual_wanted.then(|| gradient.clone());
+
+        // Second pass: dx = scale · (g − Σg/n − (x − μ) · σ⁻² · Σg(x − μ)/n).
+        let x_gradient = wanted[0].then(|| {
+            let rows = if saved.given {
+                f64::INFINITY
+            } else {
+                (x.len() / columns.channels) as f64
+            };
+            let gamma = elements(&saved.gamma);
+            let channels = 0..columns.channels;
+            let scale: Vec<f32> = channels.clone().map(|c| gamma[c] * inverse[c]).collect();
+            let offset: Vec<f32> = channels.clone().map(|c| (sum[c] / rows) as f32).collect();
+            let slope: Vec<f32> = channels
+                .map(|c| (product[c] / rows * f64::from(inverse[c]).powi(2)) as f32)
+                .collect();
+            let [scale, offset, slope] = [scale, offset, slope].map(|values| columns.tile(&values));
+            let constants = [&scale[..], &offset, &slope, &mean];
+            if gradient.is_unique() {
+                let dest = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
+                columns.each_stretch(x.len(), |range| {
+                    // SAFETY: stretches are disjoint, and the gradient is ours alone.
+                    let dest = unsafe { dest.part(range.clone()) };
+                    input_gradient_in_place(dest, &x[range], constants);
+                });
+                return gradient;
+            }
+            let gradient = elements(&gradient);
+            let mut dest = Unwritten::new(x.len());
+            let pointer = dest.pointer();
+            columns.each_stretch(x.len(), |range| {
+                // SAFETY: stretches are disjoint and cover the destination once.
+                let dest = unsafe { pointer.part(range.clone()) };
+                input_gradient(dest, &gradient[range.clone()], &x[range], constants);
+            });
+            // SAFETY: every stretch was written.
+            unsafe { dest.written(shape.clone()) }
+        });
+
+        let channels = columns.channels;
+        let mut gradients = vec![
+            x_gradient,
+            wanted[1].then(|| tensor(gamma_gradient, [channels])),
+            wanted[2].then(|| tensor(beta_gradient, [channels])),
+        ];
+        if saved.given {
+            gradients.extend([None, None]);
+        }
+        gradients.push(residual_gradient);
+        gradients
+    }
+}
+
+/// A matrix of `channels` columns, walked in stretches of one or several whole rows.
+#[derive(Clone, Copy)]
+struct Columns {
+    channels: usize,
+    stretch: usize,
+}
+
+impl Columns {
+    fn new(channels: usize) -> Self {
+        let stretch = channels.max(1) * STRETCH.div_ceil(channels.max(1));
+        Self { channels, stretch }
+    }
+
+    /// Repeats the numbers of the channels over a stretch.
+    fn tile(self, values: &[f32]) -> Vec<f32> {
+        values
+            .iter()
+            .copied()
+            .cycle()
+            .take(if values.is_empty() { 0 } else { self.stretch })
+            .collect()
+    }
+
+    /// Calls `work` with blocks of whole stretches, the last of which may be cut short.
+    fn each_stretch(self, length: usize, work: impl Fn(std::ops::Range<usize>) + Send + Sync) {
+        let block = BLOCK.next_multiple_of(self.stretch);
+        let blocks = length.div_ceil(block);
+        let parts = (4 * threads()).min(blocks).max(1);
+        in_parts(parts, |index| {
+            for i in part(blocks, parts, index) {
+                work(i * block..((i + 1) * block).min(length));
+            }
+        });
+    }
+
+    /// Two sums for each channel: `work` adds those of one block to its sums over a stretch.
+    fn sums(
+        self,
+        length: usize,
+        work: impl Fn(std::ops::Range<usize>, [&mut [f32]; 2]) + Send + Sync,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let block = BLOCK.next_multiple_of(self.stretch);
+        let blocks = length.div_ceil(block);
+        let parts = threads().min(blocks).max(1);
+        let totals = in_parts(parts, |index| {
+            let mut totals = vec![[0.0f64; 2]; self.channels];
+            let mut sums = [vec![0.0f32; self.stretch], vec![0.0f32; self.stretch]];
+            for i in part(blocks, parts, index) {
+                let [first, second] = &mut sums;
+                first.fill(0.0);
+                second.fill(0.0);
+                work(i * block..((i + 1) * block).min(length), [first, second]);
+                for (first, second) in first
+                    .chunks(self.channels.max(1))
+                    .zip(second.chunks(self.channels.max(1)))
+                {
+                    for ((total, first), second) in totals.iter_mut().zip(first).zip(second) {
+                        total[0] += f64::from(*first);
+                        total[1] += f64::from(*second);
+                    }
+                }
+            }
+            totals
+        });
+        let sum = |which: usize| {
+            (0..self.channels)
+                .map(|c| totals.iter().map(|total| total[c][which]).sum())
+                .collect()
+        };
+        (sum(0), sum(1))
+    }
+}
+
+/// Mean and biased variance of each channel.
+fn statistics(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
+    let channels = columns.channels;
+    let rows = x.len().checked_div(channels).unwrap_or(0);
+    if rows == 0 {
+        return (vec![0.0; channels], vec![0.0; channels]);
+    }
+    // Sums of squares lose their digits where the mean is large against the deviation. The mean
+    // of a few rows spread over the batch, subtracted first, is near enough to prevent it.
+    let samples = rows.min(64);
+    let mut shift = vec![0.0f32; channels];
+    for sample in 0..samples {
+        let row = sample * rows / samples;
+        for (shift, value) in shift.iter_mut().zip(&x[row * channels..][..channels]) {
+            *shift += value / samples as f32;
+        }
+    }
+    let tile = columns.tile(&shift);
+    let (sum, square) = columns.sums(x.len(), |range, [sum, square]| {
+        shifted_sums(&x[range], &tile, sum, square);
+    });
+    let rows = rows as f64;
+    (0..channels)
+        .map(|c| {
+            let mean = sum[c] / rows;
+            let variance = (square[c] / rows - mean * mean).max(0.0);
+            ((f64::from(shift[c]) + mean) as f32, variance as f32)
+        })
+        .unzip()
+}
+
+fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for x in x.chunks(shift.len()) {
+                let sums = sum.iter_mut().zip(square.iter_mut());
+                for (((sum, square), x), shift) in sums.zip(x).zip(shift) {
+                    let d = x - shift;
+                    *sum += d;
+                    *square += d * d;
+                }
+            }
+        },
+    );
+}
+
+fn normalize(
+    x: &[f32],
+    (mean, scale, beta): (&[f32], &[f32], &[f32]),
+    residual: Option<&[f32]>,
+    relu: bool,
+    dest: &mut [f32],
+) {
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+    let stretch = mean.len();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || match residual {
+            Some(residual) => {
+                let blocks = dest.chunks_mut(stretch).zip(x.chunks(stretch));
+                for ((dest, x), residual) in blocks.zip(residual.chunks(stretch)) {
+                    let constants = mean.iter().zip(scale).zip(beta);
+                    let values = dest.iter_mut().zip(x).zip(residual);
+                    for (((dest, x), residual), ((mean, scale), beta)) in values.zip(constants) {
+                        let y = (x - mean) * scale + beta + residual;
+                        *dest = if y < floor { floor } else { y };
+                    }
+                }
+            }
+            None => {
+                for (dest, x) in dest.chunks_mut(stretch).zip(x.chunks(stretch)) {
+                    let constants = mean.iter().zip(scale).zip(beta);
+                    for ((dest, x), ((mean, scale), beta)) in dest.iter_mut().zip(x).zip(constants)
+                    {
+                        let y = (x - mean) * scale + beta;
+                        *dest = if y < floor { floor } else { y };
+                    }
+                }
+            }
+        },
+    );
+}
+
+fn gradient_sums(gradient: &[f32], x: &[f32], mean: &[f32], sum: &mut [f32], product: &mut [f32]) {
+    let stretch = mean.len();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (gradient, x) in gradient.chunks(stretch).zip(x.chunks(stretch)) {
+                let sums = sum.iter_mut().zip(product.iter_mut()).zip(mean);
+                for ((((sum, product), mean), g), x) in sums.zip(gradient).zip(x) {
+                    *sum += g;
+                    *product += g * (x - mean);
+                }
+            }
+        },
+    );
+}
+
+fn gradient_sums_relu(
+    gradient: &mut [f32],
+    output: &[f32],
+    x: &[f32],
+    mean: &[f32],
+    sum: &mut [f32],
+    product: &mut [f32],
+) {
+    let stretch = mean.len();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let blocks = gradient.chunks_mut(stretch).zip(output.chunks(stretch));
+            for ((gradient, output), x) in blocks.zip(x.chunks(stretch)) {
+                let sums = sum.iter_mut().zip(product.iter_mut()).zip(mean);
+                let values = gradient.iter_mut().zip(output).zip(x);
+                for (((sum, product), mean), ((gradient, output), x)) in sums.zip(values) {
+                    let g = if *output > 0.0 { *gradient } else { 0.0 };
+                    *gradient = g;
+                    *sum += g;
+                    *product += g * (x - mean);
+                }
+            }
+        },
+    );
+}
+
+fn input_gradient_in_place(gradient: &mut [f32], x: &[f32], constants: [&[f32]; 4]) {
+    let [scale, offset, slope, mean] = constants;
+    let stretch = mean.len();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (gradient, x) in gradient.chunks_mut(stretch).zip(x.chunks(stretch)) {
+                let constants = scale.iter().zip(offset).zip(slope).zip(mean);
+                for ((g, x), (((scale, offset), slope), mean)) in
+                    gradient.iter_mut().zip(x).zip(constants)
+                {
+                    *g = scale * (*g - offset - (x - mean) * slope);
+                }
+            }
+        },
+    );
+}
+
+fn input_gradient(dest: &mut [f32], gradient: &[f32], x: &[f32], constants: [&[f32]; 4]) {
+    let [scale, offset, slope, mean] = constants;
+    let stretch = mean.len();
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let blocks = dest.chunks_mut(stretch).zip(gradient.chunks(stretch));
+            for ((dest, gradient), x) in blocks.zip(x.chunks(stretch)) {
+                let constants = scale.iter().zip(offset).zip(slope).zip(mean);
+                let values = dest.iter_mut().zip(gradient).zip(x);
+                for (((dest, g), x), (((scale, offset), slope), mean)) in values.zip(constants) {
+                    *dest = scale * (g - offset - (x - mean) * slope);
+                }
+            }
+        },
+    );
+}

@@ -1,0 +1,244 @@
+use burn::tensor::Tensor;
+
+use super::{Conv2dOptions, conv2d, conv2d_reference};
+use crate::oracle::{assert_close, device, double, tensor, values};
+
+/// The value and the gradients of a convolution, by loops in double precision.
+struct Naive {
+    output: Vec<f64>,
+    x: Vec<f64>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+fn naive(
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: &Tensor<1>,
+    upstream: &[f32],
+    options: Conv2dOptions,
+) -> Naive {
+    let [batch, height, width, channels] = x.dims();
+    let [out, group, kernel_height, kernel_width] = weight.dims();
+    let [rows, columns] = options.output_size([height, width], [kernel_height, kernel_width]);
+    let (x, weight, bias) = (double(x), double(weight), double(bias));
+    let mut naive = Naive {
+        output: vec![0.0; batch * rows * columns * out],
+        x: vec![0.0; x.len()],
+        weight: vec![0.0; weight.len()],
+        bias: vec![0.0; out],
+    };
+    for b in 0..batch {
+        for row in 0..rows {
+            for column in 0..columns {
+                for (o, bias) in bias.iter().enumerate() {
+                    let pixel = ((b * rows + row) * columns + column) * out + o;
+                    let upstream = f64::from(upstream[pixel]);
+                    naive.output[pixel] = *bias;
+                    naive.bias[o] += upstream;
+                    for u in 0..kernel_height {
+                        for v in 0..kernel_width {
+                            let i = row * options.stride[0] + u * options.dilation[0];
+                            let j = column * options.stride[1] + v * options.dilation[1];
+                            let Some(i) = i.checked_sub(options.padding[0]) else {
+                                continue;
+                            };
+                            let Some(j) = j.checked_sub(options.padding[1]) else {
+                                continue;
+                            };
+                            if i >= height || j >= width {
+                                continue;
+                            }
+                            for c in 0..group {
+                                let channel = o / (out / options.groups) * group + c;
+                                let from = ((b * height + i) * width + j) * channels + channel;
+                                let tap = ((o * group + c) * kernel_height + u) * kernel_width + v;
+                                naive.output[pixel] += x[from] * weight[tap];
+                                naive.x[from] += upstream * weight[tap];
+                                naive.weight[tap] += upstream * x[from];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    naive
+}
+
+fn check(x: Tensor<4>, out: usize, kernel: [usize; 2], options: Conv2dOptions) {
+    let channels = x.dims()[3];
+    let x = x.require_grad();
+    let weight = tensor([out, channels / options.groups, kernel[0], kernel[1]], 2).require_grad();
+    let bias = tensor([out], 3).require_grad();
+    let output = conv2d(x.clone(), weight.clone(), Some(bias.clone()), options);
+    let upstream = tensor(output.dims(), 4);
+    let expected = naive(&x, &weight, &bias, &values(&upstream), options);
+    let name = format!("x {:?} weight {:?} {options:?}", x.dims(), weight.dims());
+    assert_close(&format!("output of {name}"), &output, &expected.output);
+    let gradients = (output * upstream).sum().backward();
+    assert_close(
+        &format!("x of {name}"),
+        &x.grad(&gradients).unwrap(),
+        &expected.x,
+    );
+    assert_close(
+        &format!("weight of {name}"),
+        &weight.grad(&gradients).unwrap(),
+        &expected.weight,
+    );
+    assert_close(
+        &format!("bias of {name}"),
+        &bias.grad(&gradients).unwrap(),
+        &expected.bias,
+    );
+}
+
+fn options(stride: usize, padding: usize) -> Conv2dOptions {
+    Conv2dOptions {
+        stride: [stride; 2],
+        padding: [padding; 2],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn values_and_gradients_match_naive_loops() {
+    for (kernel, strides_and_paddings) in [
+        (1, vec![(1, 0), (2, 0), (1, 1), (3, 1)]),
+        (2, vec![(2, 0), (1, 1)]),
+        (3, vec![(1, 0), (1, 1), (2, 1), (2, 0), (3, 3)]),
+        (7, vec![(1, 3), (2, 3), (4, 0)]),
+    ] {
+        for (stride, padding) in strides_and_paddings {
+            for (shape, out) in [
+                ([2, 11, 9, 3], 5),
+                ([1, 8, 8, 16], 16),
+                ([3, 7, 10, 17], 35),
+            ] {
+                check(tensor(shape, 1), out, [kernel; 2], options(stride, padding));
+            }
+        }
+    }
+}
+
+#[test]
+fn axes_are_independent() {
+    let options = Conv2dOptions {
+        stride: [1, 2],
+        padding: [2, 0],
+        ..Default::default()
+    };
+    check(tensor([2, 6, 9, 4], 1), 6, [3, 2], options);
+    let options = Conv2dOptions {
+        stride: [3, 1],
+        padding: [0, 1],
+        ..Default::default()
+    };
+    check(tensor([2, 9, 6, 4], 1), 6, [1, 3], options);
+}
+
+#[test]
+fn dilation_and_groups_match_naive_loops() {
+    let dilated = Conv2dOptions {
+        dilation: [2, 3],
+        padding: [2, 1],
+        ..Default::default()
+    };
+    check(tensor([2, 9, 10, 5], 1), 4, [3, 3], dilated);
+    check(
+        tensor([2, 9, 10, 5], 1),
+        4,
+        [3, 3],
+        Conv2dOptions {
+            stride: [2, 1],
+            ..dilated
+        },
+    );
+    let grouped = Conv2dOptions {
+        groups: 2,
+        padding: [1, 1],
+        ..Default::default()
+    };
+    check(tensor([2, 5, 6, 4], 1), 6, [3, 3], grouped);
+}
+
+#[test]
+fn many_blocks_and_threads_match_naive_loops() {
+    check(tensor([3, 40, 33, 6], 1), 18, [3, 3], options(1, 1));
+    check(tensor([130, 4, 4, 3], 1), 8, [3, 3], options(2, 1));
+}
+
+#[test]
+fn a_permuted_and_a_sliced_input_are_read_right() {
+    let permuted = tensor([2, 5, 8, 7], 1).permute([0, 2, 3, 1]);
+    check(permuted, 4, [3, 3], options(1, 1));
+    let sliced = tensor([4, 8, 9, 6], 1).slice([1..3, 1..7, 2..9, 1..4]);
+    check(sliced, 4, [3, 3], options(2, 1));
+}
+
+#[test]
+fn an_empty_batch_gives_an_empty_output() {
+    let x = Tensor::<4>::zeros([0, 4, 4, 3], &device());
+    let output = conv2d(x, tensor([2, 3, 3, 3], 1), None, options(1, 1));
+    assert_eq!(output.dims(), [0, 4, 4, 2]);
+}
+
+#[test]
+fn the_fused_path_agrees_with_the_reference_and_runs_without_autodiff() {
+    let (x, weight) = (
+        tensor([2, 9, 9, 8], 1).inner(),
+        tensor([12, 8, 3, 3], 2).inner(),
+    );
+    let fused = conv2d(x.clone(), weight.clone(), None, options(2, 1));
+    let expected = conv2d_reference(x, weight, None, options(2, 1));
+    assert_close("output", &fused, &double(&expected));
+}
+
+#[test]
+fn only_tracked_inputs_get_a_gradient() {
+    let (x, weight) = (
+        tensor([2, 9, 9, 8], 1),
+        tensor([12, 8, 3, 3], 2).require_grad(),
+    );
+    let gradients = conv2d(x.clone(), weight.clone(), None, options(2, 1))
+        .sum()
+        .backward();
+    assert!(x.grad(&gradients).is_none());
+    assert!(weight.grad(&gradients).is_some());
+}
+
+#[test]
+fn two_runs_are_bit_identical() {
+    let run = || {
+        let x = tensor([8, 32, 32, 16], 1).require_grad();
+        let weight = tensor([24, 16, 3, 3], 2).require_grad();
+        let output = conv2d(x.clone(), weight.clone(), None, options(1, 1));
+        let gradients = output.clone().powi_scalar(2).sum().backward();
+        let x = x.grad(&gradients).unwrap();
+        let weight = weight.grad(&gradients).unwrap();
+        [values(&output), values(&x), values(&weight)]
+            .map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+    };
+    assert!(run() == run());
+}
+
+#[test]
+fn other_precisions_take_the_reference_and_checkpointed_graphs_the_kernel() {
+    let (x, weight) = (tensor([2, 6, 6, 3], 1), tensor([4, 3, 3, 3], 2));
+    let expected = double(&conv2d(x.clone(), weight.clone(), None, options(1, 1)));
+    let cast = |dtype| move |tensor: Tensor<4>| tensor.cast(dtype);
+    let [x64, weight64] = [x.clone(), weight.clone()].map(cast(burn::tensor::DType::F64));
+    let output = conv2d(x64, weight64, None, options(1, 1)).cast(burn::tensor::DType::F32);
+    assert_close("in double precision", &output, &expected);
+
+    let device = burn::tensor::Device::flex()
+        .autodiff()
+        .gradient_checkpointing();
+    let [x, weight] = [x, weight]
+        .map(|tensor| Tensor::<4>::from_data(tensor.into_data(), &device).require_grad());
+    let output = conv2d(x.clone() * 1.0, weight.clone(), None, options(1, 1));
+    assert_close("with checkpointing", &output, &expected);
+    let gradients = output.exp().sum().backward();
+    assert!(x.grad(&gradients).is_some() && weight.grad(&gradients).is_some());
+}

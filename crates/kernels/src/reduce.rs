@@ -1,0 +1,96 @@
+//! Sums in a fixed order: over the rows of a matrix, and within a row.
+
+use pulp::Arch;
+
+use crate::buffer::{in_parts, part, threads};
+
+/// The sum of each of `columns` columns.
+pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
+    let rows = matrix.len().checked_div(columns).unwrap_or(0);
+    let parts = threads().min(rows.div_ceil(1024)).max(1);
+    let sums = in_parts(parts, |index| {
+        let rows = part(rows, parts, index);
+        let matrix = &matrix[rows.start * columns..rows.end * columns];
+        let mut total = vec![0.0f64; columns];
+        // Blocks of rows keep each single-precision sum short, and so its rounding small.
+        let mut sum = vec![0.0f32; columns];
+        for block in matrix.chunks((256 * columns).max(1)) {
+            sum.fill(0.0);
+            Arch::new().dispatch(|| {
+                for row in block.chunks_exact(columns) {
+                    for (sum, value) in sum.iter_mut().zip(row) {
+                        *sum += value;
+                    }
+                }
+            });
+            for (total, sum) in total.iter_mut().zip(&sum) {
+                *total += f64::from(*sum);
+            }
+        }
+        total
+    });
+    (0..columns)
+        .map(|column| sums.iter().map(|sum| sum[column]).sum::<f64>() as f32)
+        .collect()
+}
+
+/// Partial sums that a row is cut into, so that its additions fill the vector units.
+const LANES: usize = 32;
+
+/// `Σ f(a)` over a row, in a fixed order whatever the machine.
+#[inline(always)]
+pub(crate) fn row_sum(a: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = a.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for a in chunks {
+        for (lane, a) in lanes.iter_mut().zip(a) {
+            *lane += f(*a);
+        }
+    }
+    for (lane, a) in lanes.iter_mut().zip(rest) {
+        *lane += f(*a);
+    }
+    lanes_sum(lanes)
+}
+
+/// `Σ f(a, b)` over two rows of the same length, in a fixed order whatever the machine.
+#[inline(always)]
+pub(crate) fn row_sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f(*a, *b);
+        }
+    }
+    for (lane, (a, b)) in lanes.iter_mut().zip(rest) {
+        *lane += f(*a, *b);
+    }
+    lanes_sum(lanes)
+}
+
+/// The largest number of a row, or minus infinity if it is empty.
+#[inline(always)]
+pub(crate) fn row_max(a: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for a in a.chunks(LANES) {
+        for (lane, a) in lanes.iter_mut().zip(a) {
+            *lane = if *a > *lane { *a } else { *lane };
+        }
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[inline(always)]
+fn lanes_sum(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
