@@ -1,7 +1,7 @@
 //! Objectives: what a network learns from views. One file a method.
 //!
 //! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
-//! [`methods!`]; the line gives it its recipe table, its `--method` name, its page in the book and its smoke test.
+//! `methods!`; the line gives it its recipe table, its `--method` name and its smoke test.
 
 pub mod byol;
 pub mod mae;
@@ -215,7 +215,7 @@ macro_rules! methods {
         /// Runs `what` for the method of that name.
         ///
         /// # Errors
-        /// When there is none; names the nearest.
+        /// When there is none; names those that there are.
         pub fn by_name<F: ForObjective>(name: &str, what: F) -> Result<F::Output> {
             $(if name == <$objective>::NAME {
                 return Ok(what.run::<$objective>());

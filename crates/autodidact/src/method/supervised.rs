@@ -1,7 +1,7 @@
 //! The ceiling: the same network trained with every label, by cross-entropy. A baseline to hold self-supervision
 //! against, not a method of it.
 //!
-//! Loss: −log softmax(W h + b)[class], averaged over the batch.
+//! Loss: −log softmax(W h + b), taken at the item's class and averaged over the batch.
 //!
 //! `autodidact pretrain DATA --method supervised`
 

@@ -1,7 +1,7 @@
 //! Kinds of data: how items are read, what views of them are made, which networks take them in.
 //!
 //! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
-//! [`modalities!`].
+//! `modalities!`.
 
 pub mod image;
 mod source;
