@@ -1,10 +1,15 @@
 //! The embedded data set: drawings of ten figures, made when they are asked for.
 //!
-//! The class of an image is the shape of its figure. Colors, pose, light, ground, clutter and what hides the figure are
-//! drawn independently of it; the figure's texture has a weak say, each shape having a favorite that two or so share.
-//! Pixels alone therefore say little (20 nearest neighbors by them are right for about a third of the test images),
-//! while the usual views keep the shape. It is there so that everything
-//! can be tried without data; results on it say nothing about photographs.
+//! The class of an image is the shape of its figure. Colors, which of figure and ground is the brighter, place,
+//! size, turn (any angle), mirroring, stretch, light, ground, clutter and what hides the figure are drawn
+//! independently of it. The figure's texture is not quite: each shape has a favorite among six families, which two
+//! or so share, as things have typical materials: two thirds of the figures wear it, so that one who knew the
+//! texture and nothing else would name 40 % of the shapes.
+//!
+//! Pixels therefore say little (20 nearest neighbors among 10,000 by them are right for 30 % of the test images).
+//! What two views of an image share is meant to be its figure above all: noise, sharpness and most grounds vary
+//! little, and the views draw colors and contrast anew. It is there so that everything can be tried without data;
+//! results on it say nothing about photographs.
 
 mod figure;
 mod texture;
@@ -140,21 +145,21 @@ impl Scene {
     fn new(class: usize, rng: &mut Rng) -> Self {
         let dark = rng.random_range(0.12..0.45f32);
         let bright = dark + rng.random_range(0.28..0.5f32);
-        // Mostly a bright figure on dark ground, as things in the light are.
-        let (ground, fill) = if rng.random_bool(0.65) {
+        // Bright on dark as often as dark on bright: neighbors by pixels can't count on either.
+        let (ground, fill) = if rng.random_bool(0.5) {
             (dark, bright)
         } else {
             (bright, dark)
         };
         let pose = Pose::new(rng);
-        // Half of the figures wear their shape's favorite, and half of the grounds are quiet, so that texture alone
-        // doesn't tell images apart better than shape does.
-        let texture = if rng.random() {
+        // Most figures wear their shape's favorite, and most grounds are quiet, so that a ground's texture, which
+        // both views of an image show, doesn't tell images apart better than the figure does.
+        let texture = if rng.random_bool(0.6) {
             class % FAMILIES
         } else {
             rng.random_range(0..FAMILIES)
         };
-        let ground_texture = if rng.random() {
+        let ground_texture = if rng.random_bool(0.75) {
             rng.random_range(0..2)
         } else {
             rng.random_range(0..FAMILIES)
@@ -165,21 +170,22 @@ impl Scene {
                 .collect::<Vec<_>>()
         };
         Self {
-            ground: Surface::new(ground, 0.1, ground_texture, rng),
-            behind: spots(rng, 5),
+            ground: Surface::new(ground, 0.08, ground_texture, rng),
+            behind: spots(rng, 3),
             figure: FIGURES[class].1,
-            fill: Surface::new(fill, 0.13, texture, rng),
-            before: spots(rng, 2),
-            bar: rng.random_bool(0.25).then(|| Bar::new(pose.center, rng)),
+            fill: Surface::new(fill, 0.18, texture, rng),
+            before: spots(rng, 1),
+            bar: rng.random_bool(0.15).then(|| Bar::new(pose.center, rng)),
             pose,
             light: [
                 rng.random_range(-0.012..0.012),
                 rng.random_range(-0.012..0.012),
                 rng.random_range(0.85..1.15),
             ],
-            softness: rng.random_range(0.5..1.0),
-            blur: rng.random_range(0.0..0.7),
-            noise: rng.random_range(0.0..0.05),
+            // Narrow ranges: views keep noise and sharpness, by which an image could be known again.
+            softness: rng.random_range(0.6..0.8),
+            blur: rng.random_range(0.1..0.4),
+            noise: rng.random_range(0.015..0.03),
         }
     }
 
@@ -231,7 +237,7 @@ impl Surface {
     /// A surface of about the given brightness; its texture changes brightness and hue by up to `strength`.
     fn new(brightness: f32, strength: f32, family: usize, rng: &mut Rng) -> Self {
         let color = tint(brightness, rng);
-        let amount = rng.random_range(0.3..1.0) * strength;
+        let amount = rng.random_range(0.5..1.0) * strength;
         let hue = tint(0.0, rng);
         Self {
             color,
@@ -248,7 +254,7 @@ impl Surface {
 
 impl Pose {
     fn new(rng: &mut Rng) -> Self {
-        let scale = rng.random_range(8.5..13.0f32);
+        let scale = rng.random_range(8.0..14.0f32);
         // The figure stays inside, by and large.
         let room = (SIDE as f32 / 2.0 - scale) * 0.9 + 0.8;
         let half = SIDE as f32 / 2.0;
@@ -256,7 +262,7 @@ impl Pose {
             half + rng.random_range(-room..room),
             half + rng.random_range(-room..room),
         ];
-        let (sin, cos) = rng.random_range(-0.45..0.45f32).sin_cos();
+        let (sin, cos) = rng.random_range(0.0..std::f32::consts::TAU).sin_cos();
         let stretch = rng.random_range(0.85..1.18f32);
         let mirror = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
         let turn = [

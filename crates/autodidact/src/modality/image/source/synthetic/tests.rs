@@ -48,7 +48,8 @@ fn vectors(set: &Synthetic) -> Vec<Vec<f32>> {
     images.iter().map(unit).collect()
 }
 
-/// What pixels alone tell: above chance, so that there is something to see, and far below what shapes allow.
+/// What pixels alone tell: above chance, so that there is something to see, and far below what shapes allow (about a
+/// quarter at this size, 30 % among 10,000; the recipe `images/synthetic` tells what a representation reaches).
 #[test]
 fn pixel_neighbors_are_above_twice_chance_and_below_a_representation() {
     let train = vectors(&Synthetic::new(0, Part::Train, 5_000));
@@ -80,7 +81,7 @@ fn pixel_neighbors_are_above_twice_chance_and_below_a_representation() {
         .count();
     let accuracy = right as f64 / test.len() as f64;
     assert!(
-        (0.2..0.6).contains(&accuracy),
+        (0.2..0.4).contains(&accuracy),
         "pixel neighbors are right for {accuracy:.3}"
     );
 }
