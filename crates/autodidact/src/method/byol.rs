@@ -173,4 +173,49 @@ mod tests {
         let expected = 2.0 - 2.0 * (0.5f32.sqrt() + 1.0) / 2.0;
         assert!((loss([1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0]) - expected).abs() < 1e-5);
     }
+
+    #[test]
+    fn the_loss_agrees_with_a_loop_and_no_gradient_reaches_the_target() {
+        let device = tests_device();
+        let draw = || Tensor::<2>::random([5, 7], burn::tensor::Distribution::Default, &device);
+        let (prediction, target) = (draw().require_grad(), draw().require_grad());
+        let loss = regression(prediction.clone(), target.clone().detach());
+        let (p, t) = (
+            crate::layers::state::host(prediction.clone()),
+            crate::layers::state::host(target.clone()),
+        );
+        let mut sum = 0.0;
+        for row in 0..5 {
+            let (p, t) = (&p[row * 7..][..7], &t[row * 7..][..7]);
+            let dot = |a: &[f32], b: &[f32]| {
+                a.iter()
+                    .zip(b)
+                    .map(|(&a, &b)| f64::from(a) * f64::from(b))
+                    .sum::<f64>()
+            };
+            sum += 2.0 - 2.0 * dot(p, t) / (dot(p, p) * dot(t, t)).sqrt();
+        }
+        let gradients = loss.backward();
+        let loss: f32 = loss.into_scalar();
+        assert!(
+            (f64::from(loss) - sum / 5.0).abs() < 1e-5,
+            "{loss} beside {}",
+            sum / 5.0
+        );
+        assert!(prediction.grad(&gradients).is_some());
+        assert!(target.grad(&gradients).is_none());
+    }
+
+    #[test]
+    fn nothing_of_the_teacher_learns_by_gradient() {
+        let device = tests_device();
+        let mut init = Init::new(0, &device);
+        let projector = Projector::new(&[4, 8, 2], false, &mut init);
+        let teacher = Teacher::of(&projector);
+        assert_eq!(
+            crate::layers::state::trained(&teacher),
+            Vec::<String>::new()
+        );
+        assert_eq!(crate::layers::state::trained(&projector).len(), 5);
+    }
 }

@@ -233,6 +233,11 @@ impl Train {
             0.1,
             1e8,
         )?;
+        if self.workers > 256 {
+            return Err(
+                Error::recipe(format!("train.workers = {}", self.workers)).expected("0 to 256")
+            );
+        }
         if self.log_every == 0 {
             return Err(Error::recipe("train.log_every = 0").expected("at least 1"));
         }

@@ -204,8 +204,9 @@ impl<M: Modality> Loader<M> {
             if let Some(ready) = queue.ready.remove(&number) {
                 break ready;
             }
-            if self.workers.iter().all(JoinHandle::is_finished) {
-                return Err(Error::training("the threads that make batches have died"));
+            // Workers end when the loader does; one that ended before has panicked and takes its batch along.
+            if self.workers.iter().any(JoinHandle::is_finished) {
+                return Err(Error::training("a thread that makes batches has died"));
             }
             // Woken now and then to see whether the workers are still there.
             let wait = self

@@ -103,7 +103,10 @@ pub fn pretrain(
         if run.look_is_due() {
             run.look()?;
         }
-        if run.checkpointed.elapsed().as_secs_f64() >= run.session.train().checkpoint_every.0 {
+        // The checkpoint that says that all is done comes after the encoder: see `finish`.
+        let due =
+            run.checkpointed.elapsed().as_secs_f64() >= run.session.train().checkpoint_every.0;
+        if due && !run.position.progress.finished() {
             run.checkpoint()?;
         }
     }
@@ -456,6 +459,7 @@ impl<'a> Run<'a> {
             }
         }
         self.folder.write_recipe(&recipe, &comment)?;
+        // Last of all: killed before this, the run goes on from an earlier checkpoint and comes here again.
         self.checkpoint()
     }
 

@@ -208,4 +208,67 @@ mod tests {
         // The unbiased variance leaves (P − 1) / P; P = 48.
         assert!((loss - 47.0 / 48.0).abs() < 1e-4, "{loss}");
     }
+
+    #[test]
+    fn the_loss_agrees_with_a_loop_over_hidden_patches() {
+        let device = tests_device();
+        let (batch, size, patch, channels) = (2, 8, 4, 3);
+        let vit = Vit::new(size, patch, channels, 24, 1, 3, &mut Init::new(0, &device));
+        let noise =
+            |shape| Tensor::<1>::random([shape], burn::tensor::Distribution::Default, &device);
+        let pixels = noise(batch * size * size * channels);
+        let predictions = noise(batch * 4 * 48);
+        let mask = Mask::random(batch, 4, 0.5, &mut stream(1, Purpose::Method, &[]), &device);
+        let loss: f32 = vit
+            .hidden_loss(
+                predictions.clone().reshape([batch, 4, 48]),
+                pixels.clone().reshape([batch, size, size, channels]),
+                &mask,
+            )
+            .into_scalar();
+
+        use crate::layers::state::host;
+        let (pixels, predictions, hidden) = (host(pixels), host(predictions), host(mask.hidden));
+        let (mut sum, mut count) = (0.0, 0.0);
+        for item in 0..batch {
+            for place in 0..4 {
+                if hidden[item * 4 + place] == 0.0 {
+                    continue;
+                }
+                let (top, left) = (place / 2 * patch, place % 2 * patch);
+                let mut target = Vec::new();
+                for row in top..top + patch {
+                    for column in left..left + patch {
+                        let at = ((item * size + row) * size + column) * channels;
+                        target.extend(pixels[at..at + channels].iter().map(|&x| f64::from(x)));
+                    }
+                }
+                let mean = target.iter().sum::<f64>() / 48.0;
+                let variance = target.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 47.0;
+                let error = target.iter().enumerate().map(|(i, x)| {
+                    let normalized = (x - mean) / (variance + 1e-6).sqrt();
+                    (f64::from(predictions[(item * 4 + place) * 48 + i]) - normalized).powi(2)
+                });
+                sum += error.sum::<f64>() / 48.0;
+                count += 1.0;
+            }
+        }
+        assert_eq!(count, 4.0);
+        assert!(
+            (f64::from(loss) - sum / count).abs() < 1e-5,
+            "{loss} beside {}",
+            sum / count
+        );
+    }
+
+    #[test]
+    fn what_is_hidden_does_not_reach_the_visible_tokens() {
+        let device = tests_device();
+        let vit = Vit::new(8, 4, 1, 24, 2, 3, &mut Init::new(0, &device));
+        let keep = Tensor::<2, Int>::from_data([[3, 0]], &device);
+        let x = Tensor::<4>::random([1, 8, 8, 1], burn::tensor::Distribution::Default, &device);
+        let altered = x.clone().slice_fill([0..1, 0..4, 4..8, 0..1], 9.0);
+        let tokens = |x| crate::layers::state::host(vit.visible(x, &keep));
+        assert_eq!(tokens(x), tokens(altered));
+    }
 }
