@@ -14,9 +14,9 @@ struct Check {
 
 const FORMAT: Check = Check {
     name: "format",
-    arguments: &["fmt", "--all", "--check"],
+    arguments: &["xtask", "format", "--check"],
     settings: &[],
-    mend: "cargo fmt --all",
+    mend: "cargo xtask format",
 };
 
 const CLIPPY: Check = Check {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_check_reads_as_one_would_type_it() {
-        assert_eq!(FORMAT.command_line(), "cargo fmt --all --check");
+        assert_eq!(FORMAT.command_line(), "cargo xtask format --check");
         assert!(
             DOCS.command_line()
                 .starts_with("RUSTDOCFLAGS=\"-D warnings\" cargo doc")

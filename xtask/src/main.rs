@@ -6,14 +6,18 @@
 )]
 
 mod check;
+mod format;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask check [--no-tests]
+       cargo xtask format [--check]
 
   check        format, clippy, docs, tests; stops at the first that fails
-  --no-tests   leaves the tests out";
+  --no-tests   leaves the tests out
+  format       formats all files, also those that `cargo fmt` doesn't find
+  --check      only says which are not formatted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +25,8 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["check"] => check::run(true),
         ["check", "--no-tests"] => check::run(false),
+        ["format"] => format::run(false),
+        ["format", "--check"] => format::run(true),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

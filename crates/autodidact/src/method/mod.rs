@@ -3,12 +3,6 @@
 //! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
 //! `methods!`; the line gives it its recipe table, its `--method` name and its smoke test.
 
-pub mod byol;
-pub mod mae;
-pub mod simclr;
-pub mod supervised;
-pub mod vicreg;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -202,14 +196,16 @@ pub struct Entry {
     pub source: &'static str,
 }
 
-/// One line a method: its name in recipes finds its type.
+/// One line a method: it declares the file, and the name in recipes finds the type.
 macro_rules! methods {
-    ($($objective:ty),+ $(,)?) => {
+    ($($file:ident::$objective:ident),+ $(,)?) => {
+        $(pub mod $file;)+
+
         /// The methods there are.
         pub const ALL: &[Entry] = &[$(Entry {
-            name: <$objective>::NAME,
-            summary: <$objective>::SUMMARY,
-            source: <$objective>::SOURCE,
+            name: <$file::$objective>::NAME,
+            summary: <$file::$objective>::SUMMARY,
+            source: <$file::$objective>::SOURCE,
         }),+];
 
         /// Runs `what` for the method of that name.
@@ -217,8 +213,8 @@ macro_rules! methods {
         /// # Errors
         /// When there is none; names those that there are.
         pub fn by_name<F: ForObjective>(name: &str, what: F) -> Result<F::Output> {
-            $(if name == <$objective>::NAME {
-                return Ok(what.run::<$objective>());
+            $(if name == <$file::$objective>::NAME {
+                return Ok(what.run::<$file::$objective>());
             })+
             let known: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
             Err(Error::recipe(format!("no method named `{name}`")).expected(known.join(", ")))

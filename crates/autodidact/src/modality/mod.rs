@@ -3,7 +3,6 @@
 //! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
 //! `modalities!`.
 
-pub mod image;
 mod source;
 
 use std::path::Path;
@@ -262,19 +261,21 @@ pub trait ForModality {
     fn run<M: Modality>(self) -> Self::Output;
 }
 
-/// One line a kind of data: its name in recipes finds its type.
+/// One line a kind of data: it declares the folder, and the name in recipes finds the type.
 macro_rules! modalities {
-    ($($modality:ty),+ $(,)?) => {
+    ($($folder:ident::$modality:ident),+ $(,)?) => {
+        $(pub mod $folder;)+
+
         /// The kinds of data there are: name and one line.
-        pub const ALL: &[(&str, &str)] = &[$((<$modality>::NAME, <$modality>::SUMMARY)),+];
+        pub const ALL: &[(&str, &str)] = &[$((<$folder::$modality>::NAME, <$folder::$modality>::SUMMARY)),+];
 
         /// Runs `what` for the kind of data of that name.
         ///
         /// # Errors
         /// When there is none.
         pub fn by_name<F: ForModality>(name: &str, what: F) -> Result<F::Output> {
-            $(if name == <$modality>::NAME {
-                return Ok(what.run::<$modality>());
+            $(if name == <$folder::$modality>::NAME {
+                return Ok(what.run::<$folder::$modality>());
             })+
             let known: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
             Err(Error::recipe(format!("no kind of data named `{name}`")).expected(known.join(", ")))
@@ -283,8 +284,8 @@ macro_rules! modalities {
         /// The kind of data that `path` looks like; the first kind for none at all.
         pub fn recognize(path: Option<&Path>) -> &'static str {
             if let Some(path) = path {
-                $(if <$modality>::recognizes(path) {
-                    return <$modality>::NAME;
+                $(if <$folder::$modality>::recognizes(path) {
+                    return <$folder::$modality>::NAME;
                 })+
             }
             ALL[0].0
