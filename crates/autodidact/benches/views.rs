@@ -60,7 +60,12 @@ fn main() -> autodidact::Result<()> {
             let view = views.draw(&image, 0, &mut rng, &normalization, 3);
             let n = view.pixels.len() as f64;
             let mean = view.pixels.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-            let square = view.pixels.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / n;
+            let square = view
+                .pixels
+                .iter()
+                .map(|&x| f64::from(x).powi(2))
+                .sum::<f64>()
+                / n;
             sums[0] += mean / draws as f64;
             sums[1] += (square - mean * mean).sqrt() / draws as f64;
         }
@@ -71,7 +76,8 @@ fn main() -> autodidact::Result<()> {
         if let (Some(file), 224) = (file, size) {
             let rows = vec![image; 4];
             let drawn = sheet(&rows, &views, &normalization, 8, 0)?;
-            std::fs::write(file, encode_png(&drawn)?).map_err(|error| autodidact::Error::io(file, error))?;
+            std::fs::write(file, encode_png(&drawn)?)
+                .map_err(|error| autodidact::Error::io(file, error))?;
         }
     }
     Ok(())

@@ -87,6 +87,23 @@ pub(crate) fn truths(tensor: &DispatchTensor) -> Option<Vec<bool>> {
     }
 }
 
+/// The elements of an int tensor on Flex, or nothing if it is elsewhere.
+pub(crate) fn integers(tensor: &DispatchTensor) -> Option<Vec<i64>> {
+    #[allow(unreachable_patterns)] // Where Flex is the only backend.
+    let tensor = match &tensor.kind {
+        DispatchTensorKind::Flex(BackendTensor::Int(tensor)) => contiguous(tensor),
+        _ => return None,
+    };
+    match tensor.dtype() {
+        DType::I64 => Some(tensor.storage::<i64>().to_vec()),
+        DType::I32 => {
+            let values = tensor.storage::<i32>().iter();
+            Some(values.map(|value| i64::from(*value)).collect())
+        }
+        _ => None,
+    }
+}
+
 /// Runs `operation`; the first output is part of the graph, the statistics aren't.
 ///
 /// # Panics

@@ -23,6 +23,8 @@ pub(crate) struct Windows {
     pub(crate) source: [usize; 2],
     /// Floats per source pixel.
     pub(crate) channels: usize,
+    /// How many of them, from the first on, a window reads: all, or those of one group.
+    pub(crate) group_channels: usize,
     /// Number of windows.
     pub(crate) pixels: [usize; 2],
     /// Taps of each window; none at all where a destination gets zeros.
@@ -76,7 +78,7 @@ impl Windows {
 
     /// Floats in a window.
     pub(crate) fn depth(&self) -> usize {
-        self.taps[0] * self.taps[1] * self.channels
+        self.taps[0] * self.taps[1] * self.group_channels
     }
 }
 
@@ -123,7 +125,7 @@ impl<'a> Walk<'a> {
         let pitch = self.pitch();
         for i in 0..windows.taps[0] {
             let offset = i * windows.dilation[0] * pitch;
-            if windows.dilation[1] == 1 {
+            if windows.dilation[1] == 1 && windows.group_channels == windows.channels {
                 let length = windows.taps[1] * windows.channels;
                 self.segments.push(Segment { offset, length });
                 continue;
@@ -132,7 +134,7 @@ impl<'a> Walk<'a> {
                 let offset = offset + j * windows.dilation[1] * windows.channels;
                 self.segments.push(Segment {
                     offset,
-                    length: windows.channels,
+                    length: windows.group_channels,
                 });
             }
         }

@@ -2,11 +2,13 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
+use pulp::Arch;
 
-use super::Conv2dOptions;
+use super::{Conv2dOptions, depthwise};
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
+use crate::elementwise::zip_in_place;
 use crate::operation::{Forward, Operation, apply};
-use crate::tile::{self, Panels};
+use crate::tile::{self, Gather, Panels};
 use crate::window::{Walk, Windows};
 
 pub(super) fn conv2d(
@@ -34,6 +36,8 @@ struct Saved {
     x: Option<FlexTensor>,
     /// Kept where the input wants its gradient.
     weight: Option<FlexTensor>,
+    /// Kept where a ReLU has to know what it let through.
+    output: Option<FlexTensor>,
 }
 
 impl Operation for Conv2d {
@@ -43,10 +47,15 @@ impl Operation for Conv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let shapes = Shapes::new(x, weight, self.options);
         let bias = inputs.get(2).map(elements);
-        let output = forward(&shapes, elements(x), elements(weight), bias);
+        let output = if shapes.depthwise() {
+            depthwise::forward(&shapes, elements(x), elements(weight), bias)
+        } else {
+            forward(&shapes, elements(x), elements(weight), bias)
+        };
         let saved = tracked.contains(&true).then(|| Saved {
             x: tracked[1].then(|| x.clone()),
             weight: tracked[0].then(|| weight.clone()),
+            output: self.options.relu.then(|| output.clone()),
             shapes,
         });
         Forward {
@@ -58,15 +67,25 @@ impl Operation for Conv2d {
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let shapes = saved.shapes;
+        let gradient = match &saved.output {
+            Some(output) => zip_in_place(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 }),
+            None => gradient,
+        };
         let gradient = elements(&gradient);
-        let weight_gradient = saved
-            .x
-            .filter(|_| wanted[1])
-            .map(|x| weight_gradient(&shapes, elements(&x), gradient));
-        let input_gradient = saved
-            .weight
-            .filter(|_| wanted[0])
-            .map(|weight| input_gradient(&shapes, elements(&weight), gradient));
+        let weight_gradient = saved.x.filter(|_| wanted[1]).map(|x| {
+            if shapes.depthwise() {
+                depthwise::weight_gradient(&shapes, elements(&x), gradient)
+            } else {
+                weight_gradient(&shapes, elements(&x), gradient)
+            }
+        });
+        let input_gradient = saved.weight.filter(|_| wanted[0]).map(|weight| {
+            if shapes.depthwise() {
+                depthwise::input_gradient(&shapes, elements(&weight), gradient)
+            } else {
+                input_gradient(&shapes, elements(&weight), gradient)
+            }
+        });
         let mut gradients = vec![input_gradient, weight_gradient];
         if let Some(&wanted) = wanted.get(2) {
             gradients.push(wanted.then(|| {
@@ -113,6 +132,7 @@ impl Shapes {
         Windows {
             source: self.input,
             channels: self.channels,
+            group_channels: self.group_channels(),
             pixels: self.output,
             taps: self.kernel,
             stride: self.options.stride,
@@ -124,9 +144,30 @@ impl Shapes {
         }
     }
 
+    /// Whether each channel is convolved by itself into one output channel.
+    fn depthwise(&self) -> bool {
+        self.options.groups > 1 && self.group_channels() == 1 && self.group_out() == 1
+    }
+
+    /// Input channels of a group.
+    fn group_channels(&self) -> usize {
+        self.channels / self.options.groups
+    }
+
+    /// Output channels of a group.
+    fn group_out(&self) -> usize {
+        self.out / self.options.groups
+    }
+
     /// Floats from one output channel of the weight to the next.
     fn weight_stride(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
+        self.group_channels() * self.kernel[0] * self.kernel[1]
+    }
+
+    /// The weight of each group.
+    fn weights<'a>(&self, weight: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
+        let length = self.group_out() * self.weight_stride();
+        (0..self.options.groups).map(move |group| &weight[group * length..][..length])
     }
 }
 
@@ -139,19 +180,24 @@ pub(crate) fn forward(
 ) -> FlexTensor {
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
-    let panels = Panels::new(shapes.out);
-    let weight = pack(
-        weight,
-        &taps,
-        [shapes.channels, area],
-        shapes.weight_stride(),
+    let panels = Panels::new(shapes.group_out());
+    let inner = [shapes.group_channels(), area];
+    let right = Right {
+        weights: shapes
+            .weights(weight)
+            .map(|weight| pack(weight, &taps, inner, shapes.weight_stride(), panels))
+            .collect(),
+        biases: bias.map(|bias| {
+            let biases = (0..shapes.options.groups).map(|group| {
+                let mut padded = bias[group * panels.columns..][..panels.columns].to_vec();
+                padded.resize(panels.padded(), 0.0);
+                padded
+            });
+            biases.collect()
+        }),
         panels,
-    );
-    let bias = bias.map(|bias| {
-        let mut padded = bias.to_vec();
-        padded.resize(panels.padded(), 0.0);
-        padded
-    });
+        relu: shapes.options.relu,
+    };
     let [height, width] = shapes.output;
     let mut output = Unwritten::new(shapes.batch * height * width * shapes.out);
     let windows = shapes.forward_windows();
@@ -161,29 +207,33 @@ pub(crate) fn forward(
             &windows,
             shapes.batch,
             x,
-            &weight,
-            bias.as_deref(),
-            panels,
+            &right,
             output.pointer().pointer(),
         );
         output.written([shapes.batch, height, width, shapes.out])
     }
 }
 
-/// Runs the product over all windows.
+/// What a walk multiplies the windows with.
+struct Right {
+    /// For each group, its packed weight.
+    weights: Vec<Vec<f32>>,
+    /// For each group, its bias, padded to whole vectors.
+    biases: Option<Vec<Vec<f32>>>,
+    /// The columns of one group.
+    panels: Panels,
+    /// Whether negative results become zero; for walks that write every pixel in order.
+    relu: bool,
+}
+
+/// Runs the product over all windows, group by group.
 ///
 /// # Safety
 /// `dest` must have room for the destination images, and nobody else may use it meanwhile.
-unsafe fn walk(
-    windows: &Windows,
-    batch: usize,
-    source: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    panels: Panels,
-    dest: *mut f32,
-) {
+unsafe fn walk(windows: &Windows, batch: usize, source: &[f32], right: &Right, dest: *mut f32) {
     let dest = crate::buffer::Shared::new(dest);
+    let columns = right.panels.columns;
+    let dest_channels = right.weights.len() * columns;
     let total = batch * windows.pixels[0];
     let rows = windows.block_rows();
     let blocks = total.div_ceil(rows);
@@ -196,19 +246,49 @@ unsafe fn walk(
         for block in part(blocks, parts, index) {
             let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
             dest_offsets.clear();
-            dest_offsets.extend(pixels.iter().map(|pixel| pixel * panels.columns));
-            // SAFETY: blocks have disjoint destination pixels, inside the room promised.
-            unsafe {
-                tile::product(gather, weight, bias, panels, dest.pointer(), &dest_offsets);
+            dest_offsets.extend(pixels.iter().map(|pixel| pixel * dest_channels));
+            for (group, weight) in right.weights.iter().enumerate() {
+                let gather = of_group(gather, group * windows.group_channels);
+                let bias = right.biases.as_ref().map(|biases| biases[group].as_slice());
+                // SAFETY: blocks have disjoint destination pixels, inside the room promised, and
+                // groups have disjoint channels of them.
+                unsafe {
+                    let dest = dest.pointer().add(group * columns);
+                    tile::product(gather, weight, bias, right.panels, dest, &dest_offsets);
+                }
+            }
+            if let (true, Some(first)) = (right.relu, dest_offsets.first()) {
+                let range = *first..first + dest_offsets.len() * dest_channels;
+                // SAFETY: the pixels of the block lie in order and were just written.
+                relu(unsafe { dest.part(range) });
             }
         }
     });
 }
 
+/// The same windows of the channels from `channel` on.
+fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
+    Gather {
+        source: &gather.source[channel..],
+        ..gather
+    }
+}
+
+fn relu(values: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for value in values {
+                *value = if *value < 0.0 { 0.0 } else { *value };
+            }
+        },
+    );
+}
+
 /// The gradient of the input: for each phase of the stride, a stride-1 convolution of the output's
 /// gradient with the taps that meet this phase, in reverse order.
 pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
-    let panels = Panels::new(shapes.channels);
+    let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
     for row_phase in 0..shapes.options.stride[0] {
@@ -227,16 +307,20 @@ pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
                 .collect();
             // Here the depth runs over output channels and the columns over input channels.
             let area = shapes.kernel[0] * shapes.kernel[1];
-            let weight = pack(
-                weight,
-                &taps,
-                [shapes.out, shapes.weight_stride()],
-                area,
+            let inner = [shapes.group_out(), shapes.weight_stride()];
+            let right = Right {
+                weights: shapes
+                    .weights(weight)
+                    .map(|weight| pack(weight, &taps, inner, area, panels))
+                    .collect(),
+                biases: None,
                 panels,
-            );
+                relu: false,
+            };
             let windows = Windows {
                 source: shapes.output,
                 channels: shapes.out,
+                group_channels: shapes.group_out(),
                 pixels: [rows.pixels, columns.pixels],
                 taps: [rows.taps.len(), columns.taps.len()],
                 stride: [1, 1],
@@ -249,15 +333,7 @@ pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
             // SAFETY: phases write disjoint pixels of the input's gradient.
             unsafe {
                 let dest = dest.pointer().pointer();
-                walk(
-                    &windows,
-                    shapes.batch,
-                    gradient,
-                    &weight,
-                    None,
-                    panels,
-                    dest,
-                );
+                walk(&windows, shapes.batch, gradient, &right, dest);
             }
         }
     }
@@ -305,43 +381,50 @@ impl Phase {
     }
 }
 
-/// The gradient of the weight, as torch lays it out: `[out, channels, kernel height, width]`.
+/// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
 pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
     let windows = shapes.forward_windows();
-    let panels = Panels::new(shapes.out);
-    let padded = panels.padded();
+    let panels = Panels::new(shapes.group_out());
+    let (columns, padded) = (panels.columns, panels.padded());
+    let length = windows.depth() * padded;
     let total = shapes.batch * windows.pixels[0];
     let rows = windows.block_rows();
     let blocks = total.div_ceil(rows);
     let parts = threads().min(blocks).max(1);
     let sums = in_parts(parts, |index| {
-        let mut sum = vec![0.0; windows.depth() * padded];
+        let mut sums = vec![0.0; shapes.options.groups * length];
         let mut walk = Walk::new(&windows, x);
         let mut offsets = Vec::new();
         let mut rows_of_gradient = Vec::new();
         for block in part(blocks, parts, index) {
             let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
             offsets.clear();
-            if padded == shapes.out {
-                offsets.extend(pixels.iter().map(|pixel| pixel * padded));
-                tile::correlate(gather, gradient, &offsets, panels, &mut sum);
-                continue;
+            if padded == columns {
+                offsets.extend(pixels.iter().map(|pixel| pixel * shapes.out));
+            } else {
+                offsets.extend((0..pixels.len()).map(|pixel| pixel * padded));
             }
-            // The tiles read whole vectors of channels, so an odd number of them is padded here.
-            rows_of_gradient.clear();
-            for pixel in pixels {
-                offsets.push(rows_of_gradient.len());
-                let from = pixel * shapes.out;
-                rows_of_gradient.extend_from_slice(&gradient[from..from + shapes.out]);
-                rows_of_gradient.resize(offsets.len() * padded, 0.0);
+            for (group, sum) in sums.chunks_exact_mut(length.max(1)).enumerate() {
+                let gather = of_group(gather, group * windows.group_channels);
+                let gradient = &gradient[group * columns..];
+                if padded == columns {
+                    tile::correlate(gather, gradient, &offsets, panels, sum);
+                    continue;
+                }
+                // The tiles read whole vectors of channels, so an odd number of them is padded here.
+                rows_of_gradient.clear();
+                for pixel in pixels {
+                    rows_of_gradient.extend_from_slice(&gradient[pixel * shapes.out..][..columns]);
+                    rows_of_gradient.resize(rows_of_gradient.len() + padded - columns, 0.0);
+                }
+                tile::correlate(gather, &rows_of_gradient, &offsets, panels, sum);
             }
-            tile::correlate(gather, &rows_of_gradient, &offsets, panels, &mut sum);
         }
-        sum
+        sums
     });
     let shape = [
         shapes.out,
-        shapes.channels,
+        shapes.group_channels(),
         shapes.kernel[0],
         shapes.kernel[1],
     ];
@@ -379,14 +462,17 @@ fn pack(
 /// Adds up the parts of the weight's gradient, in their order, and lays it out as torch does.
 fn unpack(sums: &[Vec<f32>], shapes: &Shapes, panels: Panels) -> Vec<f32> {
     let area = shapes.kernel[0] * shapes.kernel[1];
-    let depth = area * shapes.channels;
-    let unpacked = in_parts(panels.count(), |index| {
-        let (first, columns, width) = panels.panel(index);
+    let channels = shapes.group_channels();
+    let depth = area * channels;
+    let unpacked = in_parts(shapes.options.groups * panels.count(), |index| {
+        let (group, panel) = (index / panels.count(), index % panels.count());
+        let (first, columns, width) = panels.panel(panel);
+        let panel = depth * (group * panels.padded() + first);
         let mut unpacked = vec![0.0; columns * depth];
         let mut row = vec![0.0; width];
         for tap in 0..area {
-            for channel in 0..shapes.channels {
-                let start = depth * first + (tap * shapes.channels + channel) * width;
+            for channel in 0..channels {
+                let start = panel + (tap * channels + channel) * width;
                 row.copy_from_slice(&sums[0][start..start + width]);
                 for sum in &sums[1..] {
                     for (row, sum) in row.iter_mut().zip(&sum[start..start + width]) {
