@@ -33,6 +33,9 @@
 //! [`Recycling`] is an allocator for the binary that uses them: it keeps large blocks from one
 //! training step to the next, which makes memory-bound operations up to twice as fast.
 //!
+//! [`unfused`] does without the kernels for the length of a closure, so that the same code can be run
+//! and timed both ways.
+//!
 //! The kernels pick their vector width at run time (AVX-512, AVX2, NEON or plain code).
 
 #[cfg(feature = "flex")]
@@ -77,6 +80,7 @@ mod pool;
 mod recycling;
 mod rms_norm;
 mod softmax;
+mod unfused;
 
 pub use attention::{attention, attention_packed, attention_packed_reference, attention_reference};
 pub use batch_norm::{
@@ -107,3 +111,4 @@ pub use pool::{
 pub use recycling::Recycling;
 pub use rms_norm::{rms_norm, rms_norm_reference};
 pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};
+pub use unfused::unfused;

@@ -52,8 +52,11 @@ pub(crate) trait Operation: Clone + Send + Debug + 'static {
     ) -> Vec<Option<FlexTensor>>;
 }
 
-/// Whether every tensor is an `f32` tensor of Flex, tracked or not.
+/// Whether every tensor is an `f32` tensor of Flex, tracked or not, and the kernels are wanted.
 pub(crate) fn fusible(tensors: &[&DispatchTensor]) -> bool {
+    if crate::unfused::is_unfused() {
+        return false;
+    }
     tensors.iter().all(|tensor| {
         let kind = match &tensor.kind {
             DispatchTensorKind::Autodiff(kind) => kind,
