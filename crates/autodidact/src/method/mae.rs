@@ -129,7 +129,10 @@ impl<E: Maskable> MaeMethod<E> {
                 .unsqueeze_dim::<2>(0)
                 .expand([items, extra]);
             order = Tensor::cat(vec![leading, order], 1);
-            positions = Tensor::cat(vec![Tensor::zeros([1, extra, width], &device), positions], 1);
+            positions = Tensor::cat(
+                vec![Tensor::zeros([1, extra, width], &device), positions],
+                1,
+            );
         }
         // The kept tokens stand before the hidden ones in `restore`, which are not there.
         let mut x = gather_tokens_or(seen, self.mask_token.val(), order) + positions;

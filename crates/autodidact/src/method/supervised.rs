@@ -120,7 +120,8 @@ mod tests {
     fn uniform_logits_cost_the_logarithm_of_the_classes() {
         let device = tests_device();
         let target = Tensor::<1, Int>::from_data([0, 3], &device);
-        let loss: f32 = cross_entropy(Tensor::zeros([2, 5], &device), target.clone(), None).into_scalar();
+        let loss: f32 =
+            cross_entropy(Tensor::zeros([2, 5], &device), target.clone(), None).into_scalar();
         assert!((loss - 5f32.ln()).abs() < 1e-6);
         let logits = Tensor::<2>::from_data([[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0]], &device);
         let loss: f32 = cross_entropy(logits, target, None).into_scalar();
