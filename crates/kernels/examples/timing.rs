@@ -1,18 +1,19 @@
 //! Milliseconds of each fused operation, forward and backward, beside Burn's own.
 //!
-//! `cargo run --release -p autodidact-kernels --example timing [name]`
+//! `cargo run --release -p autodidact-kernels --example timing [name [bf16]]`
 //!
 //! Each line is the best of several runs. Burn's convolution gets its own layout, `[batch,
-//! channels, height, width]`, so that no conversion counts against it.
+//! channels, height, width]`, so that no conversion counts against it. With `bf16` the fused
+//! convolutions and linear layers multiply in bf16; Burn's own stay in `f32`.
 
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
 
 use autodidact_kernels::{
-    Activation, Conv2dOptions, Recycling, attention, attention_reference, batch_norm_train,
-    batch_norm_train_reference, conv2d, layer_norm, layer_norm_reference, linear, linear_reference,
-    nt_xent, nt_xent_reference,
+    Activation, Conv2dOptions, Precision, Recycling, attention, attention_reference,
+    batch_norm_train, batch_norm_train_reference, conv2d, layer_norm, layer_norm_reference, linear,
+    linear_reference, nt_xent, nt_xent_reference,
 };
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -21,6 +22,19 @@ use burn::tensor::{Device, Distribution, Tensor};
 static ALLOCATOR: Recycling<mimalloc::MiMalloc> = Recycling::new(mimalloc::MiMalloc, 8 << 30);
 
 fn main() {
+    let precision = match std::env::args().nth(2).as_deref() {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    let instructions = precision.instructions();
+    println!(
+        "{precision:?} ({})",
+        instructions.unwrap_or("not here: f32")
+    );
+    precision.scope(measure);
+}
+
+fn measure() {
     let only = std::env::args().nth(1);
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.starts_with(only));
     println!(

@@ -25,7 +25,11 @@
 //! training step to the next, which makes memory-bound operations up to twice as fast.
 //!
 //! The kernels pick their vector width at run time (AVX-512, AVX2, NEON or plain code).
+//! Convolutions and linear layers can multiply in bf16 where the machine has AMX or AVX512-BF16,
+//! see [`Precision`].
 
+#[cfg(feature = "flex")]
+mod bfloat;
 #[cfg(feature = "flex")]
 mod buffer;
 #[cfg(feature = "flex")]
@@ -49,6 +53,7 @@ mod conv2d;
 mod layer_norm;
 mod linear;
 mod nt_xent;
+mod precision;
 mod recycling;
 
 pub use attention::{attention, attention_reference};
@@ -60,4 +65,5 @@ pub use conv2d::{Conv2dOptions, conv2d, conv2d_reference};
 pub use layer_norm::{layer_norm, layer_norm_reference};
 pub use linear::{Activation, linear, linear_reference};
 pub use nt_xent::{nt_xent, nt_xent_reference};
+pub use precision::Precision;
 pub use recycling::Recycling;

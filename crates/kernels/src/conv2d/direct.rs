@@ -4,8 +4,10 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 
 use super::Conv2dOptions;
+use crate::bfloat::{self, Engine, Product, Rounded, Weight};
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
+use crate::precision;
 use crate::tile::{self, Panels};
 use crate::window::{Walk, Windows};
 
@@ -30,6 +32,8 @@ struct Conv2d {
 #[derive(Clone, Debug)]
 struct Saved {
     shapes: Shapes,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
     /// Kept where the weight wants its gradient.
     x: Option<FlexTensor>,
     /// Kept where the input wants its gradient.
@@ -43,8 +47,10 @@ impl Operation for Conv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let shapes = Shapes::new(x, weight, self.options);
         let bias = inputs.get(2).map(elements);
-        let output = forward(&shapes, elements(x), elements(weight), bias);
+        let engine = precision::engine();
+        let output = forward(&shapes, elements(x), elements(weight), bias, engine);
         let saved = tracked.contains(&true).then(|| Saved {
+            engine,
             x: tracked[1].then(|| x.clone()),
             weight: tracked[0].then(|| weight.clone()),
             shapes,
@@ -57,16 +63,16 @@ impl Operation for Conv2d {
     }
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
-        let shapes = saved.shapes;
+        let (shapes, engine) = (saved.shapes, saved.engine);
         let gradient = elements(&gradient);
         let weight_gradient = saved
             .x
             .filter(|_| wanted[1])
-            .map(|x| weight_gradient(&shapes, elements(&x), gradient));
+            .map(|x| weight_gradient(&shapes, elements(&x), gradient, engine));
         let input_gradient = saved
             .weight
             .filter(|_| wanted[0])
-            .map(|weight| input_gradient(&shapes, elements(&weight), gradient));
+            .map(|weight| input_gradient(&shapes, elements(&weight), gradient, engine));
         let mut gradients = vec![input_gradient, weight_gradient];
         if let Some(&wanted) = wanted.get(2) {
             gradients.push(wanted.then(|| {
@@ -136,25 +142,26 @@ pub(crate) fn forward(
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
+    engine: Option<Engine>,
 ) -> FlexTensor {
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
-    let panels = Panels::new(shapes.out);
-    let weight = pack(
+    let windows = shapes.forward_windows();
+    let weight = Right::new(
         weight,
+        &windows,
         &taps,
-        [shapes.channels, area],
-        shapes.weight_stride(),
-        panels,
+        area,
+        [shapes.out, shapes.weight_stride()],
+        engine,
     );
     let bias = bias.map(|bias| {
         let mut padded = bias.to_vec();
-        padded.resize(panels.padded(), 0.0);
+        padded.resize(weight.padded(), 0.0);
         padded
     });
     let [height, width] = shapes.output;
     let mut output = Unwritten::new(shapes.batch * height * width * shapes.out);
-    let windows = shapes.forward_windows();
     // SAFETY: one walk writes every pixel of the output.
     unsafe {
         walk(
@@ -163,10 +170,62 @@ pub(crate) fn forward(
             x,
             &weight,
             bias.as_deref(),
-            panels,
             output.pointer().pointer(),
         );
         output.written([shapes.batch, height, width, shapes.out])
+    }
+}
+
+/// The right operand of a walk, as the tiles of its precision read it.
+enum Right {
+    F32(Vec<f32>, Panels),
+    Bf16(Weight, usize),
+}
+
+impl Right {
+    /// The weight for these windows: element (tap, channel, column) comes from
+    /// `tap + channel · channel_stride + column · column_stride`.
+    fn new(
+        weight: &[f32],
+        windows: &Windows,
+        taps: &[usize],
+        channel_stride: usize,
+        [columns, column_stride]: [usize; 2],
+        engine: Option<Engine>,
+    ) -> Self {
+        let channels = windows.channels;
+        let Some(engine) = engine else {
+            let panels = Panels::new(columns);
+            let inner = [channels, channel_stride];
+            return Self::F32(pack(weight, taps, inner, column_stride, panels), panels);
+        };
+        let rows: Vec<usize> = taps
+            .iter()
+            .flat_map(|tap| (0..channels).map(move |channel| tap + channel * channel_stride))
+            .collect();
+        let weight = Weight::new(
+            engine,
+            weight,
+            &rows,
+            [columns, column_stride],
+            &windows.segments(),
+        );
+        Self::Bf16(weight, columns)
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::F32(_, panels) => panels.columns,
+            Self::Bf16(_, columns) => *columns,
+        }
+    }
+
+    /// How long a bias has to be.
+    fn padded(&self) -> usize {
+        match self {
+            Self::F32(_, panels) => panels.padded(),
+            Self::Bf16(_, columns) => Weight::padded(*columns),
+        }
     }
 }
 
@@ -178,28 +237,46 @@ unsafe fn walk(
     windows: &Windows,
     batch: usize,
     source: &[f32],
-    weight: &[f32],
+    weight: &Right,
     bias: Option<&[f32]>,
-    panels: Panels,
     dest: *mut f32,
 ) {
     let dest = crate::buffer::Shared::new(dest);
     let total = batch * windows.pixels[0];
-    let rows = windows.block_rows();
+    let rows = match weight {
+        Right::F32(..) => windows.block_rows(),
+        Right::Bf16(..) => windows.rounded_block_rows(),
+    };
     let blocks = total.div_ceil(rows);
     // Four parts to each thread even out a machine that is shared with others; every pixel comes
     // out the same whoever computes it.
     let parts = (4 * threads()).min(blocks).max(1);
     in_parts(parts, |index| {
-        let mut walk = Walk::new(windows, source);
-        let mut dest_offsets = Vec::new();
-        for block in part(blocks, parts, index) {
-            let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
-            dest_offsets.clear();
-            dest_offsets.extend(pixels.iter().map(|pixel| pixel * panels.columns));
-            // SAFETY: blocks have disjoint destination pixels, inside the room promised.
-            unsafe {
-                tile::product(gather, weight, bias, panels, dest.pointer(), &dest_offsets);
+        let columns = weight.columns();
+        let mut to = Vec::new();
+        let blocks =
+            part(blocks, parts, index).map(|block| block * rows..((block + 1) * rows).min(total));
+        match weight {
+            Right::F32(weight, panels) => {
+                let mut walk = Walk::new(windows, source);
+                for block in blocks {
+                    let (gather, pixels) = walk.block(block);
+                    to.clear();
+                    to.extend(pixels.iter().map(|pixel| pixel * columns));
+                    // SAFETY: blocks have disjoint destination pixels, inside the room promised.
+                    unsafe { tile::product(gather, weight, bias, *panels, dest.pointer(), &to) };
+                }
+            }
+            Right::Bf16(weight, _) => {
+                let mut walk = Walk::rounded(windows, source, Rounded::new(weight.engine()));
+                let mut product = Product::default();
+                for block in blocks {
+                    let (gather, pixels) = walk.rounded_block(block);
+                    to.clear();
+                    to.extend(pixels.iter().map(|pixel| pixel * columns));
+                    // SAFETY: as above.
+                    unsafe { product.run(gather, weight, bias, dest.pointer(), &to) };
+                }
             }
         }
     });
@@ -207,8 +284,12 @@ unsafe fn walk(
 
 /// The gradient of the input: for each phase of the stride, a stride-1 convolution of the output's
 /// gradient with the taps that meet this phase, in reverse order.
-pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
-    let panels = Panels::new(shapes.channels);
+pub(crate) fn input_gradient(
+    shapes: &Shapes,
+    weight: &[f32],
+    gradient: &[f32],
+    engine: Option<Engine>,
+) -> FlexTensor {
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
     for row_phase in 0..shapes.options.stride[0] {
@@ -225,15 +306,6 @@ pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
                         .map(move |column| row * shapes.kernel[1] + column)
                 })
                 .collect();
-            // Here the depth runs over output channels and the columns over input channels.
-            let area = shapes.kernel[0] * shapes.kernel[1];
-            let weight = pack(
-                weight,
-                &taps,
-                [shapes.out, shapes.weight_stride()],
-                area,
-                panels,
-            );
             let windows = Windows {
                 source: shapes.output,
                 channels: shapes.out,
@@ -246,18 +318,20 @@ pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
                 dest_start: [rows.start, columns.start],
                 dest_step: shapes.options.stride,
             };
+            // Here the depth runs over output channels and the columns over input channels.
+            let area = shapes.kernel[0] * shapes.kernel[1];
+            let weight = Right::new(
+                weight,
+                &windows,
+                &taps,
+                shapes.weight_stride(),
+                [shapes.channels, area],
+                engine,
+            );
             // SAFETY: phases write disjoint pixels of the input's gradient.
             unsafe {
                 let dest = dest.pointer().pointer();
-                walk(
-                    &windows,
-                    shapes.batch,
-                    gradient,
-                    &weight,
-                    None,
-                    panels,
-                    dest,
-                );
+                walk(&windows, shapes.batch, gradient, &weight, None, dest);
             }
         }
     }
@@ -306,8 +380,23 @@ impl Phase {
 }
 
 /// The gradient of the weight, as torch lays it out: `[out, channels, kernel height, width]`.
-pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
+pub(crate) fn weight_gradient(
+    shapes: &Shapes,
+    x: &[f32],
+    gradient: &[f32],
+    engine: Option<Engine>,
+) -> FlexTensor {
     let windows = shapes.forward_windows();
+    let shape = [
+        shapes.out,
+        shapes.channels,
+        shapes.kernel[0],
+        shapes.kernel[1],
+    ];
+    if let Some(engine) = engine {
+        let sums = bfloat::correlate(engine, &windows, shapes.batch, x, gradient, shapes.out);
+        return tensor(sums.sum(), shape);
+    }
     let panels = Panels::new(shapes.out);
     let padded = panels.padded();
     let total = shapes.batch * windows.pixels[0];
@@ -339,12 +428,6 @@ pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
         }
         sum
     });
-    let shape = [
-        shapes.out,
-        shapes.channels,
-        shapes.kernel[0],
-        shapes.kernel[1],
-    ];
     tensor(unpack(&sums, shapes, panels), shape)
 }
 

@@ -5,9 +5,11 @@ use burn_flex::FlexTensor;
 use pulp::Arch;
 
 use super::Activation;
+use crate::bfloat::Engine;
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
 use crate::conv2d::{Conv2dOptions, direct};
 use crate::operation::{Forward, Operation, apply};
+use crate::precision;
 use crate::reduce::column_sums;
 use crate::special::{gelu, gelu_derivative};
 
@@ -34,6 +36,8 @@ struct Saved {
     x: FlexTensor,
     weight: FlexTensor,
     activation: Activation,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
     /// What the derivative of the activation is a function of: the output of a ReLU, the input of
     /// a GELU.
     activated: Option<FlexTensor>,
@@ -48,7 +52,9 @@ impl Operation for Linear {
         let mut shape = x.layout().shape().clone();
         let last = shape.num_dims() - 1;
         shape[last] = weight.layout().shape()[0];
-        let product = direct::forward(&sizes(x, weight), elements(x), elements(weight), bias);
+        let engine = precision::engine();
+        let sizes = sizes(x, weight);
+        let product = direct::forward(&sizes, elements(x), elements(weight), bias, engine);
         let product = product.reshape(shape);
         let tracked = tracked.contains(&true);
         let (output, activated) = match self.activation {
@@ -65,6 +71,7 @@ impl Operation for Linear {
             x: x.clone(),
             weight: weight.clone(),
             activation: self.activation,
+            engine,
             activated,
         });
         Forward {
@@ -89,11 +96,13 @@ impl Operation for Linear {
         let shape = saved.x.layout().shape().clone();
         let mut gradients = vec![
             wanted[0].then(|| {
-                direct::input_gradient(&sizes, elements(&saved.weight), gradient).reshape(shape)
+                let weight = elements(&saved.weight);
+                direct::input_gradient(&sizes, weight, gradient, saved.engine).reshape(shape)
             }),
             wanted[1].then(|| {
                 let shape = saved.weight.layout().shape().clone();
-                direct::weight_gradient(&sizes, elements(&saved.x), gradient).reshape(shape)
+                let x = elements(&saved.x);
+                direct::weight_gradient(&sizes, x, gradient, saved.engine).reshape(shape)
             }),
         ];
         if let Some(&wanted) = wanted.get(2) {
