@@ -10,13 +10,22 @@
 
 use std::time::Instant;
 
+use autodidact_kernels::optimizer::{self, Parameter, Rule, Step, Updated};
 use autodidact_kernels::{
-    Activation, Conv2dOptions, Precision, Recycling, attention, attention_reference,
-    batch_norm_train, batch_norm_train_reference, conv2d, layer_norm, layer_norm_reference, linear,
-    linear_reference, nt_xent, nt_xent_reference,
+    Activation, Conv1dOptions, Conv2dOptions, GruWeights, Pool2dOptions, Precision, Recycling,
+    attention, attention_packed, attention_packed_reference, attention_reference, avg_pool2d,
+    avg_pool2d_reference, batch_norm_train, batch_norm_train_reference, conv1d, conv1d_reference,
+    conv2d, conv2d_reference, cross_entropy, cross_entropy_reference, dropout, dropout_reference,
+    embedding, embedding_reference, gated_linear, gated_linear_reference, gather_tokens,
+    gather_tokens_or, gather_tokens_or_reference, gather_tokens_reference, gru, gru_reference,
+    hidden_loss, hidden_loss_reference, layer_norm, layer_norm_reference, linear, linear_reference,
+    linear_residual, linear_residual_reference, log_softmax, log_softmax_reference, max_pool2d,
+    max_pool2d_reference, mean_pool, mean_pool_reference, nt_xent, nt_xent_reference, rms_norm,
+    rms_norm_reference, softmax, softmax_reference,
 };
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use rayon::prelude::*;
 
 #[global_allocator]
 static ALLOCATOR: Recycling<mimalloc::MiMalloc> = Recycling::new(mimalloc::MiMalloc, 8 << 30);
@@ -88,6 +97,26 @@ fn measure() {
             report(&format!("attention {shape:?}"), flops, fused, burn);
         }
     }
+    if wanted("grouped") {
+        grouped_convolutions();
+    }
+    if wanted("conv1d") {
+        convolutions_over_time();
+    }
+    if wanted("gru") {
+        recurrent_units();
+    }
+    if wanted("context") {
+        contexts();
+    }
+    if wanted("pool") {
+        pools();
+    }
+    if wanted("optimizer") {
+        optimizers();
+    }
+    layers(&wanted);
+    tokens(&wanted);
     if wanted("nt_xent") {
         for shape in [[256, 128], [1024, 128], [4096, 128]] {
             let z = random(shape);
@@ -104,6 +133,10 @@ fn measure() {
             );
         }
     }
+}
+
+fn integers<const D: usize>(values: Vec<i64>, shape: [usize; D]) -> Tensor<D, Int> {
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
 }
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
@@ -221,5 +254,453 @@ fn batch_norms() {
             fused,
             burn,
         );
+    }
+}
+
+/// Each line beside the least time that moving its bytes takes on this machine.
+fn optimizers() {
+    // Those of a ResNet-18 for small images: 60 tensors from 64 to 2.4 million values.
+    let mut lengths = vec![27 * 64, 64, 64];
+    for stage in 0..4usize {
+        let out = 64 << stage;
+        let input = if stage > 0 { out / 2 } else { out };
+        lengths.extend([9 * input * out, out, out, 9 * out * out, out, out]);
+        if stage > 0 {
+            lengths.extend([input * out, out, out]);
+        }
+        lengths.extend([9 * out * out, out, out, 9 * out * out, out, out]);
+    }
+    let values: usize = lengths.iter().sum();
+    let flat = |length: &usize| random([*length]).without_autodiff();
+    let [weights, gradients] =
+        [(); 2].map(|()| lengths.iter().map(flat).collect::<Vec<Tensor<1>>>());
+    println!(
+        "{:44} {:>8} {:>8} {:>7} {:>8}",
+        format!("optimizer, {:.1} million values", values as f64 / 1e6),
+        "fused",
+        "burn",
+        "ratio",
+        "bound"
+    );
+    let bandwidth = bandwidth(values);
+    let row = |name: &str, bytes: usize, fused: f64, burn: f64| {
+        let bound = (bytes * values) as f64 / bandwidth / 1e6;
+        let ratio = burn / fused;
+        println!("{name:44} {fused:8.2} {burn:8.2} {ratio:6.1}x {bound:8.2}");
+    };
+    for (name, bytes, rule) in [
+        ("sgd", 20, Rule::Sgd { momentum: 0.9 }),
+        (
+            "lars",
+            28,
+            Rule::Lars {
+                momentum: 0.9,
+                trust: 1e-3,
+            },
+        ),
+        (
+            "adamw",
+            28,
+            Rule::AdamW {
+                betas: [0.9, 0.999],
+                epsilon: 1e-8,
+                updates: 10,
+            },
+        ),
+    ] {
+        let step = Step {
+            rule,
+            learning_rate: 1e-3,
+            weight_decay: 0.05,
+            scale: 1.0,
+        };
+        let time = |update: fn(Vec<Parameter>, &Step) -> Vec<Updated>| {
+            let parameter = |weight: Tensor<1>, gradient: &Tensor<1>, memory| Parameter {
+                weight,
+                gradient: gradient.clone(),
+                memory,
+                decays: true,
+            };
+            let begin = weights.iter().zip(&gradients);
+            let begin = begin.map(|(weight, gradient)| parameter(weight.clone(), gradient, None));
+            let mut held = update(begin.collect(), &step);
+            best(|| {
+                let next = held.drain(..).zip(&gradients);
+                let next = next.map(|(updated, gradient)| {
+                    parameter(updated.weight, gradient, Some(updated.memory))
+                });
+                held = update(next.collect(), &step);
+            })
+        };
+        let (fused, burn) = (time(optimizer::update), time(optimizer::update_reference));
+        row(&format!("optimizer {name}"), bytes, fused, burn);
+    }
+    let time = |average: fn(Vec<Tensor<1>>, Vec<Tensor<1>>, f64) -> Vec<Tensor<1>>| {
+        let mut held = average(weights.clone(), gradients.clone(), 0.99);
+        best(|| held = average(std::mem::take(&mut held), gradients.clone(), 0.99))
+    };
+    let fused = time(optimizer::moving_average);
+    let burn = time(optimizer::moving_average_reference);
+    row("optimizer moving_average", 12, fused, burn);
+    let time = |norm: fn(Vec<Tensor<1>>) -> f64| {
+        best(|| {
+            std::hint::black_box(norm(gradients.clone()));
+        })
+    };
+    let (fused, burn) = (time(optimizer::norm), time(optimizer::norm_reference));
+    row("optimizer norm", 4, fused, burn);
+}
+
+/// Gigabytes per second of a pass that reads four arrays and writes three, with next to no work.
+fn bandwidth(values: usize) -> f64 {
+    let mut written = [(); 3].map(|()| vec![1.0f32; values]);
+    let read = vec![1.0f32; values];
+    let milliseconds = best(|| {
+        let [a, b, c] = &mut written;
+        let chunks = a
+            .par_chunks_mut(1 << 14)
+            .zip(b.par_chunks_mut(1 << 14))
+            .zip(c.par_chunks_mut(1 << 14))
+            .zip(read.par_chunks(1 << 14));
+        chunks.for_each(|(((a, b), c), read)| {
+            for (((a, b), c), read) in a.iter_mut().zip(b).zip(c).zip(read) {
+                *a += read;
+                *b += read;
+                *c += read;
+            }
+        });
+    });
+    28.0 * values as f64 / milliseconds / 1e6
+}
+
+/// Best milliseconds of many runs.
+fn best(mut run: impl FnMut()) -> f64 {
+    let mut best = f64::INFINITY;
+    let begin = Instant::now();
+    let mut runs = 0;
+    while runs < 5 || (runs < 100 && begin.elapsed().as_secs_f64() < 1.0) {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed().as_secs_f64() * 1e3);
+        runs += 1;
+    }
+    best
+}
+
+fn layers(wanted: &dyn Fn(&str) -> bool) {
+    if wanted("rms_norm") {
+        for shape in [[128, 65, 192], [16, 128, 256]] {
+            let gamma = random([shape[2]]);
+            let x = random(shape);
+            let fused = time(|| rms_norm(x.clone(), gamma.clone(), 1e-5));
+            let burn = time(|| rms_norm_reference(x.clone(), gamma.clone(), 1e-5));
+            report(&format!("rms_norm {shape:?}"), 0.0, fused, burn);
+        }
+    }
+    if wanted("linear_residual") {
+        for (batch, tokens, features, out) in [(128, 65, 192, 192), (128, 17, 768, 192)] {
+            let (weight, bias) = (random([out, features]), random([out]));
+            let (x, residual) = (
+                random([batch, tokens, features]),
+                random([batch, tokens, out]),
+            );
+            let inputs = || {
+                (
+                    residual.clone(),
+                    x.clone(),
+                    weight.clone(),
+                    Some(bias.clone()),
+                )
+            };
+            let fused = time(|| {
+                let (residual, x, weight, bias) = inputs();
+                linear_residual(residual, x, weight, bias)
+            });
+            // Beside the fused layer and a sum, as this is what it replaces.
+            let sum = time(|| {
+                let (residual, x, weight, bias) = inputs();
+                residual + linear(x, weight, bias, Activation::None)
+            });
+            let burn = time(|| {
+                let (residual, x, weight, bias) = inputs();
+                linear_residual_reference(residual, x, weight, bias)
+            });
+            let flops = 2.0 * (batch * tokens * features * out) as f64;
+            let name = format!("linear_residual [{batch}, {tokens}, {features}] -> {out}");
+            report(&name, flops, fused, burn);
+            report("  beside linear and a sum", flops, fused, sum);
+        }
+    }
+    if wanted("gated_linear") {
+        for (rows, features, out, activation) in [
+            (128 * 65, 192, 512, Activation::Silu),
+            (2048, 256, 683, Activation::Gelu),
+        ] {
+            let (weight, bias) = (random([2 * out, features]), random([2 * out]));
+            let x = random([rows, features]);
+            let inputs = || (x.clone(), weight.clone(), Some(bias.clone()));
+            let fused = time(|| {
+                let (x, weight, bias) = inputs();
+                gated_linear(x, weight, bias, activation)
+            });
+            let burn = time(|| {
+                let (x, weight, bias) = inputs();
+                gated_linear_reference(x, weight, bias, activation)
+            });
+            let flops = 4.0 * (rows * features * out) as f64;
+            let name = format!("gated_linear [{rows}, {features}] -> {out} {activation:?}");
+            report(&name, flops, fused, burn);
+        }
+    }
+    if wanted("dropout") {
+        let x = random([128, 65, 192]);
+        let fused = time(|| dropout(x.clone(), 0.1, 1));
+        let burn = time(|| dropout_reference(x.clone(), 0.1, 1));
+        report("dropout [128, 65, 192]", 0.0, fused, burn);
+    }
+}
+
+fn tokens(wanted: &dyn Fn(&str) -> bool) {
+    if wanted("attention_packed") {
+        for [batch, tokens, heads, dim] in [
+            [128, 65, 3, 64],
+            [128, 17, 3, 64],
+            [128, 65, 4, 24],
+            [16, 128, 4, 64],
+        ] {
+            let qkv = random([batch, tokens, 3 * heads * dim]);
+            let fused = time(|| attention_packed(qkv.clone(), heads, 0.125, None));
+            // Beside the fused attention and the permutations, as these are what it replaces.
+            let permuted = time(|| {
+                let qkv = qkv.clone().reshape([batch, tokens, 3, heads, dim]);
+                let qkv = qkv.permute([2, 0, 3, 1, 4]);
+                let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim(0));
+                attention(q, k, v, 0.125, None).swap_dims(1, 2).reshape([
+                    batch,
+                    tokens,
+                    heads * dim,
+                ])
+            });
+            let burn = time(|| attention_packed_reference(qkv.clone(), heads, 0.125, None));
+            let flops = 14.0 / 3.0 * (batch * heads * tokens * tokens * dim) as f64;
+            let name = format!("attention_packed [{batch}, {tokens}, 3 * {heads} * {dim}]");
+            report(&name, flops, fused, burn);
+            report("  beside attention permuted", flops, fused, permuted);
+        }
+    }
+    if wanted("gather_tokens") {
+        for (shape, picked) in [([128, 64, 192], 16), ([128, 64, 96], 64)] {
+            let tokens = random(shape);
+            let positions = (0..shape[0] * picked).map(|i| (i * 29 % shape[1]) as i64);
+            let positions = integers(positions.collect(), [shape[0], picked]);
+            let fused = time(|| gather_tokens(tokens.clone(), positions.clone()));
+            let burn = time(|| gather_tokens_reference(tokens.clone(), positions.clone()));
+            report(
+                &format!("gather_tokens {shape:?} by {picked}"),
+                0.0,
+                fused,
+                burn,
+            );
+        }
+    }
+    if wanted("gather_tokens_or") {
+        let (tokens, blank) = (random([128, 17, 96]), random([1, 1, 96]));
+        let positions = (0..128 * 65).map(|i| i * 29 % 65).collect();
+        let positions = integers(positions, [128, 65]);
+        let inputs = || (tokens.clone(), blank.clone(), positions.clone());
+        let fused = time(|| {
+            let (tokens, blank, positions) = inputs();
+            gather_tokens_or(tokens, blank, positions)
+        });
+        let burn = time(|| {
+            let (tokens, blank, positions) = inputs();
+            gather_tokens_or_reference(tokens, blank, positions)
+        });
+        report("gather_tokens_or [128, 17, 96] by 65", 0.0, fused, burn);
+    }
+    if wanted("hidden_loss") {
+        let (predictions, targets) = (random([128, 64, 48]), random([128, 64, 48]));
+        let hidden = (random([128, 64]) * 0.0 + 1.0).detach();
+        let inputs = || (predictions.clone(), targets.clone(), hidden.clone());
+        let fused = time(|| {
+            let (predictions, targets, hidden) = inputs();
+            hidden_loss(predictions, targets, hidden, 1e-6)
+        });
+        let burn = time(|| {
+            let (predictions, targets, hidden) = inputs();
+            hidden_loss_reference(predictions, targets, hidden, 1e-6)
+        });
+        report("hidden_loss [128, 64, 48]", 0.0, fused, burn);
+    }
+    if wanted("embedding") {
+        for ([entries, dim], [batch, length]) in [([8192, 256], [16, 128]), ([256, 512], [64, 256])]
+        {
+            let weight = random([entries, dim]);
+            let ids = (0..batch * length).map(|i| (i * i * 31 % entries) as i64);
+            let ids = integers(ids.collect(), [batch, length]);
+            let fused = time(|| embedding(weight.clone(), ids.clone()));
+            let burn = time(|| embedding_reference(weight.clone(), ids.clone()));
+            let name = format!("embedding [{entries}, {dim}] by [{batch}, {length}]");
+            report(&name, 0.0, fused, burn);
+        }
+    }
+    if wanted("softmax") {
+        for shape in [[8320, 65], [2048, 1000]] {
+            let x = random(shape);
+            let fused = time(|| softmax(x.clone()));
+            let burn = time(|| softmax_reference(x.clone()));
+            report(&format!("softmax {shape:?}"), 0.0, fused, burn);
+            let fused = time(|| log_softmax(x.clone()));
+            let burn = time(|| log_softmax_reference(x.clone()));
+            report(&format!("log_softmax {shape:?}"), 0.0, fused, burn);
+        }
+    }
+    if wanted("cross_entropy") {
+        for shape in [[512, 10], [512, 1000], [2048, 8192]] {
+            let x = random(shape);
+            let targets = (0..shape[0])
+                .map(|row| (row * 7 % shape[1]) as i64)
+                .collect();
+            let targets = integers(targets, [shape[0]]);
+            let fused = time(|| cross_entropy(x.clone(), targets.clone(), None));
+            let burn = time(|| cross_entropy_reference(x.clone(), targets.clone(), None, 0.0));
+            report(&format!("cross_entropy {shape:?}"), 0.0, fused, burn);
+        }
+    }
+}
+
+fn grouped_convolutions() {
+    for (batch, size, channels, groups, kernel, stride) in [
+        (128, 32, 64, 64, 3, 1),
+        (128, 16, 256, 256, 7, 1),
+        (128, 32, 128, 128, 3, 2),
+        (128, 16, 128, 2, 3, 1),
+        (128, 16, 256, 32, 3, 1),
+    ] {
+        let options = Conv2dOptions {
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            groups,
+            ..Default::default()
+        };
+        let weight = random([channels, channels / groups, kernel, kernel]);
+        let x = random([batch, size, size, channels]);
+        let fused = time(|| conv2d(x.clone(), weight.clone(), None, options));
+        let burn = time(|| conv2d_reference(x.clone(), weight.clone(), None, options));
+        let side = size.div_ceil(stride);
+        let products = batch * side * side * channels * channels / groups * kernel * kernel;
+        let name = format!(
+            "grouped [{batch}, {size}, {size}, {channels}] / {groups}, {kernel}x{kernel}/{stride}"
+        );
+        report(&name, 2.0 * products as f64, fused, burn);
+    }
+}
+
+/// Length, channels, kernel and stride of the convolutions of a small contrastive predictive coder
+/// over six sensors; each has 64 outputs.
+const ENCODER: [(usize, usize, usize, usize); 5] = [
+    (512, 6, 5, 2),
+    (256, 64, 5, 2),
+    (128, 64, 3, 1),
+    (128, 64, 3, 1),
+    (128, 64, 3, 1),
+];
+
+fn over_time(kernel: usize, stride: usize) -> Conv1dOptions {
+    Conv1dOptions {
+        stride,
+        padding: kernel / 2,
+        relu: true,
+        ..Default::default()
+    }
+}
+
+fn convolutions_over_time() {
+    for (length, channels, kernel, stride) in &ENCODER[..3] {
+        let options = over_time(*kernel, *stride);
+        let (weight, bias) = (random([64, *channels, *kernel]), random([64]));
+        let x = random([32, *length, *channels]);
+        let fused = time(|| conv1d(x.clone(), weight.clone(), Some(bias.clone()), options));
+        let burn =
+            time(|| conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options));
+        let products = 32 * length / stride * 64 * channels * kernel;
+        let name = format!("conv1d [32, {length}, {channels}] -> 64, {kernel}/{stride}, relu");
+        report(&name, 2.0 * products as f64, fused, burn);
+    }
+}
+
+fn gru_weights(features: usize, hidden: usize) -> GruWeights {
+    let scale = 1.0 / (hidden as f64).sqrt();
+    let weight = |columns| {
+        (random([3 * hidden, columns]) * scale)
+            .detach()
+            .require_grad()
+    };
+    GruWeights {
+        input: weight(features),
+        hidden: weight(hidden),
+        input_bias: random([3 * hidden]),
+        hidden_bias: random([3 * hidden]),
+    }
+}
+
+fn recurrent_units() {
+    for (batch, steps, features, hidden) in
+        [(32, 128, 64, 64), (128, 128, 64, 64), (32, 128, 256, 256)]
+    {
+        let x = random([batch, steps, features]);
+        let weights = gru_weights(features, hidden);
+        let fused = time(|| gru(x.clone(), None, weights.clone()));
+        let burn = time(|| gru_reference(x.clone(), None, weights.clone()));
+        let products = batch * steps * 3 * hidden * (features + hidden);
+        let name = format!("gru [{batch}, {steps}, {features}] -> {hidden}");
+        report(&name, 2.0 * products as f64, fused, burn);
+    }
+}
+
+/// The encoder and the recurrent unit of a contrastive predictive coder together.
+fn contexts() {
+    let x = random([32, 512, 6]).detach();
+    let layers = ENCODER.map(|(_, channels, kernel, stride)| {
+        let weight = random([64, channels, kernel]) * (1.0 / (channels * kernel) as f64).sqrt();
+        let options = over_time(kernel, stride);
+        (weight.detach().require_grad(), random([64]), options)
+    });
+    let weights = gru_weights(64, 64);
+    let fused = time(|| {
+        let z = layers.iter().fold(x.clone(), |x, (weight, bias, options)| {
+            conv1d(x, weight.clone(), Some(bias.clone()), *options)
+        });
+        gru(z, None, weights.clone())
+    });
+    let burn = time(|| {
+        let z = layers.iter().fold(x.clone(), |x, (weight, bias, options)| {
+            conv1d_reference(x, weight.clone(), Some(bias.clone()), *options)
+        });
+        gru_reference(z, None, weights.clone())
+    });
+    report("context: 5 conv1d and gru, [32, 512, 6]", 0.0, fused, burn);
+}
+
+fn pools() {
+    let window = Pool2dOptions {
+        kernel: [3; 2],
+        stride: [2; 2],
+        padding: [1; 2],
+    };
+    let x = random([32, 112, 112, 64]);
+    let fused = time(|| max_pool2d(x.clone(), window));
+    let burn = time(|| max_pool2d_reference(x.clone(), window));
+    report("pool: max [32, 112, 112, 64], 3x3/2", 0.0, fused, burn);
+    let window = Pool2dOptions::new(2);
+    let x = random([128, 32, 32, 64]);
+    let fused = time(|| avg_pool2d(x.clone(), window, true));
+    let burn = time(|| avg_pool2d_reference(x.clone(), window, true));
+    report("pool: average [128, 32, 32, 64], 2x2/2", 0.0, fused, burn);
+    for shape in [[512, 16, 128], [128, 64, 192]] {
+        let x = random(shape);
+        let fused = time(|| mean_pool(x.clone()));
+        let burn = time(|| mean_pool_reference(x.clone()));
+        report(&format!("pool: mean {shape:?}"), 0.0, fused, burn);
     }
 }

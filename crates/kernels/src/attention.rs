@@ -68,6 +68,72 @@ pub fn attention(
     attention_reference(q, k, v, scale, valid)
 }
 
+/// [`attention`] of tokens to one another, from one projection to queries, keys and values.
+///
+/// The heads are read where the projection wrote them and written where the next one reads them,
+/// so that no tensor is permuted; the gradients of queries, keys and values are written into one.
+///
+/// # Shapes
+/// - `qkv`: `[batch, tokens, 3 · heads · dim]`, first the queries of all heads, then the keys, then
+///   the values
+/// - `valid`: `[batch, tokens]`, as in [`attention`]
+/// - returns `[batch, tokens, heads · dim]`
+///
+/// # Panics
+/// If the shapes don't fit one another.
+pub fn attention_packed(
+    qkv: Tensor<3>,
+    heads: usize,
+    scale: f32,
+    valid: Option<Tensor<2, Bool>>,
+) -> Tensor<3> {
+    let [batch, tokens, width] = qkv.dims();
+    assert!(
+        heads > 0 && width.is_multiple_of(3 * heads),
+        "attention_packed: {width} features can't be queries, keys and values of {heads} heads",
+    );
+    if let Some(valid) = &valid {
+        assert_eq!(
+            valid.dims(),
+            [batch, tokens],
+            "attention_packed: the validity must be given for each token of the batch"
+        );
+    }
+    #[cfg(feature = "flex")]
+    {
+        let qkv = qkv.into_dispatch();
+        let valid = valid.map(Tensor::into_dispatch);
+        let mask = valid.as_ref().map(crate::operation::truths);
+        if crate::operation::fusible(&[&qkv]) && !matches!(mask, Some(None)) {
+            let output = fused::attention_packed(qkv, heads, scale, mask.flatten());
+            return Tensor::from_dispatch(output);
+        }
+        let valid = valid.map(Tensor::from_dispatch);
+        attention_packed_reference(Tensor::from_dispatch(qkv), heads, scale, valid)
+    }
+    #[cfg(not(feature = "flex"))]
+    attention_packed_reference(qkv, heads, scale, valid)
+}
+
+/// [`attention_packed`] composed of Burn's own operations, for any device.
+pub fn attention_packed_reference(
+    qkv: Tensor<3>,
+    heads: usize,
+    scale: f32,
+    valid: Option<Tensor<2, Bool>>,
+) -> Tensor<3> {
+    let [batch, tokens, width] = qkv.dims();
+    let dim = width / (3 * heads);
+    // [batch, tokens, 3, heads, dim] → [3, batch, heads, tokens, dim]
+    let qkv = qkv
+        .reshape([batch, tokens, 3, heads, dim])
+        .permute([2, 0, 3, 1, 4]);
+    let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
+    attention_reference(q, k, v, scale, valid)
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, heads * dim])
+}
+
 /// [`attention`] composed of Burn's own operations, for any device.
 pub fn attention_reference(
     q: Tensor<4>,

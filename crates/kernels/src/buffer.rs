@@ -24,13 +24,21 @@ impl Unwritten {
     ///
     /// # Safety
     /// Every element of the shape must have been written.
-    pub(crate) unsafe fn written(mut self, shape: impl Into<Shape>) -> FlexTensor {
+    pub(crate) unsafe fn written(self, shape: impl Into<Shape>) -> FlexTensor {
         let shape = shape.into();
-        let length = shape.num_elements();
+        // SAFETY: by the caller's promise.
+        tensor(unsafe { self.into_vec(shape.num_elements()) }, shape)
+    }
+
+    /// The first `length` floats.
+    ///
+    /// # Safety
+    /// All of them must have been written.
+    pub(crate) unsafe fn into_vec(mut self, length: usize) -> Vec<f32> {
         assert!(length <= self.0.capacity());
         // SAFETY: within the capacity, and initialized by the caller's promise.
         unsafe { self.0.set_len(length) };
-        tensor(self.0, shape)
+        self.0
     }
 }
 

@@ -10,7 +10,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-mod fused;
+pub(crate) mod fused;
 
 /// Normalizes each row of the last axis.
 ///

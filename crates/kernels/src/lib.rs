@@ -10,12 +10,21 @@
 //!
 //! | operation | kernel |
 //! |---|---|
-//! | [`conv2d`] | direct convolution in register tiles, no im2col |
+//! | [`conv2d`], [`conv1d`] | direct convolution in register tiles, no im2col; depthwise by vectors |
+//! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
-//! | [`layer_norm`] | one pass each way, rows in cache |
-//! | [`linear`] | register tiles, with bias and activation |
-//! | [`attention`] | by blocks of queries, weights recomputed backward |
+//! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |
+//! | [`linear`], [`linear_residual`] | register tiles, with bias and activation or residual |
+//! | [`gated_linear`] | both layers in one product, gate and gradient in one pass each |
+//! | [`attention`], [`attention_packed`] | by blocks of queries, weights recomputed backward |
+//! | [`embedding`], [`gather_tokens`], [`gather_tokens_or`], [`prepend_token`] | whole rows copied, sums sorted by row |
+//! | [`softmax`], [`log_softmax`] | one pass each way, rows in cache |
+//! | [`cross_entropy`] | probabilities recomputed backward |
+//! | [`hidden_loss`] | hidden rows only, targets normalized on the way |
+//! | [`dropout`] | the mask a function of a seed, recomputed backward |
+//! | [`gru`] | whole sequences, each thread its part of the batch, states in cache |
 //! | [`nt_xent`] | by blocks of rows, similarities recomputed backward |
+//! | [`optimizer`] | one pass over all parameters, in place |
 //!
 //! *Architecture invariant*: the results of a kernel depend on its inputs and on the number of
 //! rayon's threads, never on which thread did what first. Work that is summed is cut into one part
@@ -23,6 +32,9 @@
 //!
 //! [`Recycling`] is an allocator for the binary that uses them: it keeps large blocks from one
 //! training step to the next, which makes memory-bound operations up to twice as fast.
+//!
+//! [`unfused`] does without the kernels for the length of a closure, so that the same code can be run
+//! and timed both ways.
 //!
 //! The kernels pick their vector width at run time (AVX-512, AVX2, NEON or plain code).
 //! Convolutions and linear layers can multiply in bf16 where the machine has AMX or AVX512-BF16,
@@ -33,6 +45,8 @@ mod bfloat;
 #[cfg(feature = "flex")]
 mod buffer;
 #[cfg(feature = "flex")]
+mod elementwise;
+#[cfg(feature = "flex")]
 mod matrix;
 #[cfg(feature = "flex")]
 mod operation;
@@ -41,7 +55,11 @@ mod oracle;
 #[cfg(feature = "flex")]
 mod reduce;
 #[cfg(feature = "flex")]
+mod rows;
+#[cfg(feature = "flex")]
 mod special;
+#[cfg(feature = "flex")]
+mod taps;
 #[cfg(feature = "flex")]
 mod tile;
 #[cfg(feature = "flex")]
@@ -49,21 +67,54 @@ mod window;
 
 mod attention;
 mod batch_norm;
+mod conv1d;
 mod conv2d;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod gated_linear;
+mod gather_tokens;
+mod gru;
+mod hidden_loss;
 mod layer_norm;
 mod linear;
 mod nt_xent;
+pub mod optimizer;
+mod pool;
 mod precision;
 mod recycling;
+mod rms_norm;
+mod softmax;
+mod unfused;
 
-pub use attention::{attention, attention_reference};
+pub use attention::{attention, attention_packed, attention_packed_reference, attention_reference};
 pub use batch_norm::{
     BatchNormOutput, batch_norm_eval, batch_norm_eval_reference, batch_norm_train,
     batch_norm_train_reference,
 };
+pub use conv1d::{Conv1dOptions, conv1d, conv1d_reference};
 pub use conv2d::{Conv2dOptions, conv2d, conv2d_reference};
+pub use cross_entropy::{cross_entropy, cross_entropy_reference, cross_entropy_smoothed};
+pub use dropout::{dropout, dropout_reference};
+pub use embedding::{embedding, embedding_reference};
+pub use gated_linear::{gated_linear, gated_linear_reference};
+pub use gather_tokens::{
+    gather_tokens, gather_tokens_or, gather_tokens_or_reference, gather_tokens_reference,
+    prepend_token, prepend_token_reference,
+};
+pub use gru::{GruWeights, gru, gru_reference};
+pub use hidden_loss::{hidden_loss, hidden_loss_reference};
 pub use layer_norm::{layer_norm, layer_norm_reference};
-pub use linear::{Activation, linear, linear_reference};
+pub use linear::{
+    Activation, linear, linear_reference, linear_residual, linear_residual_reference,
+};
 pub use nt_xent::{nt_xent, nt_xent_reference};
+pub use pool::{
+    Pool2dOptions, avg_pool2d, avg_pool2d_reference, max_pool2d, max_pool2d_reference, mean_pool,
+    mean_pool_reference,
+};
 pub use precision::Precision;
 pub use recycling::Recycling;
+pub use rms_norm::{rms_norm, rms_norm_reference};
+pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};
+pub use unfused::unfused;

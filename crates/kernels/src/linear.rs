@@ -1,16 +1,19 @@
 //! A linear layer with its activation.
 //!
-//! `y = f(x · Wᵀ + b)` with f the identity, the ReLU or the exact GELU `x · Φ(x)`; Hendrycks and
-//! Gimpel, *Gaussian Error Linear Units* (2016).
+//! `y = f(x · Wᵀ + b)` with f the identity, the ReLU, the exact GELU `x · Φ(x)` of Hendrycks and
+//! Gimpel, *Gaussian Error Linear Units* (2016), its forerunner there, the SiLU `x · σ(x)`, or the
+//! hyperbolic tangent; or `y = r + x · Wᵀ + b` at the end of a residual branch.
 //!
 //! The products are the register tiles of the convolution, of which this is the 1×1 case. Cost:
 //! `2 · rows · in · out` FLOPs forward and twice that backward. Backward, the activation's
-//! derivative is applied in place and the bias' gradient is one more read of it.
+//! derivative is applied in place and the bias' gradient is one more read of it. A residual costs
+//! another read of it and of the output forward (12 bytes an element), and nothing backward: its
+//! gradient is the output's.
 
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-mod fused;
+pub(crate) mod fused;
 
 /// The function after a [`linear`] layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub enum Activation {
     Relu,
     /// `x · Φ(x)`, by the error function.
     Gelu,
+    /// `x · σ(x)`, also called swish.
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// Applies a linear layer to the last axis.
@@ -73,11 +80,79 @@ pub fn linear_reference<const D: usize>(
     activation: Activation,
 ) -> Tensor<D> {
     let y = burn::tensor::module::linear(x, weight.transpose(), bias);
+    activate_reference(y, activation)
+}
+
+/// An activation by Burn's own operations.
+pub(crate) fn activate_reference<const D: usize>(
+    x: Tensor<D>,
+    activation: Activation,
+) -> Tensor<D> {
     match activation {
-        Activation::None => y,
-        Activation::Relu => burn::tensor::activation::relu(y),
-        Activation::Gelu => burn::tensor::activation::gelu(y),
+        Activation::None => x,
+        Activation::Relu => burn::tensor::activation::relu(x),
+        Activation::Gelu => burn::tensor::activation::gelu(x),
+        Activation::Silu => burn::tensor::activation::silu(x),
+        Activation::Tanh => burn::tensor::activation::tanh(x),
     }
+}
+
+/// Applies a linear layer to the last axis and adds it to a residual.
+///
+/// # Shapes
+/// - `residual`, and what is returned: `[.., out]`
+/// - `x`: `[.., in]`
+/// - `weight`: `[out, in]`, as torch lays it out
+/// - `bias`: `[out]`
+///
+/// # Panics
+/// If the shapes don't fit one another.
+pub fn linear_residual<const D: usize>(
+    residual: Tensor<D>,
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let mut shape = x.dims();
+    let [out, features] = weight.dims();
+    assert_eq!(
+        shape[D - 1],
+        features,
+        "linear_residual: the input {shape:?} must have {features} features in its last axis, as \
+         the weight [{out}, {features}] has",
+    );
+    shape[D - 1] = out;
+    assert_eq!(
+        residual.dims(),
+        shape,
+        "linear_residual: the residual must be shaped as the output",
+    );
+    #[cfg(feature = "flex")]
+    {
+        let [residual, x] = [residual.into_dispatch(), x.into_dispatch()];
+        let weight = weight.into_dispatch();
+        let bias = bias.map(Tensor::into_dispatch);
+        let mut tensors = vec![&residual, &x, &weight];
+        tensors.extend(bias.as_ref());
+        if crate::operation::fusible(&tensors) {
+            return Tensor::from_dispatch(fused::linear_residual(residual, x, weight, bias));
+        }
+        let bias = bias.map(Tensor::from_dispatch);
+        let [residual, x] = [residual, x].map(Tensor::from_dispatch);
+        linear_residual_reference(residual, x, Tensor::from_dispatch(weight), bias)
+    }
+    #[cfg(not(feature = "flex"))]
+    linear_residual_reference(residual, x, weight, bias)
+}
+
+/// [`linear_residual`] composed of Burn's own operations, for any device.
+pub fn linear_residual_reference<const D: usize>(
+    residual: Tensor<D>,
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    residual + burn::tensor::module::linear(x, weight.transpose(), bias)
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -2,6 +2,28 @@
 
 use crate::tile::{Gather, Panels, Segment, correlate, product};
 
+/// Rows that lie `pitch` floats apart, the first at the beginning of `values`; how long they are
+/// is known to whoever reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) pitch: usize,
+    pub(crate) count: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// One row.
+    #[inline(always)]
+    pub(crate) fn row(&self, index: usize, length: usize) -> &'a [f32] {
+        &self.values[index * self.pitch..][..length]
+    }
+
+    /// Where each row begins.
+    fn offsets(&self) -> Vec<usize> {
+        (0..self.count).map(|row| row * self.pitch).collect()
+    }
+}
+
 /// A right operand of a product, packed into panels.
 pub(crate) struct Packed {
     pub(crate) values: Vec<f32>,
@@ -33,32 +55,95 @@ impl Packed {
         }
     }
 
+    /// Packs the matrix of these rows, `columns` long, into the memory of `buffer`.
+    pub(crate) fn from_rows(mut buffer: Vec<f32>, rows: Rows<'_>, columns: usize) -> Self {
+        let panels = Panels::new(columns);
+        buffer.clear();
+        for index in 0..panels.count() {
+            let (first, columns, width) = panels.panel(index);
+            for k in 0..rows.count {
+                buffer.extend_from_slice(&rows.row(k, first + columns)[first..]);
+                buffer.resize(buffer.len() + width - columns, 0.0);
+            }
+        }
+        Self {
+            values: buffer,
+            panels,
+            depth: rows.count,
+        }
+    }
+
+    /// Packs the matrix of which these are the columns, `depth` long and scaled, into the memory of
+    /// `buffer`.
+    pub(crate) fn from_columns(
+        mut buffer: Vec<f32>,
+        rows: Rows<'_>,
+        depth: usize,
+        scale: f32,
+    ) -> Self {
+        let panels = Panels::new(rows.count);
+        buffer.clear();
+        buffer.resize(depth * panels.padded(), 0.0);
+        for index in 0..panels.count() {
+            let (first, columns, width) = panels.panel(index);
+            let panel = &mut buffer[depth * first..][..depth * width];
+            let mut column = 0;
+            // Four columns at a time share their stores.
+            while column + 4 <= columns {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i| rows.row(first + column + i, depth));
+                let values = a.iter().zip(b).zip(c.iter().zip(d));
+                for (dest, ((a, b), (c, d))) in panel.chunks_exact_mut(width).zip(values) {
+                    let four = [a * scale, b * scale, c * scale, d * scale];
+                    dest[column..column + 4].copy_from_slice(&four);
+                }
+                column += 4;
+            }
+            for column in column..columns {
+                let row = rows.row(first + column, depth);
+                for (dest, value) in panel.chunks_exact_mut(width).zip(row) {
+                    dest[column] = value * scale;
+                }
+            }
+        }
+        Self {
+            values: buffer,
+            panels,
+            depth,
+        }
+    }
+
     /// Writes the row-major product of the row-major `left`, whose rows are as long as this is
     /// deep.
     pub(crate) fn multiply(&self, left: &[f32], dest: &mut [f32]) {
         let columns = self.panels.columns;
-        let rows = dest.len().checked_div(columns).unwrap_or(0);
-        let offsets: Vec<usize> = (0..rows).map(|row| row * self.depth).collect();
-        let dest_offsets: Vec<usize> = (0..rows).map(|row| row * columns).collect();
+        let left = Rows {
+            values: left,
+            pitch: self.depth,
+            count: dest.len().checked_div(columns).unwrap_or(0),
+        };
+        // SAFETY: `dest` is borrowed for writing and holds `count` rows of `columns`.
+        unsafe { self.multiply_rows(left, dest.as_mut_ptr(), columns) };
+    }
+
+    /// Writes the product of each row of `left`, as long as this is deep, to rows that lie `pitch`
+    /// floats apart.
+    ///
+    /// # Safety
+    /// The rows must be valid for writes, and nothing else may touch them meanwhile.
+    pub(crate) unsafe fn multiply_rows(&self, left: Rows<'_>, dest: *mut f32, pitch: usize) {
+        let dest_offsets: Vec<usize> = (0..left.count).map(|row| row * pitch).collect();
         let segments = [Segment {
             offset: 0,
             length: self.depth,
         }];
         let gather = Gather {
-            source: left,
-            offsets: &offsets,
+            source: left.values,
+            offsets: &left.offsets(),
             segments: &segments,
         };
-        // SAFETY: `dest` is borrowed for writing and holds `rows` rows of `columns`.
+        // SAFETY: by the caller's promise.
         unsafe {
-            product(
-                gather,
-                &self.values,
-                None,
-                self.panels,
-                dest.as_mut_ptr(),
-                &dest_offsets,
-            );
+            product(gather, &self.values, None, self.panels, dest, &dest_offsets);
         }
     }
 }
@@ -85,47 +170,60 @@ impl Correlation {
     }
 
     /// Adds the product of `source`, whose rows are `depth` long, and of `gradient`.
-    pub(crate) fn add(&mut self, source: &[f32], gradient: &[f32]) {
-        let (columns, padded) = (self.panels.columns, self.panels.padded());
-        let rows = source.len().checked_div(self.depth).unwrap_or(0);
-        let offsets: Vec<usize> = (0..rows).map(|row| row * self.depth).collect();
-        let gradient_offsets: Vec<usize> = (0..rows).map(|row| row * padded).collect();
+    pub(crate) fn add(&mut self, source: Rows<'_>, gradient: Rows<'_>) {
         let segments = [Segment {
             offset: 0,
             length: self.depth,
         }];
         let gather = Gather {
-            source,
-            offsets: &offsets,
+            source: source.values,
+            offsets: &source.offsets(),
             segments: &segments,
         };
+        self.add_gathered(gather, gradient);
+    }
+
+    /// Adds the product of gathered rows, `depth` long, and of `gradient`, which has a row for
+    /// each.
+    pub(crate) fn add_gathered(&mut self, gather: Gather<'_>, gradient: Rows<'_>) {
+        let (columns, padded) = (self.panels.columns, self.panels.padded());
         let gradient = if padded == columns {
             gradient
         } else {
             self.rows.clear();
-            for row in gradient.chunks_exact(columns) {
-                self.rows.extend_from_slice(row);
+            for row in 0..gradient.count {
+                self.rows.extend_from_slice(gradient.row(row, columns));
                 self.rows.resize(self.rows.len() + padded - columns, 0.0);
             }
-            &self.rows
+            Rows {
+                values: &self.rows,
+                pitch: padded,
+                count: gradient.count,
+            }
         };
         correlate(
             gather,
-            gradient,
-            &gradient_offsets,
+            gradient.values,
+            &gradient.offsets(),
             self.panels,
             &mut self.sum,
         );
     }
 
-    /// Writes the sum, row-major, and begins a new one.
-    pub(crate) fn take(&mut self, dest: &mut [f32]) {
-        let all = self.panels.columns;
+    /// Writes the sum to rows that lie `pitch` floats apart, and begins a new one.
+    ///
+    /// # Safety
+    /// The rows must be valid for writes, and nothing else may touch them meanwhile.
+    pub(crate) unsafe fn take(&mut self, dest: *mut f32, pitch: usize) {
         for index in 0..self.panels.count() {
             let (first, columns, width) = self.panels.panel(index);
             let panel = &self.sum[self.depth * first..];
             for (k, row) in panel.chunks_exact(width).take(self.depth).enumerate() {
-                dest[k * all + first..][..columns].copy_from_slice(&row[..columns]);
+                // SAFETY: by the caller's promise; a row of a panel has `width >= columns` floats.
+                unsafe {
+                    let dest = dest.add(k * pitch + first);
+                    row.as_ptr().copy_to_nonoverlapping(dest, columns);
+                }
             }
         }
         self.sum.fill(0.0);

@@ -52,8 +52,11 @@ pub(crate) trait Operation: Clone + Send + Debug + 'static {
     ) -> Vec<Option<FlexTensor>>;
 }
 
-/// Whether every tensor is an `f32` tensor of Flex, tracked or not.
+/// Whether every tensor is an `f32` tensor of Flex, tracked or not, and the kernels are wanted.
 pub(crate) fn fusible(tensors: &[&DispatchTensor]) -> bool {
+    if crate::unfused::is_unfused() {
+        return false;
+    }
     tensors.iter().all(|tensor| {
         let kind = match &tensor.kind {
             DispatchTensorKind::Autodiff(kind) => kind,
@@ -82,6 +85,23 @@ pub(crate) fn truths(tensor: &DispatchTensor) -> Option<Vec<bool>> {
                     .map(|value| *value != 0)
                     .collect()
             })
+        }
+        _ => None,
+    }
+}
+
+/// The elements of an int tensor on Flex, or nothing if it is elsewhere.
+pub(crate) fn integers(tensor: &DispatchTensor) -> Option<Vec<i64>> {
+    #[allow(unreachable_patterns)] // Where Flex is the only backend.
+    let tensor = match &tensor.kind {
+        DispatchTensorKind::Flex(BackendTensor::Int(tensor)) => contiguous(tensor),
+        _ => return None,
+    };
+    match tensor.dtype() {
+        DType::I64 => Some(tensor.storage::<i64>().to_vec()),
+        DType::I32 => {
+            let values = tensor.storage::<i32>().iter();
+            Some(values.map(|value| i64::from(*value)).collect())
         }
         _ => None,
     }

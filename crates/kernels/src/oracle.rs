@@ -2,6 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::linear::Activation;
+
 /// The device under test.
 pub(crate) fn device() -> Device {
     Device::flex().autodiff()
@@ -70,4 +72,38 @@ pub(crate) fn relative_error(found: &[f32], expected: &[f64]) -> f64 {
 pub(crate) fn assert_close<const D: usize>(name: &str, found: &Tensor<D>, expected: &[f64]) {
     let error = relative_error(&values(found), expected);
     assert!(error < 2e-6, "{name}: relative error {error:.2e}");
+}
+
+/// An activation and its derivative in double precision.
+pub(crate) fn activation(activation: Activation, x: f64) -> (f64, f64) {
+    match activation {
+        Activation::None => (x, 1.0),
+        Activation::Relu => (x.max(0.0), f64::from(u8::from(x > 0.0))),
+        Activation::Gelu => gelu(x),
+        Activation::Silu => {
+            let s = 1.0 / (1.0 + (-x).exp());
+            (x * s, s * (1.0 + x * (1.0 - s)))
+        }
+        Activation::Tanh => (x.tanh(), 1.0 - x.tanh().powi(2)),
+    }
+}
+
+/// The exact GELU and its derivative, by Simpson's integration of the normal density.
+fn gelu(x: f64) -> (f64, f64) {
+    let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let steps = 2000;
+    let h = x / f64::from(steps);
+    let simpson = |i: i32| {
+        if i == 0 || i == steps {
+            1.0
+        } else {
+            f64::from(2 + 2 * (i % 2))
+        }
+    };
+    let integral = (0..=steps)
+        .map(|i| simpson(i) * density(f64::from(i) * h))
+        .sum::<f64>()
+        * h
+        / 3.0;
+    (x * (0.5 + integral), 0.5 + integral + x * density(x))
 }

@@ -393,7 +393,7 @@ unsafe fn correlate_tile<S: Simd, const K: usize, const V: usize>(
 /// # Safety
 /// A whole vector must be readable at `from`.
 #[inline(always)]
-unsafe fn load<S: Simd>(_simd: S, from: *const f32) -> S::f32s {
+pub(crate) unsafe fn load<S: Simd>(_simd: S, from: *const f32) -> S::f32s {
     // SAFETY: by the caller's promise; the read needs no alignment.
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
@@ -401,7 +401,7 @@ unsafe fn load<S: Simd>(_simd: S, from: *const f32) -> S::f32s {
 /// # Safety
 /// A whole vector must be writable at `to`.
 #[inline(always)]
-unsafe fn store<S: Simd>(_simd: S, to: *mut f32, value: S::f32s) {
+pub(crate) unsafe fn store<S: Simd>(_simd: S, to: *mut f32, value: S::f32s) {
     // SAFETY: by the caller's promise; the write needs no alignment.
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }

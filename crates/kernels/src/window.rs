@@ -25,6 +25,8 @@ pub(crate) struct Windows {
     pub(crate) source: [usize; 2],
     /// Floats per source pixel.
     pub(crate) channels: usize,
+    /// How many of them, from the first on, a window reads: all, or those of one group.
+    pub(crate) group_channels: usize,
     /// Number of windows.
     pub(crate) pixels: [usize; 2],
     /// Taps of each window; none at all where a destination gets zeros.
@@ -94,16 +96,16 @@ impl Windows {
 
     /// Lengths of the contiguous runs of a window.
     pub(crate) fn segments(&self) -> Vec<usize> {
-        if self.dilation[1] == 1 {
+        if self.dilation[1] == 1 && self.group_channels == self.channels {
             vec![self.taps[1] * self.channels; self.taps[0]]
         } else {
-            vec![self.channels; self.taps[0] * self.taps[1]]
+            vec![self.group_channels; self.taps[0] * self.taps[1]]
         }
     }
 
     /// Floats in a window.
     pub(crate) fn depth(&self) -> usize {
-        self.taps[0] * self.taps[1] * self.channels
+        self.taps[0] * self.taps[1] * self.group_channels
     }
 }
 
@@ -217,7 +219,7 @@ impl<'a, R: Rows> Walk<'a, R> {
         let pitch = self.pitch();
         for i in 0..windows.taps[0] {
             let offset = i * windows.dilation[0] * pitch;
-            if windows.dilation[1] == 1 {
+            if windows.dilation[1] == 1 && windows.group_channels == windows.channels {
                 let length = windows.taps[1] * windows.channels;
                 self.segments.push(Segment { offset, length });
                 continue;
@@ -226,7 +228,7 @@ impl<'a, R: Rows> Walk<'a, R> {
                 let offset = offset + j * windows.dilation[1] * windows.channels;
                 self.segments.push(Segment {
                     offset,
-                    length: windows.channels,
+                    length: windows.group_channels,
                 });
             }
         }

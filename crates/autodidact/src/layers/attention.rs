@@ -1,6 +1,6 @@
 //! The pre-norm transformer block of vision transformers, with timm's names.
 
-use autodidact_kernels::{Activation, attention};
+use autodidact_kernels::{Activation, attention_packed};
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
 
@@ -50,31 +50,30 @@ impl TransformerBlock {
 
     /// `[batch, tokens, dim]` → the same; tokens that are not `valid` are attended to by none.
     pub fn forward(&self, x: Tensor<3>, valid: Option<Tensor<2, Bool>>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.norm1.forward(x), valid);
-        x.clone() + self.mlp.forward(self.norm2.forward(x))
+        let x = self.attn.added(self.norm1.forward(x.clone()), x, valid);
+        self.mlp.added(self.norm2.forward(x.clone()), x)
     }
 }
 
 impl SelfAttention {
-    fn forward(&self, x: Tensor<3>, valid: Option<Tensor<2, Bool>>) -> Tensor<3> {
-        let [batch, tokens, dim] = x.dims();
-        let head = dim / self.heads;
-        // [batch, tokens, 3, heads, head] → [3, batch, heads, tokens, head]
-        let qkv = self
-            .qkv
-            .forward(x)
-            .reshape([batch, tokens, 3, self.heads, head])
-            .permute([2, 0, 3, 1, 4]);
-        let part = |i: usize| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0);
+    /// The residual plus what the tokens of `x` learn of one another.
+    fn added(
+        &self,
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        valid: Option<Tensor<2, Bool>>,
+    ) -> Tensor<3> {
+        let head = x.dims()[2] / self.heads;
         let scale = 1.0 / (head as f32).sqrt();
-        let mixed = attention(part(0), part(1), part(2), scale, valid);
-        self.proj
-            .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
+        let mixed = attention_packed(self.qkv.forward(x), self.heads, scale, valid);
+        self.proj.added(mixed, residual)
     }
 }
 
 impl Mlp {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(self.fc1.activated(x, Activation::Gelu))
+    /// The residual plus what is made of each token of `x` alone.
+    fn added(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let inner = self.fc1.activated(x, Activation::Gelu);
+        self.fc2.added(inner, residual)
     }
 }

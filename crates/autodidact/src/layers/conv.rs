@@ -1,6 +1,6 @@
-//! Convolution over channels-last images.
+//! Convolution over channels-last images and sequences.
 
-use autodidact_kernels::{Conv2dOptions, conv2d};
+use autodidact_kernels::{Conv1dOptions, Conv2dOptions, conv1d, conv2d};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -40,5 +40,88 @@ impl Conv2d {
             ..Conv2dOptions::default()
         };
         conv2d(x, self.weight.val(), None, options)
+    }
+}
+
+/// A convolution over time with a bias, as PyTorch's `nn.Conv1d` is by default.
+#[derive(Module, Debug)]
+pub struct Conv1d {
+    /// `[out, in, kernel]`, as PyTorch stores it.
+    pub weight: Param<Tensor<3>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+}
+
+impl Conv1d {
+    /// PyTorch's default: weights and bias uniform in ±1/√(inputs · kernel). `padding` zeros stand before and after
+    /// the sequence.
+    pub fn new(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        init: &mut Init,
+    ) -> Self {
+        let bound = 1.0 / ((inputs * kernel).max(1) as f32).sqrt();
+        Self {
+            weight: init.uniform([outputs, inputs, kernel], bound),
+            bias: init.uniform([outputs], bound),
+            stride,
+            padding,
+        }
+    }
+
+    /// `[batch, time, in]` → `[batch, ⌊(time + 2 · padding − kernel) / stride⌋ + 1, out]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.run(x, false)
+    }
+
+    /// [`Conv1d::forward`] followed by a ReLU, in one pass.
+    pub fn relu(&self, x: Tensor<3>) -> Tensor<3> {
+        self.run(x, true)
+    }
+
+    fn run(&self, x: Tensor<3>, relu: bool) -> Tensor<3> {
+        let options = Conv1dOptions {
+            stride: self.stride,
+            padding: self.padding,
+            relu,
+            ..Conv1dOptions::default()
+        };
+        conv1d(x, self.weight.val(), Some(self.bias.val()), options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::init::tests_device;
+    use crate::layers::state::state_of;
+
+    #[test]
+    fn a_convolution_over_time_has_pytorchs_names_shapes_and_spread() {
+        let device = tests_device();
+        let conv = Conv1d::new(6, 20, 5, 2, 2, &mut Init::new(0, &device));
+        let state = state_of(&conv);
+        assert_eq!(state["weight"].shape, [20, 6, 5]);
+        assert_eq!(state["bias"].shape, [20]);
+        let bound = 1.0 / 30.0f32.sqrt();
+        let largest = state["weight"]
+            .values
+            .iter()
+            .fold(0.0f32, |a, b| a.max(b.abs()));
+        assert!(
+            (0.9 * bound..=bound).contains(&largest),
+            "{largest} of {bound}"
+        );
+
+        let x = Tensor::<3>::ones([3, 17, 6], &device);
+        let output = conv.forward(x.clone());
+        assert_eq!(output.dims(), [3, 9, 20]);
+        let clipped = burn::tensor::activation::relu(output).into_data();
+        clipped.assert_eq(&conv.relu(x).into_data(), true);
     }
 }

@@ -1,6 +1,6 @@
 //! A dense layer in PyTorch's weight layout.
 
-use autodidact_kernels::{Activation, linear};
+use autodidact_kernels::{Activation, linear, linear_residual};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -44,6 +44,16 @@ impl Linear {
             self.weight.val(),
             self.bias.as_ref().map(|bias| bias.val()),
             activation,
+        )
+    }
+
+    /// [`Linear::forward`] plus a residual of its output's shape, in one pass.
+    pub fn added<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>) -> Tensor<D> {
+        linear_residual(
+            residual,
+            x,
+            self.weight.val(),
+            self.bias.as_ref().map(|bias| bias.val()),
         )
     }
 }

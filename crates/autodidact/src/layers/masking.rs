@@ -50,19 +50,12 @@ pub fn kept_tokens(tokens: usize, ratio: f32) -> usize {
     kept.clamp(1, tokens.saturating_sub(1).max(1))
 }
 
-/// Picks rows: `[batch, tokens, dim]` by `[batch, picked]` → `[batch, picked, dim]`.
-pub fn pick(tokens: Tensor<3>, positions: Tensor<2, Int>) -> Tensor<3> {
-    let [_, _, dim] = tokens.dims();
-    let [batch, picked] = positions.dims();
-    let index = positions.unsqueeze_dim::<3>(2).expand([batch, picked, dim]);
-    tokens.gather(1, index)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layers::init::tests_device;
     use crate::random::{Purpose, stream};
+    use autodidact_kernels::gather_tokens;
 
     #[test]
     fn kept_and_hidden_make_a_whole_and_restore_undoes_the_shuffle() {
@@ -92,7 +85,10 @@ mod tests {
         }
         let values: Vec<f32> = (0..48).map(|x| x as f32).collect();
         let tokens = Tensor::<3>::from_data(TensorData::new(values, [3, 16, 1]), &device);
-        let picked: Vec<f32> = pick(tokens, mask.keep).into_data().try_to_vec().unwrap();
+        let picked: Vec<f32> = gather_tokens(tokens, mask.keep)
+            .into_data()
+            .try_to_vec()
+            .unwrap();
         let expected: Vec<f32> = keep
             .iter()
             .enumerate()

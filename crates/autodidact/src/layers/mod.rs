@@ -2,6 +2,8 @@
 
 pub mod attention;
 pub mod conv;
+pub(crate) mod emptied;
+pub mod gru;
 pub mod head;
 pub mod init;
 pub mod linear;
@@ -14,7 +16,8 @@ pub mod state;
 pub mod teacher;
 
 pub use attention::TransformerBlock;
-pub use conv::Conv2d;
+pub use conv::{Conv1d, Conv2d};
+pub use gru::Gru;
 pub use head::Projector;
 pub use init::Init;
 pub use linear::Linear;

@@ -1,9 +1,10 @@
 //! A slow copy of a network: the EMA teacher (Tarvainen & Valpola 2017; BYOL, MoCo, DINO).
 
-use std::collections::VecDeque;
-
+use autodidact_kernels::optimizer::moving_average;
 use burn::module::{Module, ModuleDisplay, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
+
+use super::emptied::take_out;
 
 /// Holds a copy of a student that learns nothing by gradient and follows it by exponential moving average.
 ///
@@ -33,12 +34,10 @@ impl<M: Module + ModuleDisplay> Teacher<M> {
     pub fn follow(self, student: &M, momentum: f64) -> Self {
         let mut learned = Learned::default();
         student.visit(&mut learned);
-        let mut blend = Blend {
-            student: learned.values,
-            momentum,
-        };
+        let mut learns = learned.learns.into_iter();
+        let (emptied, values) = take_out(self.network, |_, _| learns.next().unwrap_or(false));
         Self {
-            network: self.network.map(&mut blend),
+            network: emptied.fill(moving_average(values, learned.values, momentum)),
         }
     }
 }
@@ -53,38 +52,22 @@ impl ModuleMapper for Detached {
     }
 }
 
-/// What the student learns by gradient, in visiting order; `None` for what it does not (running statistics).
+/// What the student learns by gradient, in visiting order, among what it does not (running statistics).
 #[derive(Default)]
 struct Learned {
-    values: VecDeque<Option<Tensor<1>>>,
+    learns: Vec<bool>,
+    values: Vec<Tensor<1>>,
 }
 
 impl ModuleVisitor for Learned {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        self.values.push_back(
-            value
-                .is_require_grad()
-                .then(|| value.detach().flatten(0, D - 1)),
-        );
-    }
-}
-
-struct Blend {
-    student: VecDeque<Option<Tensor<1>>>,
-    momentum: f64,
-}
-
-impl ModuleMapper for Blend {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(student) = self.student.pop_front().flatten() else {
-            return param;
-        };
-        let momentum = self.momentum;
-        param.map(|teacher| {
-            let student = student.reshape(teacher.shape());
-            (teacher.mul_scalar(momentum) + student.mul_scalar(1.0 - momentum)).detach()
-        })
+        let learns = value.is_require_grad();
+        self.learns.push(learns);
+        if learns {
+            let length = value.shape().num_elements();
+            self.values.push(value.without_autodiff().reshape([length]));
+        }
     }
 }
 
@@ -128,6 +111,7 @@ mod tests {
         let student = BatchNorm::new(2, &Init::new(0, &device));
         let teacher = Teacher::of(&student);
         let mut moved = student.clone();
+        let student_is_autodiff = student.weight.val().is_autodiff();
         moved.weight = student
             .weight
             .map(|w| w.mul_scalar(3.0).detach().require_grad());
@@ -136,5 +120,28 @@ mod tests {
         let followed = teacher.follow(&moved, 0.75);
         assert!((values(followed.network())[0] - 1.5).abs() < 1e-6);
         assert!(!followed.network().weight.val().is_require_grad());
+        assert_eq!(
+            followed.network().weight.val().is_autodiff(),
+            student_is_autodiff
+        );
+    }
+
+    /// A teacher starts in its student's memory and later changes its own in place.
+    #[test]
+    fn what_others_hold_of_student_and_teacher_stays() {
+        let device = tests_device();
+        let student = BatchNorm::new(2, &Init::new(0, &device));
+        let teacher = Teacher::of(&student);
+        let mut moved = student.clone();
+        moved.weight = moved
+            .weight
+            .map(|w| w.mul_scalar(3.0).detach().require_grad());
+        let teacher = teacher.follow(&moved, 0.5);
+        assert_eq!(values(&student)[0], 1.0);
+        let held = teacher.clone();
+        let teacher = teacher.follow(&moved, 0.5);
+        assert_eq!(values(held.network())[0], 2.0);
+        assert_eq!(values(teacher.network())[0], 2.5);
+        assert_eq!(values(&moved)[0], 3.0);
     }
 }

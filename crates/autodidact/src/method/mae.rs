@@ -9,15 +9,16 @@
 //!
 //! `autodidact pretrain DATA --method mae`
 
+use autodidact_kernels::gather_tokens_or;
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Loss, Method, Objective, Optimizer, Step, Training, device_of, positive, take, within,
 };
 use crate::error::{Error, Result};
-use crate::layers::masking::{Mask, pick};
+use crate::layers::masking::Mask;
 use crate::layers::{Init, LayerNorm, Linear, TransformerBlock};
 use crate::modality::{Batch, Change, Maskable, Pretext};
 
@@ -117,19 +118,29 @@ impl<E: Maskable> MaeMethod<E> {
     /// `[batch, places, target_dim]`: what the hidden places are thought to be.
     fn restore(&self, batch: &E::Batch, mask: &Mask) -> Result<Tensor<3>> {
         let seen = self.embed.forward(self.encoder.visible(batch, &mask.keep)?);
-        let [items, seen_tokens, width] = seen.dims();
+        let [items, _, width] = seen.dims();
         let (extra, places) = (self.encoder.extra(), self.encoder.places());
-        let kept = seen_tokens - extra;
-        let blanks = self.mask_token.val().expand([items, places - kept, width]);
-        let shuffled = Tensor::cat(vec![seen.clone().narrow(1, extra, kept), blanks], 1);
-        let ordered = pick(shuffled, mask.restore.clone()) + self.positions.val();
-        // Tokens that stand for the whole item are decoded along, without a position, as in MAE.
-        let mut x = Tensor::cat(vec![seen.narrow(1, 0, extra), ordered], 1);
+        let mut order = mask.restore.clone().add_scalar(extra as i64);
+        let mut positions = self.positions.val();
+        if extra > 0 {
+            // Tokens that stand for the whole item are decoded along, without a position, as in MAE.
+            let device = positions.device();
+            let leading = Tensor::<1, Int>::arange(0..extra as i64, &device)
+                .unsqueeze_dim::<2>(0)
+                .expand([items, extra]);
+            order = Tensor::cat(vec![leading, order], 1);
+            positions = Tensor::cat(
+                vec![Tensor::zeros([1, extra, width], &device), positions],
+                1,
+            );
+        }
+        // The kept tokens stand before the hidden ones in `restore`, which are not there.
+        let mut x = gather_tokens_or(seen, self.mask_token.val(), order) + positions;
         for block in &self.blocks {
             x = block.forward(x, None);
         }
-        let x = self.norm.forward(x.narrow(1, extra, places));
-        Ok(self.predict.forward(x))
+        let predictions = self.predict.forward(self.norm.forward(x));
+        Ok(predictions.narrow(1, extra, places))
     }
 }
 

@@ -4,8 +4,7 @@
 //! p is the other view of the same item and s the cosine.
 //!
 //! Chen, Kornblith, Norouzi & Hinton 2020, "A Simple Framework for Contrastive Learning of Visual Representations"
-//! (arXiv 2002.05709); official code: google-research/simclr. Differs: SGD instead of LARS (batches here are small), and
-//! a projector with batch norm in its hidden layer only.
+//! (arXiv 2002.05709); official code: google-research/simclr. Differs: SGD instead of LARS (batches here are small).
 //!
 //! `autodidact pretrain DATA --method simclr`
 
@@ -72,7 +71,7 @@ impl Objective for SimClr {
     }
 
     fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<SimClrMethod<E>> {
-        let projector = Projector::new(&[encoder.dim(), self.hidden, self.projection], false, init);
+        let projector = Projector::new(&[encoder.dim(), self.hidden, self.projection], true, init);
         Ok(SimClrMethod {
             encoder,
             projector,

@@ -10,6 +10,8 @@ mod monitor;
 mod optimizer;
 mod session;
 
+pub use gradients::Gradients;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
+pub use optimizer::Optimizer;
 pub use session::{Session, StepReport, open};

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use autodidact_kernels::optimizer::{Memory, Parameter, Rule, Step, update};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::gradients::Gradients;
 use crate::error::{Error, Result};
-use crate::layers::state::{Array, Path, State, host};
+use crate::layers::emptied::take_out;
+use crate::layers::state::{Array, State, host};
 use crate::method::Optimizer as Kind;
 use crate::recipe::Train;
 
@@ -16,9 +18,11 @@ const TRUST: f64 = 1e-3;
 /// Added to Adam's denominator.
 const EPSILON: f64 = 1e-8;
 
-/// An optimizer and what it remembers of each parameter.
+/// An optimizer and what it remembers of each parameter, by the parameter's name.
+///
+/// Biases, norms and other vectors are neither decayed nor, by LARS, scaled.
 #[derive(Debug)]
-pub(super) struct Optimizer {
+pub struct Optimizer {
     kind: Kind,
     weight_decay: f64,
     momentum: f64,
@@ -27,15 +31,9 @@ pub(super) struct Optimizer {
     memory: BTreeMap<String, Memory>,
 }
 
-/// Averages kept for one parameter: of the gradient, and for AdamW of its square.
-#[derive(Debug)]
-struct Memory {
-    first: Tensor<1>,
-    second: Option<Tensor<1>>,
-}
-
 impl Optimizer {
-    pub(super) fn new(train: &Train) -> Self {
+    /// The optimizer that a recipe's `[train]` table asks for, at its beginning.
+    pub fn new(train: &Train) -> Self {
         Self {
             kind: train.optimizer,
             weight_decay: train.weight_decay,
@@ -47,24 +45,67 @@ impl Optimizer {
     }
 
     /// Moves every parameter that has a gradient.
-    pub(super) fn update<M: Module>(
-        &mut self,
-        module: M,
-        gradients: Gradients,
-        learning_rate: f64,
-    ) -> M {
+    ///
+    /// On the CPU this is one pass over all parameters together, in place: of a parameter that a clone of the module
+    /// also holds, the clone keeps the old values.
+    pub fn update<M: Module>(&mut self, module: M, gradients: Gradients, learning_rate: f64) -> M {
         self.updates += 1;
-        let mut step = Update {
-            path: Path::default(),
-            optimizer: self,
-            gradients,
+        let (mut gradients, scale) = gradients.into_parts();
+        let mut chosen = Vec::with_capacity(gradients.len());
+        let (emptied, weights) = take_out(module, |name, axes| {
+            let gradient = gradients.remove(name);
+            gradient.is_some_and(|gradient| {
+                // A token of shape [1, 1, dim] is a vector too.
+                chosen.push((name.to_owned(), gradient, axes > 1));
+                true
+            })
+        });
+        let mut names = Vec::with_capacity(chosen.len());
+        let parameters = weights.into_iter().zip(chosen);
+        let parameters = parameters.map(|(weight, (name, gradient, decays))| {
+            let memory = self.memory.remove(&name);
+            names.push(name);
+            Parameter {
+                weight,
+                gradient,
+                memory,
+                decays,
+            }
+        });
+        let parameters = parameters.collect();
+        let step = Step {
+            rule: self.rule(),
             learning_rate,
+            weight_decay: self.weight_decay,
+            scale,
         };
-        module.map(&mut step)
+        let (weights, memory): (Vec<_>, Vec<_>) = update(parameters, &step)
+            .into_iter()
+            .map(|updated| (updated.weight, updated.memory))
+            .unzip();
+        self.memory.extend(names.into_iter().zip(memory));
+        emptied.fill(weights)
+    }
+
+    fn rule(&self) -> Rule {
+        match self.kind {
+            Kind::Sgd => Rule::Sgd {
+                momentum: self.momentum,
+            },
+            Kind::Lars => Rule::Lars {
+                momentum: self.momentum,
+                trust: TRUST,
+            },
+            Kind::Adamw => Rule::AdamW {
+                betas: self.betas,
+                epsilon: EPSILON,
+                updates: self.updates,
+            },
+        }
     }
 
     /// What is remembered, by name, for a checkpoint.
-    pub(super) fn state(&self) -> State {
+    pub fn state(&self) -> State {
         let mut state = State::new();
         for (name, memory) in &self.memory {
             let mut put = |part: &str, value: &Tensor<1>| {
@@ -81,12 +122,15 @@ impl Optimizer {
     }
 
     /// Number of updates made, which Adam's bias correction goes by.
-    pub(super) fn updates(&self) -> u64 {
+    pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Takes up where [`Optimizer::state`] was written.
-    pub(super) fn restore(&mut self, state: &State, updates: u64, device: &Device) -> Result<()> {
+    /// Takes up where [`Optimizer::state`] was written, after `updates` of them; the averages are put on `device`.
+    ///
+    /// # Errors
+    /// When the state is that of another optimizer, which remembers less.
+    pub fn restore(&mut self, state: &State, updates: u64, device: &Device) -> Result<()> {
         let tensor = |array: &Array| -> Tensor<1> {
             Tensor::from_data(
                 TensorData::new(array.values.clone(), [array.values.len()]),
@@ -114,108 +158,6 @@ impl Optimizer {
             self.memory.insert(name.to_owned(), memory);
         }
         Ok(())
-    }
-
-    /// What to subtract from `weight`. Biases, norms and other vectors (`decays` is false) are neither decayed nor
-    /// scaled by their norm.
-    fn step(
-        &mut self,
-        name: &str,
-        weight: &Tensor<1>,
-        gradient: Tensor<1>,
-        decays: bool,
-        rate: f64,
-    ) -> Tensor<1> {
-        let decay = if decays { self.weight_decay } else { 0.0 };
-        match self.kind {
-            Kind::Adamw => {
-                let [b1, b2] = self.betas;
-                let blend = |old: Option<Tensor<1>>, new: Tensor<1>, beta: f64| {
-                    let new = new.mul_scalar(1.0 - beta);
-                    old.map_or(new.clone(), |old| old.mul_scalar(beta) + new)
-                };
-                let (old_first, old_second) = match self.memory.remove(name) {
-                    Some(memory) => (Some(memory.first), memory.second),
-                    None => (None, None),
-                };
-                let first = blend(old_first, gradient.clone(), b1);
-                let second = blend(old_second, gradient.square(), b2);
-                let count = self.updates.min(1 << 30) as i32;
-                let (c1, c2) = (1.0 - b1.powi(count), 1.0 - b2.powi(count));
-                let root = second.clone().div_scalar(c2).sqrt().add_scalar(EPSILON);
-                let step = first.clone().div_scalar(c1) / root;
-                let memory = Memory {
-                    first,
-                    second: Some(second),
-                };
-                self.memory.insert(name.to_owned(), memory);
-                (step + weight.clone().mul_scalar(decay)).mul_scalar(rate)
-            }
-            Kind::Sgd | Kind::Lars => {
-                let norms = (self.kind == Kind::Lars && decays)
-                    .then(|| (length(weight), length(&gradient)));
-                let mut gradient = if decay > 0.0 {
-                    gradient + weight.clone().mul_scalar(decay)
-                } else {
-                    gradient
-                };
-                if let Some((w, g)) = norms.filter(|&(w, g)| w > 0.0 && g > 0.0) {
-                    gradient = gradient.mul_scalar(TRUST * w / (g + decay * w));
-                }
-                let first = match self.memory.remove(name) {
-                    Some(memory) => memory.first.mul_scalar(self.momentum) + gradient,
-                    None => gradient,
-                };
-                let step = first.clone().mul_scalar(rate);
-                self.memory.insert(
-                    name.to_owned(),
-                    Memory {
-                        first,
-                        second: None,
-                    },
-                );
-                step
-            }
-        }
-    }
-}
-
-fn length(x: &Tensor<1>) -> f64 {
-    f64::from(x.clone().square().sum().into_scalar::<f32>()).sqrt()
-}
-
-struct Update<'a> {
-    path: Path,
-    optimizer: &'a mut Optimizer,
-    gradients: Gradients,
-    learning_rate: f64,
-}
-
-impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.name();
-        let Some(gradient) = self.gradients.take(&name) else {
-            return param;
-        };
-        // A token of shape [1, 1, dim] is a vector too.
-        let decays = param.val().dims().iter().filter(|&&edge| edge > 1).count() > 1;
-        param.map(|weight| {
-            let weight = weight.inner();
-            let shape = weight.shape();
-            let flat: Tensor<1> = weight.reshape([shape.num_elements()]);
-            let step = self
-                .optimizer
-                .step(&name, &flat, gradient, decays, self.learning_rate);
-            Tensor::from_inner((flat - step).reshape(shape)).require_grad()
-        })
     }
 }
 
@@ -285,6 +227,46 @@ mod tests {
             let (c1, c2) = (1.0 - 0.9f64.powi(count), 1.0 - 0.999f64.powi(count));
             m[0] / c1 / ((m[1] / c2).sqrt() + EPSILON) + 0.1 * w
         });
+    }
+
+    /// Parameters are updated in place; what a clone holds must stay.
+    #[test]
+    fn a_clone_of_the_module_keeps_its_values() {
+        let device = tests_device();
+        let mut linear = Linear::new(2, 3, true, &mut Init::new(3, &device));
+        let mut optimizer = Optimizer::new(&Train::default());
+        for _ in 0..2 {
+            let clone = linear.clone();
+            let before = host(clone.weight.val());
+            let x = Tensor::<2>::from_data([[1.0, 2.0]], &device);
+            let mut gradients = Gradients::default();
+            gradients.add(&linear.forward(x).square().sum(), &linear, 1.0);
+            linear = optimizer.update(linear, gradients, 0.05);
+            assert_eq!(host(clone.weight.val()), before);
+            assert_ne!(host(linear.weight.val()), before);
+            assert!(linear.weight.val().is_require_grad());
+            assert_eq!(linear.weight.id, clone.weight.id);
+        }
+    }
+
+    #[test]
+    fn clipping_is_part_of_the_update() {
+        let device = tests_device();
+        let train = Train {
+            optimizer: Kind::Sgd,
+            weight_decay: 0.0,
+            ..Train::default()
+        };
+        let linear = Linear::new(2, 1, false, &mut Init::new(3, &device));
+        let before = host(linear.weight.val());
+        let mut gradients = Gradients::default();
+        let x = Tensor::<2>::from_data([[3.0, 4.0]], &device);
+        gradients.add(&linear.forward(x).sum(), &linear, 1.0);
+        gradients.clip(5.0, 1.0);
+        let after = Optimizer::new(&train).update(linear, gradients, 1.0);
+        for ((after, before), step) in host(after.weight.val()).iter().zip(before).zip([0.6, 0.8]) {
+            assert!((before - after - step).abs() < 1e-6);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Attention on Flex.
 
+mod place;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,32 +9,35 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
-use crate::buffer::{Unwritten, elements, in_parts, part, threads};
-use crate::matrix::{Correlation, Packed};
+use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
+use crate::matrix::{Correlation, Packed, Rows};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_max, row_sum, row_sum2};
 use crate::special::exp;
 
-/// Scores that are worked on at once, so that they stay in the second-level cache.
-const BLOCK_FLOATS: usize = 64 * 1024;
+use place::{Place, Places, Sizes};
 
 pub(super) fn attention(
     inputs: [DispatchTensor; 3],
     scale: f32,
     valid: Option<Vec<bool>>,
 ) -> DispatchTensor {
-    apply(
-        Attention {
-            scale,
-            valid: valid.map(Arc::new),
-        },
-        inputs,
-    )
-    .0
+    apply(Attention::new(None, scale, valid), inputs).0
+}
+
+pub(super) fn attention_packed(
+    qkv: DispatchTensor,
+    heads: usize,
+    scale: f32,
+    valid: Option<Vec<bool>>,
+) -> DispatchTensor {
+    apply(Attention::new(Some(heads), scale, valid), [qkv]).0
 }
 
 #[derive(Clone, Debug)]
 struct Attention {
+    /// The number of heads, where the one input holds queries, keys and values side by side.
+    packed: Option<usize>,
     scale: f32,
     /// `[batch, keys]`.
     valid: Option<Arc<Vec<bool>>>,
@@ -41,65 +46,69 @@ struct Attention {
 #[derive(Clone, Debug)]
 struct Saved {
     operation: Attention,
-    inputs: [FlexTensor; 3],
+    inputs: Vec<FlexTensor>,
     output: FlexTensor,
     /// `log Σ exp(score)` of each query.
     log_sums: Vec<f32>,
 }
 
-/// The sizes of an attention.
-#[derive(Clone, Copy)]
-struct Sizes {
-    heads: usize,
-    pairs: usize,
-    queries: usize,
-    keys: usize,
-    dim: usize,
-    value_dim: usize,
-}
-
-impl Sizes {
-    fn new([q, k, v]: [&FlexTensor; 3]) -> Self {
-        let [q, k, v] = [q, k, v].map(|tensor| tensor.layout().shape());
+impl Attention {
+    fn new(packed: Option<usize>, scale: f32, valid: Option<Vec<bool>>) -> Self {
         Self {
-            heads: q[1],
-            pairs: q[0] * q[1],
-            queries: q[2],
-            keys: k[2],
-            dim: q[3],
-            value_dim: v[3],
+            packed,
+            scale,
+            valid: valid.map(Arc::new),
         }
     }
 
-    /// Blocks of queries whose scores fit the cache.
-    fn blocks(self) -> impl Iterator<Item = Range<usize>> {
-        let rows = (BLOCK_FLOATS / self.keys.max(1)).max(16);
-        (0..self.queries)
-            .step_by(rows)
-            .map(move |start| start..(start + rows).min(self.queries))
+    fn places(&self, inputs: &[FlexTensor]) -> Places {
+        let shape = inputs[0].layout().shape();
+        if let Some(heads) = self.packed {
+            let (batch, tokens, dim) = (shape[0], shape[1], shape[2] / (3 * heads));
+            return Places {
+                sizes: Sizes {
+                    heads,
+                    pairs: batch * heads,
+                    queries: tokens,
+                    keys: tokens,
+                    dim,
+                    value_dim: dim,
+                },
+                inputs: [0, 1, 2].map(|index| Place::packed(heads, tokens, dim, [3, index])),
+                output: Place::packed(heads, tokens, dim, [1, 0]),
+            };
+        }
+        let (heads, queries, dim) = (shape[1], shape[2], shape[3]);
+        let values = inputs[2].layout().shape();
+        let (keys, value_dim) = (values[2], values[3]);
+        Places {
+            sizes: Sizes {
+                heads,
+                pairs: shape[0] * heads,
+                queries,
+                keys,
+                dim,
+                value_dim,
+            },
+            inputs: [(queries, dim), (keys, dim), (keys, value_dim)]
+                .map(|(rows, dim)| Place::separate(heads, rows, dim)),
+            output: Place::separate(heads, queries, value_dim),
+        }
     }
 
-    fn scores(self) -> Vec<f32> {
-        vec![0.0; self.blocks().next().map_or(0, |block| block.len()) * self.keys]
-    }
-}
-
-/// The rows of one head of a tensor whose heads are `length` floats long.
-fn head(values: &[f32], pair: usize, length: usize) -> &[f32] {
-    &values[pair * length..(pair + 1) * length]
-}
-
-impl Attention {
-    /// The keys of a head, scaled and transposed.
-    fn scaled_keys(&self, sizes: Sizes, k: &[f32], buffer: Vec<f32>) -> Packed {
-        Packed::new(buffer, [sizes.dim, sizes.keys], |d, key| {
-            k[key * sizes.dim + d] * self.scale
-        })
+    /// The elements of the queries, keys and values.
+    fn elements<'a>(&self, inputs: &'a [FlexTensor]) -> [&'a [f32]; 3] {
+        match self.packed {
+            Some(_) => [elements(&inputs[0]); 3],
+            None => [0, 1, 2].map(|i| elements(&inputs[i])),
+        }
     }
 
     /// The scores of a block of queries, minus infinity where a key isn't valid.
-    fn scores(&self, sizes: Sizes, pair: usize, q: &[f32], keys: &Packed, scores: &mut [f32]) {
-        keys.multiply(q, scores);
+    fn scores(&self, sizes: Sizes, pair: usize, q: Rows<'_>, keys: &Packed, scores: &mut [f32]) {
+        assert_eq!(scores.len(), q.count * sizes.keys);
+        // SAFETY: the scores are borrowed for writing and have a row for each query.
+        unsafe { keys.multiply_rows(q, scores.as_mut_ptr(), sizes.keys) };
         if let Some(valid) = &self.valid {
             let image = pair / sizes.heads;
             let valid = &valid[image * sizes.keys..(image + 1) * sizes.keys];
@@ -110,53 +119,145 @@ impl Attention {
             }
         }
     }
+
+    /// Writes the outputs of some heads and returns the log-sums of their queries.
+    ///
+    /// # Safety
+    /// `dest` must have room for the output, and nothing else may touch these heads' rows.
+    unsafe fn attend(
+        &self,
+        places: &Places,
+        pairs: Range<usize>,
+        [q, k, v]: [&[f32]; 3],
+        dest: Shared,
+    ) -> Vec<f32> {
+        let sizes = places.sizes;
+        let [q_place, k_place, v_place] = places.inputs;
+        let mut scores = sizes.scores();
+        let mut log_sums = Vec::with_capacity(pairs.len() * sizes.queries);
+        let mut buffers = [Vec::new(), Vec::new()];
+        for pair in pairs {
+            let k = k_place.rows(k, pair, 0..sizes.keys);
+            let v = v_place.rows(v, pair, 0..sizes.keys);
+            let [first, second] = buffers;
+            let keys = Packed::from_columns(first, k, sizes.dim, self.scale);
+            let values = Packed::from_rows(second, v, sizes.value_dim);
+            for block in sizes.blocks() {
+                let scores = &mut scores[..block.len() * sizes.keys];
+                let q = q_place.rows(q, pair, block.clone());
+                self.scores(sizes, pair, q, &keys, scores);
+                softmax(scores, sizes.keys, block.len(), &mut log_sums);
+                let weights = Rows {
+                    values: scores,
+                    pitch: sizes.keys,
+                    count: block.len(),
+                };
+                let at = places.output.at(pair, block.start);
+                // SAFETY: the block's rows are among those promised.
+                unsafe {
+                    values.multiply_rows(weights, dest.pointer().add(at), places.output.pitch);
+                }
+            }
+            buffers = [keys.values, values.values];
+        }
+        log_sums
+    }
+
+    /// Writes the gradients of the queries, keys and values of some heads.
+    ///
+    /// # Safety
+    /// Each of `dests` must have room for its gradient, and nothing else may touch these heads'
+    /// rows.
+    unsafe fn differentiate(
+        &self,
+        places: &Places,
+        pairs: Range<usize>,
+        [q, k, v]: [&[f32]; 3],
+        [output, gradient, log_sums]: [&[f32]; 3],
+        dests: [Shared; 3],
+    ) {
+        let sizes = places.sizes;
+        let [q_place, k_place, v_place] = places.inputs;
+        let [q_dest, k_dest, v_dest] = dests.map(Shared::pointer);
+        let mut weights = sizes.scores();
+        let mut slopes = sizes.scores();
+        let mut buffers = [Vec::new(), Vec::new(), Vec::new()];
+        let mut k_sum = Correlation::new([sizes.keys, sizes.dim]);
+        let mut v_sum = Correlation::new([sizes.keys, sizes.value_dim]);
+        for pair in pairs {
+            let k = k_place.rows(k, pair, 0..sizes.keys);
+            let v = v_place.rows(v, pair, 0..sizes.keys);
+            let log_sums = &log_sums[pair * sizes.queries..(pair + 1) * sizes.queries];
+            let [first, second, third] = buffers;
+            let scaled_keys = Packed::from_columns(first, k, sizes.dim, self.scale);
+            let values = Packed::from_columns(second, v, sizes.value_dim, 1.0);
+            let keys = Packed::from_rows(third, k, sizes.dim);
+            for block in sizes.blocks() {
+                let weights = &mut weights[..block.len() * sizes.keys];
+                let slopes = &mut slopes[..block.len() * sizes.keys];
+                let q = q_place.rows(q, pair, block.clone());
+                let output = places.output.rows(output, pair, block.clone());
+                let gradient = places.output.rows(gradient, pair, block.clone());
+                self.scores(sizes, pair, q, &scaled_keys, weights);
+                // SAFETY: the slopes are borrowed for writing and have a row for each query.
+                unsafe { values.multiply_rows(gradient, slopes.as_mut_ptr(), sizes.keys) };
+                let log_sums = &log_sums[block.clone()];
+                let dim = sizes.value_dim;
+                score_gradients(
+                    weights,
+                    slopes,
+                    [output, gradient],
+                    dim,
+                    log_sums,
+                    self.scale,
+                );
+                let by_key = |values| Rows {
+                    values,
+                    pitch: sizes.keys,
+                    count: block.len(),
+                };
+                v_sum.add(by_key(&*weights), gradient);
+                k_sum.add(by_key(&*slopes), q);
+                let at = q_place.at(pair, block.start);
+                // SAFETY: the block's rows are among those promised.
+                unsafe { keys.multiply_rows(by_key(&*slopes), q_dest.add(at), q_place.pitch) };
+            }
+            // SAFETY: the head's rows are among those promised.
+            unsafe {
+                v_sum.take(v_dest.add(v_place.at(pair, 0)), v_place.pitch);
+                k_sum.take(k_dest.add(k_place.at(pair, 0)), k_place.pitch);
+            }
+            buffers = [scaled_keys.values, values.values, keys.values];
+        }
+    }
 }
 
 impl Operation for Attention {
     type Saved = Saved;
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
-        let sizes = Sizes::new([&inputs[0], &inputs[1], &inputs[2]]);
-        let [q, k, v] = [0, 1, 2].map(|i| elements(&inputs[i]));
-        let out = sizes.queries * sizes.value_dim;
-        let mut output = Unwritten::new(sizes.pairs * out);
+        let places = self.places(inputs);
+        let sizes = places.sizes;
+        let values = self.elements(inputs);
+        let mut output = Unwritten::new(sizes.pairs * sizes.queries * sizes.value_dim);
         let dest = output.pointer();
         let parts = (4 * threads()).min(sizes.pairs).max(1);
         let log_sums = in_parts(parts, |index| {
-            let mut scores = sizes.scores();
-            let mut log_sums = Vec::new();
-            let mut buffers = [Vec::new(), Vec::new()];
-            for pair in part(sizes.pairs, parts, index) {
-                let q = head(q, pair, sizes.queries * sizes.dim);
-                let k = head(k, pair, sizes.keys * sizes.dim);
-                let v = head(v, pair, sizes.keys * sizes.value_dim);
-                let [first, second] = buffers;
-                let keys = self.scaled_keys(sizes, k, first);
-                let values = Packed::new(second, [sizes.keys, sizes.value_dim], |key, d| {
-                    v[key * sizes.value_dim + d]
-                });
-                for block in sizes.blocks() {
-                    let scores = &mut scores[..block.len() * sizes.keys];
-                    let q = &q[block.start * sizes.dim..block.end * sizes.dim];
-                    self.scores(sizes, pair, q, &keys, scores);
-                    softmax(scores, sizes.keys, block.len(), &mut log_sums);
-                    let range = pair * out + block.start * sizes.value_dim
-                        ..pair * out + block.end * sizes.value_dim;
-                    // SAFETY: each head and block has its own rows of the output.
-                    let dest = unsafe { dest.part(range) };
-                    values.multiply(scores, dest);
-                }
-                buffers = [keys.values, values.values];
-            }
-            log_sums
+            let pairs = part(sizes.pairs, parts, index);
+            // SAFETY: each part has its own heads.
+            unsafe { self.attend(&places, pairs, values, dest) }
         });
         let mut shape = inputs[0].layout().shape().clone();
-        shape[3] = sizes.value_dim;
+        let last = shape.num_dims() - 1;
+        shape[last] = match self.packed {
+            Some(heads) => heads * sizes.dim,
+            None => sizes.value_dim,
+        };
         // SAFETY: every row of every head was written.
         let output = unsafe { output.written(shape) };
         let saved = tracked.contains(&true).then(|| Saved {
             operation: self,
-            inputs: [0, 1, 2].map(|i| inputs[i].clone()),
+            inputs: inputs.to_vec(),
             output: output.clone(),
             log_sums: log_sums.concat(),
         });
@@ -169,64 +270,27 @@ impl Operation for Attention {
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let operation = &saved.operation;
-        let sizes = Sizes::new(saved.inputs.each_ref());
-        let [q, k, v] = saved.inputs.each_ref().map(elements);
-        let (output, gradient) = (elements(&saved.output), elements(&gradient));
-        let mut gradients = [q, k, v].map(|values| Unwritten::new(values.len()));
-        let dests = gradients.each_mut().map(Unwritten::pointer);
-        let parts = (4 * threads()).min(sizes.pairs).max(1);
+        let places = operation.places(&saved.inputs);
+        let pairs = places.sizes.pairs;
+        let values = operation.elements(&saved.inputs);
+        let known = [
+            elements(&saved.output),
+            elements(&gradient),
+            &saved.log_sums,
+        ];
+        let mut gradients: Vec<Unwritten> = saved
+            .inputs
+            .iter()
+            .map(|input| Unwritten::new(elements(input).len()))
+            .collect();
+        let dests: Vec<Shared> = gradients.iter_mut().map(Unwritten::pointer).collect();
+        // A packed input has one gradient for all three.
+        let dests = [0, 1, 2].map(|i| dests[i.min(dests.len() - 1)]);
+        let parts = (4 * threads()).min(pairs).max(1);
         in_parts(parts, |index| {
-            let mut weights = sizes.scores();
-            let mut slopes = sizes.scores();
-            let mut buffers = [Vec::new(), Vec::new(), Vec::new()];
-            let mut k_sum = Correlation::new([sizes.keys, sizes.dim]);
-            let mut v_sum = Correlation::new([sizes.keys, sizes.value_dim]);
-            for pair in part(sizes.pairs, parts, index) {
-                let lengths = [
-                    sizes.queries * sizes.dim,
-                    sizes.keys * sizes.dim,
-                    sizes.keys * sizes.value_dim,
-                ];
-                let [q, k, v] = [(q, lengths[0]), (k, lengths[1]), (v, lengths[2])]
-                    .map(|(values, length)| head(values, pair, length));
-                let rows = sizes.queries * sizes.value_dim;
-                let (output, gradient) = (head(output, pair, rows), head(gradient, pair, rows));
-                let log_sums = head(&saved.log_sums, pair, sizes.queries);
-                // SAFETY: each head has its own part of each gradient.
-                let [q_gradient, k_gradient, v_gradient] = [0, 1, 2]
-                    .map(|i| unsafe { dests[i].part(pair * lengths[i]..(pair + 1) * lengths[i]) });
-                let [first, second, third] = buffers;
-                let scaled_keys = operation.scaled_keys(sizes, k, first);
-                let values = Packed::new(second, [sizes.value_dim, sizes.keys], |d, key| {
-                    v[key * sizes.value_dim + d]
-                });
-                let keys = Packed::new(third, [sizes.keys, sizes.dim], |key, d| {
-                    k[key * sizes.dim + d]
-                });
-                for block in sizes.blocks() {
-                    let weights = &mut weights[..block.len() * sizes.keys];
-                    let slopes = &mut slopes[..block.len() * sizes.keys];
-                    let of_q = block.start * sizes.dim..block.end * sizes.dim;
-                    let of_v = block.start * sizes.value_dim..block.end * sizes.value_dim;
-                    let (output, gradient) = (&output[of_v.clone()], &gradient[of_v]);
-                    operation.scores(sizes, pair, &q[of_q.clone()], &scaled_keys, weights);
-                    values.multiply(gradient, slopes);
-                    let log_sums = &log_sums[block];
-                    score_gradients(
-                        weights,
-                        slopes,
-                        [output, gradient],
-                        log_sums,
-                        operation.scale,
-                    );
-                    v_sum.add(weights, gradient);
-                    k_sum.add(slopes, &q[of_q.clone()]);
-                    keys.multiply(slopes, &mut q_gradient[of_q]);
-                }
-                v_sum.take(v_gradient);
-                k_sum.take(k_gradient);
-                buffers = [scaled_keys.values, values.values, keys.values];
-            }
+            let pairs = part(pairs, parts, index);
+            // SAFETY: each part has its own heads, and these have their own part of each gradient.
+            unsafe { operation.differentiate(&places, pairs, values, known, dests) };
         });
         gradients
             .into_iter()
@@ -268,16 +332,16 @@ fn softmax(scores: &mut [f32], keys: usize, rows: usize, log_sums: &mut Vec<f32>
 }
 
 /// From the scores and the gradient of the weights (in `slopes`), the weights and the gradient of
-/// the scores before scaling: `scale · w · (dw − Σ dy · y)`.
+/// the scores before scaling: `scale · w · (dw − Σ dy · y)`, the sum running over `dim` values.
 fn score_gradients(
     weights: &mut [f32],
     slopes: &mut [f32],
-    [output, gradient]: [&[f32]; 2],
+    [output, gradient]: [Rows<'_>; 2],
+    dim: usize,
     log_sums: &[f32],
     scale: f32,
 ) {
-    let count = log_sums.len();
-    let (keys, dim) = (weights.len() / count, output.len() / count);
+    let keys = weights.len() / log_sums.len();
     if keys == 0 {
         return;
     }
@@ -288,8 +352,8 @@ fn score_gradients(
                 .chunks_exact_mut(keys)
                 .zip(slopes.chunks_exact_mut(keys));
             for (i, ((weights, slopes), log_sum)) in rows.zip(log_sums).enumerate() {
-                let of_row = i * dim..(i + 1) * dim;
-                let mean = row_sum2(&output[of_row.clone()], &gradient[of_row], |y, dy| y * dy);
+                let (output, gradient) = (output.row(i, dim), gradient.row(i, dim));
+                let mean = row_sum2(output, gradient, |y, dy| y * dy);
                 for (weight, slope) in weights.iter_mut().zip(slopes) {
                     *weight = exp(*weight - log_sum);
                     *slope = scale * *weight * (*slope - mean);

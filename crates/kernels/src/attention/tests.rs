@@ -1,6 +1,6 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::{attention, attention_reference};
+use super::{attention, attention_packed, attention_packed_reference, attention_reference};
 use crate::oracle::{assert_close, device, double, tensor, values};
 
 struct Naive {
@@ -134,6 +134,77 @@ fn invalid_keys_are_not_seen() {
 fn permuted_heads_are_read_right() {
     let split = |seed| tensor([2, 7, 3, 8], seed).swap_dims(1, 2);
     check(split(1), split(2), split(3), None);
+}
+
+/// The packed form against the separate one, which is checked above.
+fn check_packed([batch, tokens, heads, dim]: [usize; 4], valid: Option<Vec<bool>>) {
+    let width = heads * dim;
+    let qkv = tensor([batch, tokens, 3 * width], 1).require_grad();
+    let upstream = tensor([batch, tokens, width], 2);
+    let split = |tensor: Tensor<3>| {
+        tensor
+            .reshape([batch, tokens, heads, dim])
+            .swap_dims(1, 2)
+            .detach()
+    };
+    let parts = [0, 1, 2].map(|i| split(qkv.clone().narrow(2, i * width, width)));
+    let up = double(&split(upstream.clone()));
+    let [q, k, v] = &parts;
+    let expected = naive([q, k, v], 0.7, valid.as_deref(), &up);
+    // From [batch, heads, tokens, dim] to where the packed tensors have it.
+    let packed = |parts: &[&[f64]]| {
+        let mut rows = vec![0.0; parts.len() * batch * tokens * width];
+        for (part, values) in parts.iter().enumerate() {
+            for (i, value) in values.iter().enumerate() {
+                let (d, token) = (i % dim, i / dim % tokens);
+                let (head, image) = (i / (dim * tokens) % heads, i / (dim * tokens * heads));
+                let row = (image * tokens + token) * parts.len() + part;
+                rows[row * width + head * dim + d] = *value;
+            }
+        }
+        rows
+    };
+    let mask = valid.map(|valid| {
+        Tensor::<2, Bool>::from_data(TensorData::new(valid, [batch, tokens]), &device())
+    });
+    let name = format!(
+        "packed {:?} of {heads} masked {}",
+        qkv.dims(),
+        mask.is_some()
+    );
+    let output = attention_packed(qkv.clone(), heads, 0.7, mask.clone());
+    let expected_output = packed(&[&expected.output]);
+    assert_close(&format!("output {name}"), &output, &expected_output);
+    let gradients = (output * upstream).sum().backward();
+    assert_close(
+        &format!("gradient {name}"),
+        &qkv.grad(&gradients).unwrap(),
+        &packed(&[&expected.q, &expected.k, &expected.v]),
+    );
+    let twin = attention_packed_reference(qkv, heads, 0.7, mask);
+    assert_close(&format!("twin {name}"), &twin, &expected_output);
+}
+
+#[test]
+fn packed_heads_are_read_and_written_where_they_lie() {
+    check_packed([1, 1, 1, 1], None);
+    check_packed([2, 17, 3, 9], None);
+    check_packed([3, 33, 2, 16], None);
+    check_packed([1, 300, 2, 8], None);
+    let valid = (0..2 * 7).map(|i| i != 3 && i < 10).collect();
+    check_packed([2, 7, 2, 8], Some(valid));
+}
+
+#[test]
+fn a_packed_batch_may_be_empty() {
+    let qkv = tensor([2, 3, 12], 1).slice([0..0, 0..3, 0..12]);
+    assert_eq!(attention_packed(qkv, 2, 1.0, None).dims(), [0, 3, 4]);
+}
+
+#[test]
+#[should_panic(expected = "14 features can't be queries, keys and values of 2 heads")]
+fn a_width_that_heads_do_not_divide_is_refused() {
+    attention_packed(tensor([1, 3, 14], 1), 2, 1.0, None);
 }
 
 #[test]

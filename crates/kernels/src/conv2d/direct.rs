@@ -2,13 +2,16 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
+use pulp::Arch;
 
-use super::Conv2dOptions;
-use crate::bfloat::{self, Engine, Product, Rounded, Weight};
+use super::shapes::Shapes;
+use super::{Conv2dOptions, depthwise, mixed};
+use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
+use crate::elementwise::zip_in_place;
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
-use crate::tile::{self, Panels};
+use crate::tile::{self, Gather, Panels};
 use crate::window::{Walk, Windows};
 
 pub(super) fn conv2d(
@@ -38,6 +41,8 @@ struct Saved {
     x: Option<FlexTensor>,
     /// Kept where the input wants its gradient.
     weight: Option<FlexTensor>,
+    /// Kept where a ReLU has to know what it let through.
+    output: Option<FlexTensor>,
 }
 
 impl Operation for Conv2d {
@@ -48,11 +53,16 @@ impl Operation for Conv2d {
         let shapes = Shapes::new(x, weight, self.options);
         let bias = inputs.get(2).map(elements);
         let engine = precision::engine();
-        let output = forward(&shapes, elements(x), elements(weight), bias, engine);
+        let output = if shapes.depthwise() {
+            depthwise::forward(&shapes, elements(x), elements(weight), bias)
+        } else {
+            forward(&shapes, elements(x), elements(weight), bias, engine)
+        };
         let saved = tracked.contains(&true).then(|| Saved {
-            engine,
             x: tracked[1].then(|| x.clone()),
             weight: tracked[0].then(|| weight.clone()),
+            output: self.options.relu.then(|| output.clone()),
+            engine,
             shapes,
         });
         Forward {
@@ -64,15 +74,25 @@ impl Operation for Conv2d {
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let (shapes, engine) = (saved.shapes, saved.engine);
+        let gradient = match &saved.output {
+            Some(output) => zip_in_place(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 }),
+            None => gradient,
+        };
         let gradient = elements(&gradient);
-        let weight_gradient = saved
-            .x
-            .filter(|_| wanted[1])
-            .map(|x| weight_gradient(&shapes, elements(&x), gradient, engine));
-        let input_gradient = saved
-            .weight
-            .filter(|_| wanted[0])
-            .map(|weight| input_gradient(&shapes, elements(&weight), gradient, engine));
+        let weight_gradient = saved.x.filter(|_| wanted[1]).map(|x| {
+            if shapes.depthwise() {
+                depthwise::weight_gradient(&shapes, elements(&x), gradient)
+            } else {
+                weight_gradient(&shapes, elements(&x), gradient, engine)
+            }
+        });
+        let input_gradient = saved.weight.filter(|_| wanted[0]).map(|weight| {
+            if shapes.depthwise() {
+                depthwise::input_gradient(&shapes, elements(&weight), gradient)
+            } else {
+                input_gradient(&shapes, elements(&weight), gradient, engine)
+            }
+        });
         let mut gradients = vec![input_gradient, weight_gradient];
         if let Some(&wanted) = wanted.get(2) {
             gradients.push(wanted.then(|| {
@@ -86,56 +106,6 @@ impl Operation for Conv2d {
     }
 }
 
-/// The sizes of a convolution; the pairs are (height, width).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shapes {
-    pub(crate) batch: usize,
-    pub(crate) input: [usize; 2],
-    pub(crate) channels: usize,
-    pub(crate) output: [usize; 2],
-    pub(crate) out: usize,
-    pub(crate) kernel: [usize; 2],
-    pub(crate) options: Conv2dOptions,
-}
-
-impl Shapes {
-    fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv2dOptions) -> Self {
-        let [x, weight] = [x, weight].map(|tensor| tensor.layout().shape());
-        let input = [x[1], x[2]];
-        let kernel = [weight[2], weight[3]];
-        Self {
-            batch: x[0],
-            input,
-            channels: x[3],
-            output: options.output_size(input, kernel),
-            out: weight[0],
-            kernel,
-            options,
-        }
-    }
-
-    /// The windows of the input that the output's pixels see.
-    fn forward_windows(&self) -> Windows {
-        Windows {
-            source: self.input,
-            channels: self.channels,
-            pixels: self.output,
-            taps: self.kernel,
-            stride: self.options.stride,
-            dilation: self.options.dilation,
-            padding: self.options.padding.map(|padding| padding as isize),
-            dest: self.output,
-            dest_start: [0, 0],
-            dest_step: [1, 1],
-        }
-    }
-
-    /// Floats from one output channel of the weight to the next.
-    fn weight_stride(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
-    }
-}
-
 /// The output, `[batch, height, width, out]`.
 pub(crate) fn forward(
     shapes: &Shapes,
@@ -144,142 +114,114 @@ pub(crate) fn forward(
     bias: Option<&[f32]>,
     engine: Option<Engine>,
 ) -> FlexTensor {
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::forward(engine, shapes, x, weight, bias);
+    }
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
-    let windows = shapes.forward_windows();
-    let weight = Right::new(
-        weight,
-        &windows,
-        &taps,
-        area,
-        [shapes.out, shapes.weight_stride()],
-        engine,
-    );
-    let bias = bias.map(|bias| {
-        let mut padded = bias.to_vec();
-        padded.resize(weight.padded(), 0.0);
-        padded
-    });
+    let panels = Panels::new(shapes.group_out());
+    let inner = [shapes.group_channels(), area];
+    let right = Right {
+        weights: shapes
+            .weights(weight)
+            .map(|weight| pack(weight, &taps, inner, shapes.weight_stride(), panels))
+            .collect(),
+        biases: bias.map(|bias| {
+            let biases = (0..shapes.options.groups).map(|group| {
+                let mut padded = bias[group * panels.columns..][..panels.columns].to_vec();
+                padded.resize(panels.padded(), 0.0);
+                padded
+            });
+            biases.collect()
+        }),
+        panels,
+        relu: shapes.options.relu,
+    };
     let [height, width] = shapes.output;
     let mut output = Unwritten::new(shapes.batch * height * width * shapes.out);
+    let windows = shapes.forward_windows();
     // SAFETY: one walk writes every pixel of the output.
     unsafe {
         walk(
             &windows,
             shapes.batch,
             x,
-            &weight,
-            bias.as_deref(),
+            &right,
             output.pointer().pointer(),
         );
         output.written([shapes.batch, height, width, shapes.out])
     }
 }
 
-/// The right operand of a walk, as the tiles of its precision read it.
-enum Right {
-    F32(Vec<f32>, Panels),
-    Bf16(Weight, usize),
+/// What a walk multiplies the windows with.
+struct Right {
+    /// For each group, its packed weight.
+    weights: Vec<Vec<f32>>,
+    /// For each group, its bias, padded to whole vectors.
+    biases: Option<Vec<Vec<f32>>>,
+    /// The columns of one group.
+    panels: Panels,
+    /// Whether negative results become zero; for walks that write every pixel in order.
+    relu: bool,
 }
 
-impl Right {
-    /// The weight for these windows: element (tap, channel, column) comes from
-    /// `tap + channel · channel_stride + column · column_stride`.
-    fn new(
-        weight: &[f32],
-        windows: &Windows,
-        taps: &[usize],
-        channel_stride: usize,
-        [columns, column_stride]: [usize; 2],
-        engine: Option<Engine>,
-    ) -> Self {
-        let channels = windows.channels;
-        let Some(engine) = engine else {
-            let panels = Panels::new(columns);
-            let inner = [channels, channel_stride];
-            return Self::F32(pack(weight, taps, inner, column_stride, panels), panels);
-        };
-        let rows: Vec<usize> = taps
-            .iter()
-            .flat_map(|tap| (0..channels).map(move |channel| tap + channel * channel_stride))
-            .collect();
-        let weight = Weight::new(
-            engine,
-            weight,
-            &rows,
-            [columns, column_stride],
-            &windows.segments(),
-        );
-        Self::Bf16(weight, columns)
-    }
-
-    fn columns(&self) -> usize {
-        match self {
-            Self::F32(_, panels) => panels.columns,
-            Self::Bf16(_, columns) => *columns,
-        }
-    }
-
-    /// How long a bias has to be.
-    fn padded(&self) -> usize {
-        match self {
-            Self::F32(_, panels) => panels.padded(),
-            Self::Bf16(_, columns) => Weight::padded(*columns),
-        }
-    }
-}
-
-/// Runs the product over all windows.
+/// Runs the product over all windows, group by group.
 ///
 /// # Safety
 /// `dest` must have room for the destination images, and nobody else may use it meanwhile.
-unsafe fn walk(
-    windows: &Windows,
-    batch: usize,
-    source: &[f32],
-    weight: &Right,
-    bias: Option<&[f32]>,
-    dest: *mut f32,
-) {
+unsafe fn walk(windows: &Windows, batch: usize, source: &[f32], right: &Right, dest: *mut f32) {
     let dest = crate::buffer::Shared::new(dest);
+    let columns = right.panels.columns;
+    let dest_channels = right.weights.len() * columns;
     let total = batch * windows.pixels[0];
-    let rows = match weight {
-        Right::F32(..) => windows.block_rows(),
-        Right::Bf16(..) => windows.rounded_block_rows(),
-    };
+    let rows = windows.block_rows();
     let blocks = total.div_ceil(rows);
     // Four parts to each thread even out a machine that is shared with others; every pixel comes
     // out the same whoever computes it.
     let parts = (4 * threads()).min(blocks).max(1);
     in_parts(parts, |index| {
-        let columns = weight.columns();
-        let mut to = Vec::new();
-        let blocks =
-            part(blocks, parts, index).map(|block| block * rows..((block + 1) * rows).min(total));
-        match weight {
-            Right::F32(weight, panels) => {
-                let mut walk = Walk::new(windows, source);
-                for block in blocks {
-                    let (gather, pixels) = walk.block(block);
-                    to.clear();
-                    to.extend(pixels.iter().map(|pixel| pixel * columns));
-                    // SAFETY: blocks have disjoint destination pixels, inside the room promised.
-                    unsafe { tile::product(gather, weight, bias, *panels, dest.pointer(), &to) };
+        let mut walk = Walk::new(windows, source);
+        let mut dest_offsets = Vec::new();
+        for block in part(blocks, parts, index) {
+            let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
+            dest_offsets.clear();
+            dest_offsets.extend(pixels.iter().map(|pixel| pixel * dest_channels));
+            for (group, weight) in right.weights.iter().enumerate() {
+                let gather = of_group(gather, group * windows.group_channels);
+                let bias = right.biases.as_ref().map(|biases| biases[group].as_slice());
+                // SAFETY: blocks have disjoint destination pixels, inside the room promised, and
+                // groups have disjoint channels of them.
+                unsafe {
+                    let dest = dest.pointer().add(group * columns);
+                    tile::product(gather, weight, bias, right.panels, dest, &dest_offsets);
                 }
             }
-            Right::Bf16(weight, _) => {
-                let mut walk = Walk::rounded(windows, source, Rounded::new(weight.engine()));
-                let mut product = Product::default();
-                for block in blocks {
-                    let (gather, pixels) = walk.rounded_block(block);
-                    to.clear();
-                    to.extend(pixels.iter().map(|pixel| pixel * columns));
-                    // SAFETY: as above.
-                    unsafe { product.run(gather, weight, bias, dest.pointer(), &to) };
-                }
+            if let (true, Some(first)) = (right.relu, dest_offsets.first()) {
+                let range = *first..first + dest_offsets.len() * dest_channels;
+                // SAFETY: the pixels of the block lie in order and were just written.
+                relu(unsafe { dest.part(range) });
             }
         }
     });
+}
+
+/// The same windows of the channels from `channel` on.
+fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
+    Gather {
+        source: &gather.source[channel..],
+        ..gather
+    }
+}
+
+pub(super) fn relu(values: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for value in values {
+                *value = if *value < 0.0 { 0.0 } else { *value };
+            }
+        },
+    );
 }
 
 /// The gradient of the input: for each phase of the stride, a stride-1 convolution of the output's
@@ -290,145 +232,85 @@ pub(crate) fn input_gradient(
     gradient: &[f32],
     engine: Option<Engine>,
 ) -> FlexTensor {
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::input_gradient(engine, shapes, weight, gradient);
+    }
+    let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
-    for row_phase in 0..shapes.options.stride[0] {
-        let rows = Phase::new(shapes, 0, row_phase);
-        for column_phase in 0..shapes.options.stride[1] {
-            let columns = Phase::new(shapes, 1, column_phase);
-            let taps: Vec<usize> = rows
-                .taps
-                .iter()
-                .flat_map(|row| {
-                    columns
-                        .taps
-                        .iter()
-                        .map(move |column| row * shapes.kernel[1] + column)
-                })
-                .collect();
-            let windows = Windows {
-                source: shapes.output,
-                channels: shapes.out,
-                pixels: [rows.pixels, columns.pixels],
-                taps: [rows.taps.len(), columns.taps.len()],
-                stride: [1, 1],
-                dilation: shapes.options.dilation,
-                padding: [rows.padding, columns.padding],
-                dest: shapes.input,
-                dest_start: [rows.start, columns.start],
-                dest_step: shapes.options.stride,
-            };
-            // Here the depth runs over output channels and the columns over input channels.
-            let area = shapes.kernel[0] * shapes.kernel[1];
-            let weight = Right::new(
-                weight,
-                &windows,
-                &taps,
-                shapes.weight_stride(),
-                [shapes.channels, area],
-                engine,
-            );
-            // SAFETY: phases write disjoint pixels of the input's gradient.
-            unsafe {
-                let dest = dest.pointer().pointer();
-                walk(&windows, shapes.batch, gradient, &weight, None, dest);
-            }
+    for (windows, taps) in shapes.gradient_windows() {
+        // Here the depth runs over output channels and the columns over input channels.
+        let area = shapes.kernel[0] * shapes.kernel[1];
+        let inner = [shapes.group_out(), shapes.weight_stride()];
+        let right = Right {
+            weights: shapes
+                .weights(weight)
+                .map(|weight| pack(weight, &taps, inner, area, panels))
+                .collect(),
+            biases: None,
+            panels,
+            relu: false,
+        };
+        // SAFETY: phases write disjoint pixels of the input's gradient.
+        unsafe {
+            let dest = dest.pointer().pointer();
+            walk(&windows, shapes.batch, gradient, &right, dest);
         }
     }
     // SAFETY: every pixel belongs to one phase.
     unsafe { dest.written([shapes.batch, height, width, shapes.channels]) }
 }
 
-/// The input coordinates `i` of one axis with `(i + padding) mod stride = phase`, and the taps that
-/// reach them.
-struct Phase {
-    /// Number of coordinates.
-    pixels: usize,
-    /// The first coordinate.
-    start: usize,
-    /// Taps in the order in which they meet rising output coordinates.
-    taps: Vec<usize>,
-    /// How far before the output's first coordinate the first window begins.
-    padding: isize,
-}
-
-impl Phase {
-    fn new(shapes: &Shapes, axis: usize, phase: usize) -> Self {
-        let Conv2dOptions {
-            stride,
-            padding,
-            dilation,
-            ..
-        } = shapes.options;
-        let (stride, padding, dilation) = (stride[axis], padding[axis], dilation[axis]);
-        // The caller lets through a stride or a dilation, never both, so that tap `u` meets the
-        // phase `u mod stride` whatever the dilation.
-        let taps: Vec<usize> = (phase..shapes.kernel[axis]).step_by(stride).rev().collect();
-        // With i + padding = phase + stride·t, tap u = phase + stride·n reaches output t − n·dilation.
-        let first = padding.saturating_sub(phase).div_ceil(stride);
-        let start = phase + stride * first - padding;
-        let size = shapes.input[axis];
-        let pixels = size.saturating_sub(start).div_ceil(stride);
-        let span = (taps.len().max(1) - 1) * dilation;
-        Self {
-            pixels,
-            start,
-            taps,
-            padding: span as isize - first as isize,
-        }
-    }
-}
-
-/// The gradient of the weight, as torch lays it out: `[out, channels, kernel height, width]`.
+/// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
 pub(crate) fn weight_gradient(
     shapes: &Shapes,
     x: &[f32],
     gradient: &[f32],
     engine: Option<Engine>,
 ) -> FlexTensor {
-    let windows = shapes.forward_windows();
-    let shape = [
-        shapes.out,
-        shapes.channels,
-        shapes.kernel[0],
-        shapes.kernel[1],
-    ];
-    if let Some(engine) = engine {
-        let sums = bfloat::correlate(engine, &windows, shapes.batch, x, gradient, shapes.out);
-        return tensor(sums.sum(), shape);
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::weight_gradient(engine, shapes, x, gradient);
     }
-    let panels = Panels::new(shapes.out);
-    let padded = panels.padded();
+    let windows = shapes.forward_windows();
+    let panels = Panels::new(shapes.group_out());
+    let (columns, padded) = (panels.columns, panels.padded());
+    let length = windows.depth() * padded;
     let total = shapes.batch * windows.pixels[0];
     let rows = windows.block_rows();
     let blocks = total.div_ceil(rows);
     let parts = threads().min(blocks).max(1);
     let sums = in_parts(parts, |index| {
-        let mut sum = vec![0.0; windows.depth() * padded];
+        let mut sums = vec![0.0; shapes.options.groups * length];
         let mut walk = Walk::new(&windows, x);
         let mut offsets = Vec::new();
         let mut rows_of_gradient = Vec::new();
         for block in part(blocks, parts, index) {
             let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
             offsets.clear();
-            if padded == shapes.out {
-                offsets.extend(pixels.iter().map(|pixel| pixel * padded));
-                tile::correlate(gather, gradient, &offsets, panels, &mut sum);
-                continue;
+            if padded == columns {
+                offsets.extend(pixels.iter().map(|pixel| pixel * shapes.out));
+            } else {
+                offsets.extend((0..pixels.len()).map(|pixel| pixel * padded));
             }
-            // The tiles read whole vectors of channels, so an odd number of them is padded here.
-            rows_of_gradient.clear();
-            for pixel in pixels {
-                offsets.push(rows_of_gradient.len());
-                let from = pixel * shapes.out;
-                rows_of_gradient.extend_from_slice(&gradient[from..from + shapes.out]);
-                rows_of_gradient.resize(offsets.len() * padded, 0.0);
+            for (group, sum) in sums.chunks_exact_mut(length.max(1)).enumerate() {
+                let gather = of_group(gather, group * windows.group_channels);
+                let gradient = &gradient[group * columns..];
+                if padded == columns {
+                    tile::correlate(gather, gradient, &offsets, panels, sum);
+                    continue;
+                }
+                // The tiles read whole vectors of channels, so an odd number of them is padded here.
+                rows_of_gradient.clear();
+                for pixel in pixels {
+                    rows_of_gradient.extend_from_slice(&gradient[pixel * shapes.out..][..columns]);
+                    rows_of_gradient.resize(rows_of_gradient.len() + padded - columns, 0.0);
+                }
+                tile::correlate(gather, &rows_of_gradient, &offsets, panels, sum);
             }
-            tile::correlate(gather, &rows_of_gradient, &offsets, panels, &mut sum);
         }
-        sum
+        sums
     });
-    tensor(unpack(&sums, shapes, panels), shape)
+    tensor(unpack(&sums, shapes, panels), shapes.weight())
 }
 
 /// The weight as the tiles read it: panels of `[taps × inner, columns]`.
@@ -462,14 +344,17 @@ fn pack(
 /// Adds up the parts of the weight's gradient, in their order, and lays it out as torch does.
 fn unpack(sums: &[Vec<f32>], shapes: &Shapes, panels: Panels) -> Vec<f32> {
     let area = shapes.kernel[0] * shapes.kernel[1];
-    let depth = area * shapes.channels;
-    let unpacked = in_parts(panels.count(), |index| {
-        let (first, columns, width) = panels.panel(index);
+    let channels = shapes.group_channels();
+    let depth = area * channels;
+    let unpacked = in_parts(shapes.options.groups * panels.count(), |index| {
+        let (group, panel) = (index / panels.count(), index % panels.count());
+        let (first, columns, width) = panels.panel(panel);
+        let panel = depth * (group * panels.padded() + first);
         let mut unpacked = vec![0.0; columns * depth];
         let mut row = vec![0.0; width];
         for tap in 0..area {
-            for channel in 0..shapes.channels {
-                let start = depth * first + (tap * shapes.channels + channel) * width;
+            for channel in 0..channels {
+                let start = panel + (tap * channels + channel) * width;
                 row.copy_from_slice(&sums[0][start..start + width]);
                 for sum in &sums[1..] {
                     for (row, sum) in row.iter_mut().zip(&sum[start..start + width]) {

@@ -36,8 +36,7 @@ fn naive(
                 for (o, bias) in bias.iter().enumerate() {
                     let pixel = ((b * rows + row) * columns + column) * out + o;
                     let upstream = f64::from(upstream[pixel]);
-                    naive.output[pixel] = *bias;
-                    naive.bias[o] += upstream;
+                    let mut met = Vec::new();
                     for u in 0..kernel_height {
                         for v in 0..kernel_width {
                             let i = row * options.stride[0] + u * options.dilation[0];
@@ -55,11 +54,20 @@ fn naive(
                                 let channel = o / (out / options.groups) * group + c;
                                 let from = ((b * height + i) * width + j) * channels + channel;
                                 let tap = ((o * group + c) * kernel_height + u) * kernel_width + v;
-                                naive.output[pixel] += x[from] * weight[tap];
-                                naive.x[from] += upstream * weight[tap];
-                                naive.weight[tap] += upstream * x[from];
+                                met.push((from, tap));
                             }
                         }
+                    }
+                    let sum: f64 = met.iter().map(|&(from, tap)| x[from] * weight[tap]).sum();
+                    naive.output[pixel] = bias + sum;
+                    if options.relu && bias + sum <= 0.0 {
+                        naive.output[pixel] = 0.0;
+                        continue;
+                    }
+                    naive.bias[o] += upstream;
+                    for (from, tap) in met {
+                        naive.x[from] += upstream * weight[tap];
+                        naive.weight[tap] += upstream * x[from];
                     }
                 }
             }
@@ -163,6 +171,63 @@ fn dilation_and_groups_match_naive_loops() {
         ..Default::default()
     };
     check(tensor([2, 5, 6, 4], 1), 6, [3, 3], grouped);
+}
+
+#[test]
+fn groups_of_any_width_match_naive_loops() {
+    for (groups, channels, out) in [(2, 34, 70), (3, 9, 6), (4, 64, 64), (8, 8, 24), (5, 10, 5)] {
+        for options in [options(1, 1), options(2, 1)] {
+            let options = Conv2dOptions { groups, ..options };
+            check(tensor([2, 9, 8, channels], 1), out, [3, 3], options);
+            check(tensor([1, 6, 7, channels], 1), out, [1, 2], options);
+        }
+    }
+    let many = Conv2dOptions {
+        groups: 4,
+        ..options(1, 1)
+    };
+    check(tensor([3, 33, 30, 64], 1), 64, [3, 3], many);
+}
+
+#[test]
+fn depthwise_matches_naive_loops() {
+    for channels in [2, 8, 16, 35, 64, 100] {
+        for options in [options(1, 1), options(2, 1), options(3, 2)] {
+            let options = Conv2dOptions {
+                groups: channels,
+                ..options
+            };
+            check(tensor([2, 9, 11, channels], 1), channels, [3, 3], options);
+            check(tensor([1, 8, 6, channels], 1), channels, [5, 2], options);
+        }
+    }
+    let strided_and_dilated = Conv2dOptions {
+        stride: [2, 1],
+        padding: [3, 0],
+        dilation: [2, 3],
+        groups: 20,
+        relu: true,
+    };
+    check(tensor([2, 12, 13, 20], 1), 20, [3, 3], strided_and_dilated);
+    let large = Conv2dOptions {
+        groups: 24,
+        ..options(1, 1)
+    };
+    check(tensor([3, 40, 31, 24], 1), 24, [3, 3], large);
+}
+
+#[test]
+fn relu_matches_naive_loops() {
+    for (groups, channels, out) in [(1, 3, 20), (2, 16, 32), (18, 18, 18)] {
+        for options in [options(1, 1), options(2, 0)] {
+            let options = Conv2dOptions {
+                groups,
+                relu: true,
+                ..options
+            };
+            check(tensor([2, 35, 31, channels], 1), out, [3, 3], options);
+        }
+    }
 }
 
 #[test]
@@ -271,9 +336,20 @@ fn a_permuted_and_a_sliced_input_are_read_right() {
 
 #[test]
 fn an_empty_batch_gives_an_empty_output() {
-    let x = Tensor::<4>::zeros([0, 4, 4, 3], &device());
-    let output = conv2d(x, tensor([2, 3, 3, 3], 1), None, options(1, 1));
-    assert_eq!(output.dims(), [0, 4, 4, 2]);
+    for (groups, channels) in [(1, 3), (2, 4), (6, 6)] {
+        let options = Conv2dOptions {
+            groups,
+            ..options(1, 1)
+        };
+        let x = Tensor::<4>::zeros([0, 4, 4, channels], &device()).require_grad();
+        let weight = tensor([6, channels / groups, 3, 3], 1).require_grad();
+        let output = conv2d(x.clone(), weight.clone(), None, options);
+        assert_eq!(output.dims(), [0, 4, 4, 6]);
+        let gradients = output.sum().backward();
+        assert_eq!(x.grad(&gradients).unwrap().dims(), x.dims());
+        let gradient = values(&weight.grad(&gradients).unwrap());
+        assert!(gradient.iter().all(|value| *value == 0.0));
+    }
 }
 
 #[test]
@@ -283,8 +359,17 @@ fn the_fused_path_agrees_with_the_reference_and_runs_without_autodiff() {
         tensor([12, 8, 3, 3], 2).inner(),
     );
     let fused = conv2d(x.clone(), weight.clone(), None, options(2, 1));
-    let expected = conv2d_reference(x, weight, None, options(2, 1));
+    let expected = conv2d_reference(x.clone(), weight, None, options(2, 1));
     assert_close("output", &fused, &double(&expected));
+    let options = Conv2dOptions {
+        groups: 8,
+        relu: true,
+        ..options(1, 1)
+    };
+    let weight = tensor([8, 1, 3, 3], 3).inner();
+    let fused = conv2d(x.clone(), weight.clone(), None, options);
+    let expected = conv2d_reference(x, weight, None, options);
+    assert_close("depthwise output", &fused, &double(&expected));
 }
 
 #[test]

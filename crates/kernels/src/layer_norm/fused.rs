@@ -1,4 +1,4 @@
-//! Layer normalization on Flex.
+//! Layer normalization on Flex, with and without the mean and the shift.
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
@@ -17,17 +17,20 @@ pub(super) fn layer_norm(
     beta: DispatchTensor,
     epsilon: f64,
 ) -> DispatchTensor {
-    apply(
-        LayerNorm {
-            epsilon: epsilon as f32,
-        },
-        [x, gamma, beta],
-    )
-    .0
+    let epsilon = epsilon as f32;
+    apply(Norm::<true> { epsilon }, [x, gamma, beta]).0
 }
 
+/// The root-mean-square normalization, which centers nothing.
+pub(crate) fn rms_norm(x: DispatchTensor, gamma: DispatchTensor, epsilon: f64) -> DispatchTensor {
+    let epsilon = epsilon as f32;
+    apply(Norm::<false> { epsilon }, [x, gamma]).0
+}
+
+/// Where it is `CENTERED`, rows lose their mean and the third input is a shift; else the mean
+/// counts as zero, and the square as the variance.
 #[derive(Clone, Debug)]
-struct LayerNorm {
+struct Norm<const CENTERED: bool> {
     epsilon: f32,
 }
 
@@ -39,11 +42,12 @@ struct Saved {
     statistics: Vec<[f32; 2]>,
 }
 
-impl Operation for LayerNorm {
+impl<const CENTERED: bool> Operation for Norm<CENTERED> {
     type Saved = Saved;
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
-        let [x, gamma, beta] = [0, 1, 2].map(|i| elements(&inputs[i]));
+        let [x, gamma] = [0, 1].map(|i| elements(&inputs[i]));
+        let beta = inputs.get(2).map_or(&[][..], elements);
         let features = gamma.len();
         let rows = x.len().checked_div(features).unwrap_or(0);
         let mut output = Unwritten::new(x.len());
@@ -63,7 +67,8 @@ impl Operation for LayerNorm {
                         .chunks_exact(features)
                         .zip(dest.chunks_exact_mut(features))
                     {
-                        statistics.push(normalize_row(x, gamma, beta, self.epsilon, y));
+                        let row = normalize_row::<CENTERED>(x, gamma, beta, self.epsilon, y);
+                        statistics.push(row);
                     }
                 },
             );
@@ -112,7 +117,8 @@ impl Operation for LayerNorm {
                             .chunks_exact_mut(features)
                             .zip(x.chunks_exact(features));
                         for ((g, x), statistics) in rows.zip(statistics) {
-                            gradient_row(g, x, gamma, *statistics, gamma_sum, beta_sum);
+                            let sums = [&mut gamma_sum[..], &mut beta_sum[..]];
+                            gradient_row::<CENTERED>(g, x, gamma, *statistics, sums);
                         }
                     },
                 );
@@ -130,51 +136,72 @@ impl Operation for LayerNorm {
                 .collect();
             tensor(sums, [features])
         };
-        vec![
-            wanted[0].then_some(gradient),
-            wanted[1].then(|| total(0)),
-            wanted[2].then(|| total(1)),
-        ]
+        let mut gradients = vec![wanted[0].then_some(gradient), wanted[1].then(|| total(0))];
+        if let Some(&wanted) = wanted.get(2) {
+            gradients.push(wanted.then(|| total(1)));
+        }
+        gradients
     }
 }
 
 #[inline(always)]
-fn normalize_row(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32, y: &mut [f32]) -> [f32; 2] {
+fn normalize_row<const CENTERED: bool>(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    y: &mut [f32],
+) -> [f32; 2] {
     let count = x.len() as f32;
-    let mean = row_sum(x, |x| x) / count;
+    let mean = if CENTERED {
+        row_sum(x, |x| x) / count
+    } else {
+        0.0
+    };
     let variance = row_sum(x, |x| (x - mean) * (x - mean)) / count;
     let inverse = 1.0 / (variance + epsilon).sqrt();
-    for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-        *y = (x - mean) * inverse * gamma + beta;
+    let scaled = y.iter_mut().zip(x).zip(gamma);
+    if CENTERED {
+        for (((y, x), gamma), beta) in scaled.zip(beta) {
+            *y = (x - mean) * inverse * gamma + beta;
+        }
+    } else {
+        for ((y, x), gamma) in scaled {
+            *y = x * inverse * gamma;
+        }
     }
     [mean, inverse]
 }
 
 /// Turns the gradient of an output row into that of its input, and adds to the parameters' sums.
 #[inline(always)]
-fn gradient_row(
+fn gradient_row<const CENTERED: bool>(
     g: &mut [f32],
     x: &[f32],
     gamma: &[f32],
     [mean, inverse]: [f32; 2],
-    gamma_sum: &mut [f32],
-    beta_sum: &mut [f32],
+    [gamma_sum, beta_sum]: [&mut [f32]; 2],
 ) {
-    let sums = gamma_sum.iter_mut().zip(beta_sum.iter_mut());
     // First g becomes the gradient of the normalized row.
-    for ((((g, x), gamma), gamma_sum), beta_sum) in g
-        .iter_mut()
-        .zip(x)
-        .zip(gamma)
-        .zip(sums)
-        .map(|(a, (b, c))| ((a, b), c))
-    {
-        *gamma_sum += *g * (x - mean) * inverse;
-        *beta_sum += *g;
-        *g *= gamma;
+    let values = g.iter_mut().zip(x).zip(gamma).zip(gamma_sum);
+    if CENTERED {
+        for ((((g, x), gamma), gamma_sum), beta_sum) in values.zip(beta_sum) {
+            *gamma_sum += *g * (x - mean) * inverse;
+            *beta_sum += *g;
+            *g *= gamma;
+        }
+    } else {
+        for (((g, x), gamma), gamma_sum) in values {
+            *gamma_sum += *g * x * inverse;
+            *g *= gamma;
+        }
     }
     let count = x.len() as f32;
-    let sum = row_sum(g, |g| g) / count;
+    let sum = if CENTERED {
+        row_sum(g, |g| g) / count
+    } else {
+        0.0
+    };
     let product = row_sum2(g, x, |g, x| g * (x - mean)) * inverse * inverse / count;
     for (g, x) in g.iter_mut().zip(x) {
         *g = inverse * (*g - sum - (x - mean) * product);

@@ -2,16 +2,17 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::Activation;
 use crate::bfloat::Engine;
-use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
+use crate::buffer::{elements, tensor};
+use crate::conv2d::shapes::Shapes;
 use crate::conv2d::{Conv2dOptions, direct};
+use crate::elementwise::{map, map_in_place, zip_in_place};
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
 use crate::reduce::column_sums;
-use crate::special::{gelu, gelu_derivative};
+use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
 
 pub(super) fn linear(
     x: DispatchTensor,
@@ -26,6 +27,18 @@ pub(super) fn linear(
     }
 }
 
+pub(super) fn linear_residual(
+    residual: DispatchTensor,
+    x: DispatchTensor,
+    weight: DispatchTensor,
+    bias: Option<DispatchTensor>,
+) -> DispatchTensor {
+    match bias {
+        Some(bias) => apply(LinearResidual, [residual, x, weight, bias]).0,
+        None => apply(LinearResidual, [residual, x, weight]).0,
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Linear {
     activation: Activation,
@@ -35,11 +48,11 @@ struct Linear {
 struct Saved {
     x: FlexTensor,
     weight: FlexTensor,
-    activation: Activation,
     /// What multiplies bf16, backward as forward, if anything does.
     engine: Option<Engine>,
-    /// What the derivative of the activation is a function of: the output of a ReLU, the input of
-    /// a GELU.
+    activation: Activation,
+    /// What the derivative of the activation is a function of: the output of a ReLU or a
+    /// hyperbolic tangent, the input of the others.
     activated: Option<FlexTensor>,
 }
 
@@ -48,14 +61,8 @@ impl Operation for Linear {
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
-        let bias = inputs.get(2).map(elements);
-        let mut shape = x.layout().shape().clone();
-        let last = shape.num_dims() - 1;
-        shape[last] = weight.layout().shape()[0];
         let engine = precision::engine();
-        let sizes = sizes(x, weight);
-        let product = direct::forward(&sizes, elements(x), elements(weight), bias, engine);
-        let product = product.reshape(shape);
+        let product = product(x, weight, inputs.get(2), engine);
         let tracked = tracked.contains(&true);
         let (output, activated) = match self.activation {
             Activation::None => (product, None),
@@ -64,14 +71,21 @@ impl Operation for Linear {
                 let activated = output.clone();
                 (output, Some(activated))
             }
+            Activation::Tanh => {
+                let output = map_in_place(product, tanh);
+                let activated = output.clone();
+                (output, Some(activated))
+            }
             Activation::Gelu if tracked => (map(&product, gelu), Some(product)),
             Activation::Gelu => (map_in_place(product, gelu), None),
+            Activation::Silu if tracked => (map(&product, silu), Some(product)),
+            Activation::Silu => (map_in_place(product, silu), None),
         };
         let saved = tracked.then(|| Saved {
             x: x.clone(),
             weight: weight.clone(),
-            activation: self.activation,
             engine,
+            activation: self.activation,
             activated,
         });
         Forward {
@@ -84,43 +98,124 @@ impl Operation for Linear {
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let gradient = match (saved.activation, &saved.activated) {
             (Activation::Relu, Some(output)) => {
-                multiply(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 })
+                zip_in_place(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 })
+            }
+            (Activation::Tanh, Some(output)) => {
+                zip_in_place(gradient, output, |g, y| g * (1.0 - y * y))
             }
             (Activation::Gelu, Some(input)) => {
-                multiply(gradient, input, |g, x| g * gelu_derivative(x))
+                zip_in_place(gradient, input, |g, x| g * gelu_derivative(x))
+            }
+            (Activation::Silu, Some(input)) => {
+                zip_in_place(gradient, input, |g, x| g * silu_derivative(x))
             }
             _ => gradient,
         };
-        let gradient = elements(&gradient);
-        let sizes = sizes(&saved.x, &saved.weight);
-        let shape = saved.x.layout().shape().clone();
-        let mut gradients = vec![
-            wanted[0].then(|| {
-                let weight = elements(&saved.weight);
-                direct::input_gradient(&sizes, weight, gradient, saved.engine).reshape(shape)
-            }),
-            wanted[1].then(|| {
-                let shape = saved.weight.layout().shape().clone();
-                let x = elements(&saved.x);
-                direct::weight_gradient(&sizes, x, gradient, saved.engine).reshape(shape)
-            }),
-        ];
-        if let Some(&wanted) = wanted.get(2) {
-            gradients.push(wanted.then(|| tensor(column_sums(gradient, sizes.out), [sizes.out])));
-        }
-        gradients
+        gradients(&saved.x, &saved.weight, &gradient, saved.engine, wanted)
     }
 }
 
+/// `residual + x · Wᵀ + b`, with the inputs in this order.
+#[derive(Clone, Debug)]
+struct LinearResidual;
+
+#[derive(Clone, Debug)]
+struct SavedResidual {
+    x: FlexTensor,
+    weight: FlexTensor,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
+}
+
+impl Operation for LinearResidual {
+    type Saved = SavedResidual;
+
+    fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<SavedResidual> {
+        let (x, weight) = (&inputs[1], &inputs[2]);
+        let engine = precision::engine();
+        let product = product(x, weight, inputs.get(3), engine);
+        let output = zip_in_place(product, &inputs[0], |y, residual| y + residual);
+        let saved = tracked.contains(&true).then(|| SavedResidual {
+            x: x.clone(),
+            weight: weight.clone(),
+            engine,
+        });
+        Forward {
+            output,
+            statistics: Vec::new(),
+            saved,
+        }
+    }
+
+    fn backward(
+        saved: SavedResidual,
+        gradient: FlexTensor,
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let SavedResidual { x, weight, engine } = saved;
+        let of_layer = gradients(&x, &weight, &gradient, engine, &wanted[1..]);
+        let mut all = vec![wanted[0].then_some(gradient)];
+        all.extend(of_layer);
+        all
+    }
+}
+
+/// `x · Wᵀ + b`, shaped as `x` but for the last axis; in bf16 where there is an engine for it.
+pub(crate) fn product(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    engine: Option<Engine>,
+) -> FlexTensor {
+    let mut shape = x.layout().shape().clone();
+    let last = shape.num_dims() - 1;
+    shape[last] = weight.layout().shape()[0];
+    let bias = bias.map(elements);
+    let product = direct::forward(
+        &sizes(x, weight),
+        elements(x),
+        elements(weight),
+        bias,
+        engine,
+    );
+    product.reshape(shape)
+}
+
+/// The gradients of [`product`]'s input, weight and, where it is asked about, bias.
+pub(crate) fn gradients(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    gradient: &FlexTensor,
+    engine: Option<Engine>,
+    wanted: &[bool],
+) -> Vec<Option<FlexTensor>> {
+    let gradient = elements(gradient);
+    let sizes = sizes(x, weight);
+    let mut gradients = vec![
+        wanted[0].then(|| {
+            let shape = x.layout().shape().clone();
+            direct::input_gradient(&sizes, elements(weight), gradient, engine).reshape(shape)
+        }),
+        wanted[1].then(|| {
+            let shape = weight.layout().shape().clone();
+            direct::weight_gradient(&sizes, elements(x), gradient, engine).reshape(shape)
+        }),
+    ];
+    if let Some(&wanted) = wanted.get(2) {
+        gradients.push(wanted.then(|| tensor(column_sums(gradient, sizes.out), [sizes.out])));
+    }
+    gradients
+}
+
 /// The layer as a 1×1 convolution of one image, one pixel wide, whose rows are the input's.
-fn sizes(x: &FlexTensor, weight: &FlexTensor) -> direct::Shapes {
+fn sizes(x: &FlexTensor, weight: &FlexTensor) -> Shapes {
     let weight = weight.layout().shape();
     let rows = x
         .layout()
         .num_elements()
         .checked_div(weight[1])
         .unwrap_or(0);
-    direct::Shapes {
+    Shapes {
         batch: 1,
         input: [rows, 1],
         channels: weight[1],
@@ -129,73 +224,4 @@ fn sizes(x: &FlexTensor, weight: &FlexTensor) -> direct::Shapes {
         kernel: [1, 1],
         options: Conv2dOptions::default(),
     }
-}
-
-fn map(x: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexTensor {
-    let values = elements(x);
-    let mut output = Unwritten::new(values.len());
-    let dest = output.pointer();
-    let parts = parts(values.len());
-    in_parts(parts, |index| {
-        let range = part(values.len(), parts, index);
-        // SAFETY: the parts are disjoint and cover the output once.
-        let dest = unsafe { dest.part(range.clone()) };
-        let values = &values[range];
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (dest, x) in dest.iter_mut().zip(values) {
-                    *dest = f(*x);
-                }
-            },
-        );
-    });
-    // SAFETY: every part was written.
-    unsafe { output.written(x.layout().shape().clone()) }
-}
-
-fn map_in_place(mut x: FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexTensor {
-    let values = x.storage_mut::<f32>();
-    let length = values.len();
-    let dest = Shared::new(values.as_mut_ptr());
-    let parts = parts(length);
-    in_parts(parts, |index| {
-        // SAFETY: the parts are disjoint, and the tensor is ours alone.
-        let values = unsafe { dest.part(part(length, parts, index)) };
-        Arch::new().dispatch(
-            #[inline(always)]
-            || values.iter_mut().for_each(|x| *x = f(*x)),
-        );
-    });
-    x
-}
-
-/// Replaces each `g` of the gradient by `f(g, y)`, with `y` the element of `of` beside it.
-fn multiply(
-    mut gradient: FlexTensor,
-    of: &FlexTensor,
-    f: impl Fn(f32, f32) -> f32 + Copy + Send + Sync,
-) -> FlexTensor {
-    let of = elements(of);
-    let dest = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
-    let parts = parts(of.len());
-    in_parts(parts, |index| {
-        let range = part(of.len(), parts, index);
-        // SAFETY: the parts are disjoint, and the gradient is ours alone.
-        let gradient = unsafe { dest.part(range.clone()) };
-        let of = &of[range];
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (g, y) in gradient.iter_mut().zip(of) {
-                    *g = f(*g, *y);
-                }
-            },
-        );
-    });
-    gradient
-}
-
-fn parts(length: usize) -> usize {
-    (4 * threads()).min(length / 4096).max(1)
 }

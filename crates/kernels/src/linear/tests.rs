@@ -1,38 +1,18 @@
 use burn::tensor::Tensor;
 
-use super::{Activation, linear, linear_reference};
+use super::{Activation, linear, linear_reference, linear_residual, linear_residual_reference};
 use crate::Precision;
 use crate::bfloat::Engine;
-use crate::oracle::{assert_close, double, relative_error, short, tensor, values};
+use crate::oracle::{activation, assert_close, double, relative_error, short, tensor, values};
 use crate::precision::in_engine;
 
-/// The exact GELU and its derivative, by numerical integration of the normal density.
-fn gelu(x: f64) -> (f64, f64) {
-    let density = |t: f64| (-0.5 * t * t).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let steps = 2000;
-    let h = x / f64::from(steps);
-    let simpson = |i: i32| {
-        if i == 0 || i == steps {
-            1.0
-        } else {
-            f64::from(2 + 2 * (i % 2))
-        }
-    };
-    let integral = (0..=steps)
-        .map(|i| simpson(i) * density(f64::from(i) * h))
-        .sum::<f64>()
-        * h
-        / 3.0;
-    (x * (0.5 + integral), 0.5 + integral + x * density(x))
-}
-
-fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, activation: Activation) {
+fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, function: Activation) {
     let shape = x.dims();
     let features = shape[D - 1];
     let x = x.require_grad();
     let weight = tensor([out, features], 2).require_grad();
     let bias = bias.then(|| tensor([out], 3).require_grad());
-    let output = linear(x.clone(), weight.clone(), bias.clone(), activation);
+    let output = linear(x.clone(), weight.clone(), bias.clone(), function);
     let upstream = tensor(output.dims(), 4);
     let gradients = (output.clone() * upstream.clone()).sum().backward();
 
@@ -46,11 +26,7 @@ fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, activation: Activ
         for o in 0..out {
             let products = (0..features).map(|i| input[row * features + i] * w[o * features + i]);
             let z = b[o] + products.sum::<f64>();
-            let (y, slope) = match activation {
-                Activation::None => (z, 1.0),
-                Activation::Relu => (z.max(0.0), f64::from(u8::from(z > 0.0))),
-                Activation::Gelu => gelu(z),
-            };
+            let (y, slope) = activation(function, z);
             expected_output[row * out + o] = y;
             let g = up[row * out + o] * slope;
             expected_bias[o] += g;
@@ -60,7 +36,7 @@ fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, activation: Activ
             }
         }
     }
-    let name = format!("{shape:?} -> {out} {activation:?}");
+    let name = format!("{shape:?} -> {out} {function:?}");
     assert_close(&format!("output of {name}"), &output, &expected_output);
     assert_close(
         &format!("x of {name}"),
@@ -79,17 +55,23 @@ fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, activation: Activ
             &expected_bias,
         );
     }
-    let twin = linear_reference(x, weight, bias, activation);
+    let twin = linear_reference(x, weight, bias, function);
     assert_close(&format!("twin of {name}"), &twin, &expected_output);
 }
 
 #[test]
 fn values_and_gradients_match_naive_loops() {
-    for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+    for function in [
+        Activation::None,
+        Activation::Relu,
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Tanh,
+    ] {
         for bias in [false, true] {
-            check(tensor([1, 3], 1), 2, bias, activation);
-            check(tensor([2, 7, 33], 1), 17, bias, activation);
-            check(tensor([3, 5, 64], 1), 48, bias, activation);
+            check(tensor([1, 3], 1), 2, bias, function);
+            check(tensor([2, 7, 33], 1), 17, bias, function);
+            check(tensor([3, 5, 64], 1), 48, bias, function);
         }
     }
     check(tensor([801, 20], 1), 35, true, Activation::Relu);
@@ -102,6 +84,72 @@ fn a_transposed_input_is_read_right() {
         8,
         true,
         Activation::Gelu,
+    );
+}
+
+/// A layer and its residual against the layer alone, which is checked above, and a sum.
+fn check_residual(x: Tensor<3>, residual: Tensor<3>, bias: bool) {
+    let (features, out) = (x.dims()[2], residual.dims()[2]);
+    let upstream = tensor(residual.dims(), 5);
+    let inputs = || {
+        (
+            [residual.clone(), x.clone()].map(|t| t.detach().require_grad()),
+            tensor([out, features], 2).require_grad(),
+            bias.then(|| tensor([out], 3).require_grad()),
+        )
+    };
+    let gradients =
+        |output: Tensor<3>, leaves: (&[Tensor<3>; 2], &Tensor<2>, &Option<Tensor<1>>)| {
+            let gradients = (output * upstream.clone()).sum().backward();
+            let ([residual, x], weight, bias) = leaves;
+            [
+                Some(double(&residual.grad(&gradients).unwrap())),
+                Some(double(&x.grad(&gradients).unwrap())),
+                Some(double(&weight.grad(&gradients).unwrap())),
+                bias.as_ref()
+                    .map(|bias| double(&bias.grad(&gradients).unwrap())),
+            ]
+        };
+    let name = format!("{:?} -> {out} bias {bias}", x.dims());
+    let (both, weight, bias) = inputs();
+    let [r, x] = both.clone();
+    let output = linear_residual(r.clone(), x.clone(), weight.clone(), bias.clone());
+    let layer = linear(x.clone(), weight.clone(), bias.clone(), Activation::None);
+    let sum: Vec<f64> = double(&layer)
+        .iter()
+        .zip(double(&r))
+        .map(|(y, r)| y + r)
+        .collect();
+    assert_close(&format!("output of {name}"), &output, &sum);
+    let twin = linear_residual_reference(r, x, weight.clone(), bias.clone());
+    assert_close(&format!("twin of {name}"), &twin, &sum);
+    let found = gradients(output, (&both, &weight, &bias));
+    let expected = gradients(both[0].clone() + layer, (&both, &weight, &bias));
+    assert!(found == expected, "gradients of {name}");
+}
+
+#[test]
+fn a_residual_is_added_and_has_the_gradient_of_the_output() {
+    for bias in [false, true] {
+        check_residual(tensor([1, 1, 3], 1), tensor([1, 1, 2], 4), bias);
+        check_residual(tensor([2, 7, 33], 1), tensor([2, 7, 17], 4), bias);
+        check_residual(tensor([30, 65, 48], 1), tensor([30, 65, 64], 4), bias);
+        check_residual(
+            tensor([2, 9, 5], 1).swap_dims(1, 2),
+            tensor([2, 6, 5], 4).swap_dims(1, 2),
+            bias,
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "the residual must be shaped as the output")]
+fn a_residual_of_another_shape_is_refused() {
+    linear_residual(
+        tensor([2, 4], 1),
+        tensor([2, 3], 1),
+        tensor([5, 3], 2),
+        None,
     );
 }
 

@@ -4,6 +4,7 @@ mod resnet;
 mod small_conv;
 mod vit;
 
+use autodidact_kernels::mean_pool;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -183,7 +184,7 @@ impl Encoder for ImageEncoder {
     fn pool(&self, tokens: Tokens) -> Tensor<2> {
         match self {
             Self::Vit(network) => network.pool(tokens.values),
-            _ => tokens.values.mean_dim(1).squeeze_dim(1),
+            _ => mean_pool(tokens.values),
         }
     }
 

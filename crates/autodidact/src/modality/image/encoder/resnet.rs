@@ -3,10 +3,9 @@
 //! The field names are torchvision's (`layer1.0.downsample.0.weight`), and so are the weights' layouts, so that weights
 //! pass from one to the other by name. Activations are channels-last throughout.
 
+use autodidact_kernels::{Pool2dOptions, max_pool2d};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{BatchNorm, Conv2d, Init};
@@ -113,12 +112,12 @@ impl ResNet {
     pub fn tokens(&self, x: Tensor<4>) -> Tensor<3> {
         let mut x = self.bn1.relu(self.conv1.forward(x));
         if self.pooled_stem {
-            // Burn pools channels-first.
-            let window = MaxPoolOptions::new([3, 3])
-                .with_stride([2, 2])
-                .with_padding([1, 1]);
-            let pooled = max_pool2d(x.permute([0, 3, 1, 2]), window);
-            x = pooled.permute([0, 2, 3, 1]);
+            let window = Pool2dOptions {
+                kernel: [3, 3],
+                stride: [2, 2],
+                padding: [1, 1],
+            };
+            x = max_pool2d(x, window);
         }
         for stage in [&self.layer1, &self.layer2, &self.layer3, &self.layer4] {
             for block in stage {

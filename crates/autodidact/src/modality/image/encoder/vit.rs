@@ -3,12 +3,16 @@
 //! The field names and layouts are timm's (`blocks.0.attn.qkv.weight`); positions are fixed sines and cosines as in MAE
 //! (He et al. 2021), written out at export as `pos_embed`.
 
+use autodidact_kernels::{
+    Activation, embedding, gather_tokens, hidden_loss, linear, linear_residual, mean_pool,
+    prepend_token,
+};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::error::{Error, Result};
 use crate::layers::init::Init;
-use crate::layers::masking::{Mask, pick};
+use crate::layers::masking::Mask;
 use crate::layers::positions::sine_cosine_grid;
 use crate::layers::{LayerNorm, TransformerBlock};
 
@@ -78,20 +82,25 @@ impl Vit {
 
     /// `[batch, size, size, channels]` → `[batch, 1 + patches, dim]`, the class token first.
     pub fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let patches = self.embed(pixels);
-        self.encode(patches)
+        let (weight, bias) = self.projection();
+        let patches = linear(self.cut(pixels), weight, Some(bias), Activation::None);
+        self.encode(patches + self.pos_embed.val().narrow(1, 1, self.patches()))
     }
 
     /// The class token and the kept patches only: `[batch, 1 + kept, dim]`.
     pub fn visible(&self, pixels: Tensor<4>, keep: &Tensor<2, Int>) -> Tensor<3> {
-        let patches = self.embed(pixels);
-        self.encode(pick(patches, keep.clone()))
+        // What is hidden is left out before anything is computed of it.
+        let patches = gather_tokens(self.cut(pixels), keep.clone());
+        let positions = self.pos_embed.val().narrow(1, 1, self.patches());
+        let positions = embedding(positions.squeeze_dim(0), keep.clone());
+        let (weight, bias) = self.projection();
+        self.encode(linear_residual(positions, patches, weight, Some(bias)))
     }
 
     /// The mean of the patch tokens, which serves frozen features better than an untrained class token.
     pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
         let [_, count, _] = tokens.dims();
-        tokens.narrow(1, 1, count - 1).mean_dim(1).squeeze_dim(1)
+        mean_pool(tokens.narrow(1, 1, count - 1))
     }
 
     /// Width of a token.
@@ -124,15 +133,8 @@ impl Vit {
 
     /// Mean squared error on the hidden patches, each patch normalized by its own mean and deviation.
     pub fn hidden_loss(&self, predictions: Tensor<3>, pixels: Tensor<4>, mask: &Mask) -> Tensor<1> {
-        let target = self.cut(pixels);
-        let mean = target.clone().mean_dim(2);
-        let deviation = target.clone().var(2).add_scalar(PATCH_EPSILON).sqrt();
-        let error = (predictions - (target - mean) / deviation)
-            .square()
-            .mean_dim(2)
-            .squeeze_dim::<2>(2);
         let hidden = mask.hidden.clone();
-        (error * hidden.clone()).sum() / hidden.sum()
+        hidden_loss(predictions, self.cut(pixels), hidden, PATCH_EPSILON)
     }
 
     /// Pixels → `[batch, patches, patch · patch · channels]`, row by row.
@@ -145,28 +147,21 @@ impl Vit {
             .reshape([batch, side * side, self.patch_values()])
     }
 
-    fn embed(&self, pixels: Tensor<4>) -> Tensor<3> {
+    /// Weight and bias of the layer that makes a token of a patch.
+    fn projection(&self) -> (Tensor<2>, Tensor<1>) {
         let proj = &self.patch_embed.proj;
-        let dim = self.dim();
         // timm's [dim, channels, row, column] beside pixels that come as [row, column, channels].
         let weight = proj
             .weight
             .val()
             .permute([0, 2, 3, 1])
-            .reshape([dim, self.patch_values()]);
-        let patches = autodidact_kernels::linear(
-            self.cut(pixels),
-            weight,
-            Some(proj.bias.val()),
-            autodidact_kernels::Activation::None,
-        );
-        patches + self.pos_embed.val().narrow(1, 1, self.patches())
+            .reshape([self.dim(), self.patch_values()]);
+        (weight, proj.bias.val())
     }
 
     fn encode(&self, patches: Tensor<3>) -> Tensor<3> {
-        let [batch, _, dim] = patches.dims();
         let class = self.cls_token.val() + self.pos_embed.val().narrow(1, 0, 1);
-        let mut x = Tensor::cat(vec![class.expand([batch, 1, dim]), patches], 1);
+        let mut x = prepend_token(class, patches);
         for block in &self.blocks {
             x = block.forward(x, None);
         }

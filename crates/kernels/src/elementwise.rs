@@ -1,0 +1,85 @@
+//! Functions of single elements over whole tensors, in parts and, where the memory is ours, in
+//! place.
+
+use burn_flex::FlexTensor;
+use pulp::Arch;
+
+use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
+
+/// The tensor of all `f(x)`.
+pub(crate) fn map(x: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexTensor {
+    let values = elements(x);
+    let mut output = Unwritten::new(values.len());
+    let dest = output.pointer();
+    let parts = parts(values.len());
+    in_parts(parts, |index| {
+        let range = part(values.len(), parts, index);
+        // SAFETY: the parts are disjoint and cover the output once.
+        let dest = unsafe { dest.part(range.clone()) };
+        let values = &values[range];
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (dest, x) in dest.iter_mut().zip(values) {
+                    *dest = f(*x);
+                }
+            },
+        );
+    });
+    // SAFETY: every part was written.
+    unsafe { output.written(x.layout().shape().clone()) }
+}
+
+/// Replaces each `x` by `f(x)`; a tensor whose memory is shared is copied first.
+pub(crate) fn map_in_place(
+    mut x: FlexTensor,
+    f: impl Fn(f32) -> f32 + Copy + Send + Sync,
+) -> FlexTensor {
+    let values = x.storage_mut::<f32>();
+    let length = values.len();
+    let dest = Shared::new(values.as_mut_ptr());
+    let parts = parts(length);
+    in_parts(parts, |index| {
+        // SAFETY: the parts are disjoint, and the tensor is ours alone.
+        let values = unsafe { dest.part(part(length, parts, index)) };
+        Arch::new().dispatch(
+            #[inline(always)]
+            || values.iter_mut().for_each(|x| *x = f(*x)),
+        );
+    });
+    x
+}
+
+/// Replaces each `x` by `f(x, y)`, with `y` the element of `of` beside it; a tensor whose memory is
+/// shared is copied first.
+pub(crate) fn zip_in_place(
+    mut x: FlexTensor,
+    of: &FlexTensor,
+    f: impl Fn(f32, f32) -> f32 + Copy + Send + Sync,
+) -> FlexTensor {
+    let of = elements(of);
+    let values = x.storage_mut::<f32>();
+    assert_eq!(values.len(), of.len());
+    let dest = Shared::new(values.as_mut_ptr());
+    let parts = parts(of.len());
+    in_parts(parts, |index| {
+        let range = part(of.len(), parts, index);
+        // SAFETY: the parts are disjoint, and the tensor is ours alone.
+        let values = unsafe { dest.part(range.clone()) };
+        let of = &of[range];
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (x, y) in values.iter_mut().zip(of) {
+                    *x = f(*x, *y);
+                }
+            },
+        );
+    });
+    x
+}
+
+/// Into how many parts so many elements are cut; each comes out the same whoever computes it.
+fn parts(length: usize) -> usize {
+    (4 * threads()).min(length / 4096).max(1)
+}
