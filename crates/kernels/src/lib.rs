@@ -82,6 +82,7 @@ mod nt_xent;
 pub mod optimizer;
 mod pool;
 mod precision;
+mod profile;
 mod recycling;
 mod rms_norm;
 mod softmax;
@@ -114,6 +115,7 @@ pub use pool::{
     mean_pool_reference,
 };
 pub use precision::Precision;
+pub use profile::{Measured, Pass, profile};
 pub use recycling::Recycling;
 pub use rms_norm::{rms_norm, rms_norm_reference};
 pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};

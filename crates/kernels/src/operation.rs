@@ -6,7 +6,10 @@
 //! operation's own. Every checkpointing strategy takes the same road: the node counts as
 //! compute-bound, so it is never recomputed and keeps what it needs itself.
 
+use std::any::type_name;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
 
 use burn::backend::autodiff::{
     checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
@@ -20,6 +23,8 @@ use burn::backend::{
 };
 use burn::tensor::{BoolStore, DType};
 use burn_flex::FlexTensor;
+
+use crate::profile::{Pass, Profile};
 
 /// A Flex tensor with its place in the graph.
 type AutodiffTensor = FloatTensor<Autodiff<Flex>>;
@@ -40,6 +45,12 @@ pub(crate) struct Forward<S> {
 pub(crate) trait Operation: Clone + Send + Debug + 'static {
     /// What is kept from the forward to the backward pass.
     type Saved: Clone + Send + Debug + 'static;
+
+    /// The floating-point operations of the products of the forward pass, and those of the
+    /// backward pass where these inputs want a gradient. None, where elementwise work is all.
+    fn flops(&self, _inputs: &[FlexTensor], _tracked: &[bool]) -> [f64; 2] {
+        [0.0; 2]
+    }
 
     /// Runs the function; `tracked` says which inputs will want a gradient.
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Self::Saved>;
@@ -122,7 +133,7 @@ pub(crate) fn apply<O: Operation, const N: usize>(
         });
     if context == DispatchAutodiffContext::Disabled {
         let inputs = inputs.map(|input| contiguous(&plain(input.kind)));
-        let forward = operation.forward(&inputs, &[false; N]);
+        let forward = run(operation, &inputs, &[false; N]).0;
         let wrap = |tensor| DispatchTensor {
             kind: DispatchTensorKind::Flex(BackendTensor::Float(tensor)),
             autodiff: context,
@@ -137,7 +148,7 @@ pub(crate) fn apply<O: Operation, const N: usize>(
     let tracked = inputs.each_ref().map(AutodiffTensor::is_tracked);
     let nodes = inputs.each_ref().map(AutodiffTensor::node);
     let plain = inputs.map(|input| contiguous(input.primitive()));
-    let forward = operation.forward(&plain, &tracked);
+    let (forward, measure) = run(operation, &plain, &tracked);
     drop(plain);
     let node = Node::<O>(std::marker::PhantomData);
     let output = match node
@@ -149,7 +160,7 @@ pub(crate) fn apply<O: Operation, const N: usize>(
             let saved = forward
                 .saved
                 .expect("a tracked forward pass keeps its state");
-            prep.finish(saved, forward.output)
+            prep.finish((saved, measure), forward.output)
         }
         OpsKind::UnTracked(prep) => prep.finish(forward.output),
     };
@@ -166,6 +177,73 @@ pub(crate) fn apply<O: Operation, const N: usize>(
         .map(|tensor| wrap(AutodiffTensor::new(tensor)))
         .collect();
     (wrap(output), statistics)
+}
+
+/// What a profile will want to know of a backward pass.
+#[derive(Clone, Debug)]
+struct Measure {
+    profile: Arc<Profile>,
+    flops: f64,
+    /// Bytes of the inputs of the forward pass, about what the backward pass reads beside the
+    /// gradient.
+    inputs: f64,
+}
+
+fn bytes<'a>(tensors: impl IntoIterator<Item = &'a FlexTensor>) -> f64 {
+    let bytes = |tensor: &FlexTensor| tensor.shape().num_elements() * tensor.dtype().size();
+    tensors.into_iter().map(bytes).sum::<usize>() as f64
+}
+
+/// The operation without its module's path and parameters.
+fn name<O>() -> &'static str {
+    let path = type_name::<O>();
+    let path = path.split('<').next().unwrap_or(path);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// The forward pass, measured where a profile is taken.
+fn run<O: Operation>(
+    operation: O,
+    inputs: &[FlexTensor],
+    tracked: &[bool],
+) -> (Forward<O::Saved>, Option<Measure>) {
+    let Some(profile) = crate::profile::current() else {
+        return (operation.forward(inputs, tracked), None);
+    };
+    let [forward_flops, flops] = operation.flops(inputs, tracked);
+    let start = Instant::now();
+    let forward = operation.forward(inputs, tracked);
+    let time = start.elapsed();
+    let inputs = bytes(inputs);
+    let key = (name::<O>(), Pass::Forward, forward.output.shape().to_vec());
+    let moved = inputs + bytes([&forward.output]);
+    profile.add(key, time, forward_flops, moved);
+    let measure = Measure {
+        profile,
+        flops,
+        inputs,
+    };
+    (forward, Some(measure))
+}
+
+/// The backward pass, measured where a profile was being taken in the forward pass.
+fn run_back<O: Operation>(
+    (saved, measure): (O::Saved, Option<Measure>),
+    gradient: FlexTensor,
+    wanted: &[bool],
+) -> Vec<Option<FlexTensor>> {
+    let Some(measure) = measure else {
+        return O::backward(saved, gradient, wanted);
+    };
+    let shape = gradient.shape().to_vec();
+    let read = measure.inputs + bytes([&gradient]);
+    let start = Instant::now();
+    let gradients = O::backward(saved, gradient, wanted);
+    let time = start.elapsed();
+    let moved = read + bytes(gradients.iter().flatten());
+    let key = (name::<O>(), Pass::Backward, shape);
+    measure.profile.add(key, time, measure.flops, moved);
+    gradients
 }
 
 /// The Flex tensor of an untracked input.
@@ -201,7 +279,7 @@ fn contiguous(tensor: &FlexTensor) -> FlexTensor {
 struct Node<O>(std::marker::PhantomData<O>);
 
 impl<O: Operation, const N: usize> Backward<Flex, N> for Node<O> {
-    type State = O::Saved;
+    type State = (O::Saved, Option<Measure>);
 
     fn backward(
         self,
@@ -215,7 +293,7 @@ impl<O: Operation, const N: usize> Backward<Flex, N> for Node<O> {
             let gradient = grads.consume::<Flex>(&ops.node);
             contiguous(&gradient)
         };
-        let gradients = O::backward(ops.state, gradient, &wanted);
+        let gradients = run_back::<O>(ops.state, gradient, &wanted);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 grads.register::<Flex>(parent.id, gradient);

@@ -1,9 +1,9 @@
 //! Milliseconds of whole training steps, forward, backward and update.
 //!
-//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--bf16] [--unfused]`
+//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--bf16] [--unfused] [--profile]`
 //!
 //! Each workload runs in a process of its own, so that its peak memory is its own. Times are medians after the first
-//! quarter of the steps. `RAYON_NUM_THREADS` sets the number of threads. `cargo xtask bench` sets the same beside
+//! quarter of the steps. `--profile` prints where the time goes by operation, beside what the machine would allow. `RAYON_NUM_THREADS` sets the number of threads. `cargo xtask bench` sets the same beside
 //! PyTorch. The binary's package is named so that cargo takes the features of the program, with which Burn may already
 //! be built.
 
@@ -13,13 +13,15 @@
     reason = "a program for the terminal"
 )]
 
+mod roofline;
 mod workloads;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use autodidact_kernels::{Precision, Recycling, unfused};
+use autodidact_kernels::{Precision, Recycling, profile, unfused};
 use mimalloc::MiMalloc;
+use roofline::Machine;
 use serde_json::{Value, json};
 use workloads::{ALL, Change, Size, Step};
 
@@ -35,6 +37,7 @@ struct Wanted {
     json: bool,
     unfused: bool,
     precision: Precision,
+    profile: bool,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,10 @@ fn main() -> ExitCode {
         }
     };
     if let [name] = wanted.names[..] {
+        if wanted.profile {
+            print!("{}", wanted.precision.scope(|| profiled(name, &wanted)));
+            return ExitCode::SUCCESS;
+        }
         let run = || wanted.precision.scope(|| measure(name, wanted.steps));
         let report = if wanted.unfused { unfused(run) } else { run() };
         let report = described(report, &wanted);
@@ -73,6 +80,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
         json: false,
         unfused: false,
         precision: Precision::F32,
+        profile: false,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -85,6 +93,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
             }
             "--json" => wanted.json = true,
             "--unfused" => wanted.unfused = true,
+            "--profile" => wanted.profile = true,
             "--bf16" => wanted.precision = Precision::Bf16,
             // What cargo bench says to every bench.
             "--bench" => {}
@@ -107,7 +116,7 @@ fn named(asked: &str) -> Result<&'static str, String> {
             .map(|(name, letter)| format!("{name} ({letter})"))
             .collect();
         format!(
-            "no workload or option `{asked}`; there are {}, --steps N, --json, --bf16, --unfused",
+            "no workload or option `{asked}`; there are {}, --steps N, --json, --bf16, --unfused, --profile",
             known.join(", ")
         )
     })
@@ -154,6 +163,20 @@ fn measure(name: &str, steps: usize) -> Value {
         "parameters": training.parameters(),
         "peak_mib": peak_mib(),
     })
+}
+
+/// Trains for so many steps, after two that warm up, and says where their time went.
+fn profiled(name: &str, wanted: &Wanted) -> String {
+    let machine = Machine::measure(wanted.precision);
+    let mut training = workloads::start(name, Size::Full, Change::default());
+    training.step();
+    training.step();
+    let (steps, measured): (Vec<Step>, _) =
+        profile(|| (0..wanted.steps).map(|_| training.step()).collect());
+    let whole = steps.iter().map(Step::total).sum();
+    let update = steps.iter().map(|step| step.update).sum();
+    let table = roofline::table(&machine, &measured, steps.len(), whole, update);
+    format!("{name}\n{table}")
 }
 
 /// The measures, and under which conditions they were taken.

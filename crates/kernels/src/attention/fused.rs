@@ -235,6 +235,15 @@ impl Attention {
 impl Operation for Attention {
     type Saved = Saved;
 
+    fn flops(&self, inputs: &[FlexTensor], _tracked: &[bool]) -> [f64; 2] {
+        let sizes = self.places(inputs).sizes;
+        let pairs = (sizes.pairs * sizes.queries * sizes.keys) as f64;
+        let (dim, value_dim) = (sizes.dim as f64, sizes.value_dim as f64);
+        // Scores and values; backward, the scores once more and the two gradients of each.
+        let forward = 2.0 * pairs * (dim + value_dim);
+        [forward, 2.0 * forward + 2.0 * pairs * dim]
+    }
+
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let places = self.places(inputs);
         let sizes = places.sizes;

@@ -48,6 +48,12 @@ struct Saved {
 impl Operation for Conv2d {
     type Saved = Saved;
 
+    fn flops(&self, inputs: &[FlexTensor], tracked: &[bool]) -> [f64; 2] {
+        let flops = Shapes::new(&inputs[0], &inputs[1], self.options).flops();
+        let gradients = tracked[..2].iter().filter(|tracked| **tracked).count();
+        [flops, flops * gradients as f64]
+    }
+
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let shapes = Shapes::new(x, weight, self.options);

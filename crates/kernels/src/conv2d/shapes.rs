@@ -33,6 +33,13 @@ impl Shapes {
         }
     }
 
+    /// The floating-point operations of the forward pass.
+    pub(super) fn flops(&self) -> f64 {
+        let [height, width] = self.output;
+        let outputs = self.batch * height * width * self.out;
+        2.0 * outputs as f64 * self.weight_stride() as f64
+    }
+
     /// The windows of the input that the output's pixels see.
     pub(super) fn forward_windows(&self) -> Windows {
         Windows {

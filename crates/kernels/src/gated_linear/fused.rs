@@ -43,6 +43,10 @@ struct Saved {
 impl Operation for GatedLinear {
     type Saved = Saved;
 
+    fn flops(&self, inputs: &[FlexTensor], tracked: &[bool]) -> [f64; 2] {
+        fused::product_flops([&inputs[0], &inputs[1]], [tracked[0], tracked[1]])
+    }
+
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let engine = precision::engine();

@@ -52,6 +52,13 @@ pub(super) struct Sizes {
 impl Operation for Gru {
     type Saved = Saved;
 
+    fn flops(&self, inputs: &[FlexTensor], _tracked: &[bool]) -> [f64; 2] {
+        let [x, hidden] = [&inputs[0], &inputs[2]].map(|tensor| tensor.layout().shape());
+        let steps = (x[0] * x[1]) as f64;
+        let forward = 2.0 * steps * (hidden[0] * (x[2] + hidden[1])) as f64;
+        [forward, 2.0 * forward]
+    }
+
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let [x, input, hidden, input_bias, hidden_bias] = [0, 1, 2, 3, 4].map(|i| &inputs[i]);
         let initial = inputs.get(5);

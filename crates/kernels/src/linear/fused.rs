@@ -56,8 +56,20 @@ struct Saved {
     activated: Option<FlexTensor>,
 }
 
+/// The floating-point operations of `x · weightᵀ`, and of the gradients of those that want one.
+pub(crate) fn product_flops(factors: [&FlexTensor; 2], wanted: [bool; 2]) -> [f64; 2] {
+    let [x, weight] = factors.map(|factor| factor.layout().shape());
+    let flops = 2.0 * x.num_elements() as f64 * weight[0] as f64;
+    let gradients = wanted.into_iter().filter(|wanted| *wanted).count();
+    [flops, flops * gradients as f64]
+}
+
 impl Operation for Linear {
     type Saved = Saved;
+
+    fn flops(&self, inputs: &[FlexTensor], tracked: &[bool]) -> [f64; 2] {
+        product_flops([&inputs[0], &inputs[1]], [tracked[0], tracked[1]])
+    }
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
@@ -129,6 +141,10 @@ struct SavedResidual {
 
 impl Operation for LinearResidual {
     type Saved = SavedResidual;
+
+    fn flops(&self, inputs: &[FlexTensor], tracked: &[bool]) -> [f64; 2] {
+        product_flops([&inputs[1], &inputs[2]], [tracked[1], tracked[2]])
+    }
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<SavedResidual> {
         let (x, weight) = (&inputs[1], &inputs[2]);

@@ -76,6 +76,14 @@ impl NtXent {
 impl Operation for NtXent {
     type Saved = Saved;
 
+    fn flops(&self, inputs: &[FlexTensor], _tracked: &[bool]) -> [f64; 2] {
+        let shape = inputs[0].layout().shape();
+        let (views, dim) = (shape[0] as f64, shape[1] as f64);
+        // Backward, the similarities once more and their product with the views.
+        let forward = 2.0 * views * views * dim;
+        [forward, 2.0 * forward]
+    }
+
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let z = &inputs[0];
         let (views, dim) = (z.layout().shape()[0], z.layout().shape()[1]);
