@@ -4,7 +4,7 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
-use super::{Conv2dOptions, depthwise};
+use super::{Conv2dOptions, depthwise, pointwise};
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::elementwise::zip_in_place;
 use crate::operation::{Forward, Operation, apply};
@@ -178,6 +178,9 @@ pub(crate) fn forward(
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> FlexTensor {
+    if pointwise::applies(shapes) {
+        return pointwise::forward(shapes, x, weight, bias);
+    }
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
     let panels = Panels::new(shapes.group_out());
@@ -288,6 +291,9 @@ fn relu(values: &mut [f32]) {
 /// The gradient of the input: for each phase of the stride, a stride-1 convolution of the output's
 /// gradient with the taps that meet this phase, in reverse order.
 pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
+    if pointwise::applies(shapes) {
+        return pointwise::input_gradient(shapes, weight, gradient);
+    }
     let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
@@ -383,6 +389,9 @@ impl Phase {
 
 /// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
 pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
+    if pointwise::applies(shapes) {
+        return pointwise::weight_gradient(shapes, x, gradient);
+    }
     let windows = shapes.forward_windows();
     let panels = Panels::new(shapes.group_out());
     let (columns, padded) = (panels.columns, panels.padded());
