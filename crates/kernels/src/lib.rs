@@ -46,10 +46,10 @@ mod elementwise;
 mod matrix;
 #[cfg(feature = "flex")]
 mod operation;
-#[cfg(feature = "flex")]
-mod product;
 #[cfg(all(test, feature = "flex"))]
 mod oracle;
+#[cfg(feature = "flex")]
+mod product;
 #[cfg(feature = "flex")]
 mod reduce;
 #[cfg(feature = "flex")]
