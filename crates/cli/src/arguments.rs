@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use autodidact::recipe::Duration;
+use autodidact::recipe::{Duration, Precision};
 use clap::{Args, Parser, Subcommand};
 
 /// Learn from unlabeled data, and find out whether it worked.
@@ -81,6 +81,9 @@ pub(crate) struct Settings {
     /// Where to compute (`autodidact devices`)
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// f32, or bf16 for faster products on processors that have AMX or AVX512-BF16
+    #[arg(long)]
+    pub(crate) precision: Option<Precision>,
     /// Decides everything that is random
     #[arg(long)]
     pub(crate) seed: Option<u32>,

@@ -1,9 +1,10 @@
 //! Milliseconds of each fused operation, forward and backward, beside Burn's own.
 //!
-//! `cargo run --release -p autodidact-kernels --example timing [name]`
+//! `cargo run --release -p autodidact-kernels --example timing [name [bf16]]`
 //!
 //! Each line is the best of several runs. Burn's convolution gets its own layout, `[batch,
-//! channels, height, width]`, so that no conversion counts against it.
+//! channels, height, width]`, so that no conversion counts against it. With `bf16` the fused
+//! convolutions and linear layers multiply in bf16; Burn's own stay in `f32`.
 
 #![allow(clippy::print_stdout)]
 
@@ -11,8 +12,8 @@ use std::time::Instant;
 
 use autodidact_kernels::optimizer::{self, Parameter, Rule, Step, Updated};
 use autodidact_kernels::{
-    Activation, Conv1dOptions, Conv2dOptions, GruWeights, Pool2dOptions, Recycling, attention,
-    attention_packed, attention_packed_reference, attention_reference, avg_pool2d,
+    Activation, Conv1dOptions, Conv2dOptions, GruWeights, Pool2dOptions, Precision, Recycling,
+    attention, attention_packed, attention_packed_reference, attention_reference, avg_pool2d,
     avg_pool2d_reference, batch_norm_train, batch_norm_train_reference, conv1d, conv1d_reference,
     conv2d, conv2d_reference, cross_entropy, cross_entropy_reference, dropout, dropout_reference,
     embedding, embedding_reference, gated_linear, gated_linear_reference, gather_tokens,
@@ -30,6 +31,19 @@ use rayon::prelude::*;
 static ALLOCATOR: Recycling<mimalloc::MiMalloc> = Recycling::new(mimalloc::MiMalloc, 8 << 30);
 
 fn main() {
+    let precision = match std::env::args().nth(2).as_deref() {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    let instructions = precision.instructions();
+    println!(
+        "{precision:?} ({})",
+        instructions.unwrap_or("not here: f32")
+    );
+    precision.scope(measure);
+}
+
+fn measure() {
     let only = std::env::args().nth(1);
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.starts_with(only));
     println!(

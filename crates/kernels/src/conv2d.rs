@@ -26,7 +26,11 @@ mod depthwise;
 #[cfg(feature = "flex")]
 pub(crate) mod direct;
 #[cfg(feature = "flex")]
+mod mixed;
+#[cfg(feature = "flex")]
 mod pointwise;
+#[cfg(feature = "flex")]
+pub(crate) mod shapes;
 
 /// How a [`conv2d`] slides and what it ends with; the pairs are (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,11 @@
 //! and timed both ways.
 //!
 //! The kernels pick their vector width at run time (AVX-512, AVX2, NEON or plain code).
+//! Convolutions and linear layers can multiply in bf16 where the machine has AMX or AVX512-BF16,
+//! see [`Precision`].
 
+#[cfg(feature = "flex")]
+mod bfloat;
 #[cfg(feature = "flex")]
 mod buffer;
 #[cfg(feature = "flex")]
@@ -79,6 +83,7 @@ mod linear;
 mod nt_xent;
 pub mod optimizer;
 mod pool;
+mod precision;
 mod recycling;
 mod rms_norm;
 mod softmax;
@@ -110,6 +115,7 @@ pub use pool::{
     Pool2dOptions, avg_pool2d, avg_pool2d_reference, max_pool2d, max_pool2d_reference, mean_pool,
     mean_pool_reference,
 };
+pub use precision::Precision;
 pub use recycling::Recycling;
 pub use rms_norm::{rms_norm, rms_norm_reference};
 pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};

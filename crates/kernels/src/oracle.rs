@@ -28,6 +28,15 @@ pub(crate) fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> 
     Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
+/// A tensor of seeded numbers with 8 binary digits each, which bf16 holds exactly.
+pub(crate) fn short<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let values: Vec<f32> = numbers(shape.iter().product(), seed)
+        .into_iter()
+        .map(|number| (number * 128.0).round() / 128.0)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), &device())
+}
+
 /// The elements of a tensor, in row-major order.
 pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor

@@ -3,20 +3,27 @@
 //! A training step allocates the same tensors as the last one. General allocators hand blocks of
 //! many megabytes back to the operating system, and getting them again costs a page fault and a
 //! zeroed page for every 4 KiB, which on memory-bound operations is as long as the operation
-//! itself. [`Recycling`] wraps another allocator and keeps freed large blocks in lists by size.
+//! itself. [`Recycling`] wraps another allocator, takes whole regions from it, and cuts large
+//! blocks out of them.
+//!
+//! Activations are freed in the backward pass in about the reverse of the order in which the
+//! forward pass made them, so free neighbors join into stretches that fit anything: the many
+//! small activations of the last layers make room for the few large gradients of the first.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::ptr::null_mut;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr::{null_mut, with_exposed_provenance_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Smaller blocks go straight to the inner allocator.
 const SMALLEST: usize = 1 << 17;
-/// Powers of two that have lists, from [`SMALLEST`] up; larger blocks go to the inner allocator.
-const OCTAVES: usize = 18;
-/// Sizes per octave; a block is at most an eighth larger than asked for.
-const STEPS: usize = 8;
-/// The alignment of every kept block: a cache line, which is also the widest vector.
-const ALIGN: usize = 64;
+/// Blocks begin at and are multiples of a page, which is also more than the widest vector needs.
+const PAGE: usize = 1 << 12;
+/// The smallest region to ask the inner allocator for; its pages cost nothing until they are
+/// written.
+const SMALLEST_REGION: usize = 1 << 26;
+/// Regions double in size up to this one.
+const LARGEST_REGION: usize = 1 << 30;
 
 /// A global allocator that recycles blocks of 128 KiB and more.
 ///
@@ -30,132 +37,143 @@ const ALIGN: usize = 64;
 pub struct Recycling<A> {
     inner: A,
     limit: usize,
-    kept: Mutex<Kept>,
+    arena: Mutex<Arena>,
 }
 
-/// The free blocks: for each size a list that is threaded through the blocks themselves.
-struct Kept {
-    heads: [*mut u8; OCTAVES * STEPS],
+/// The free stretches of the regions.
+///
+/// The lists are ordinary collections: their own nodes are small, so that they come from the
+/// inner allocator and never from the arena that is being changed.
+struct Arena {
+    /// Address to size of each region.
+    regions: BTreeMap<usize, usize>,
+    /// Address to size of each free stretch; no two of one region touch.
+    free: BTreeMap<usize, usize>,
+    /// The same stretches, by size and then address.
+    sizes: BTreeSet<(usize, usize)>,
+    /// Sum of the sizes of the free stretches.
+    free_bytes: usize,
+    /// Sum of the sizes of the regions.
     bytes: usize,
 }
 
-// SAFETY: the blocks belong to the lists alone, and a mutex guards the lists.
-unsafe impl Send for Kept {}
-
 impl<A> Recycling<A> {
-    /// Wraps `inner` and keeps at most `limit` bytes of free blocks; beyond it all of them are
-    /// given back, since their sizes are then likely those of an earlier phase of the program.
+    /// Wraps `inner` and keeps about `limit` bytes of free memory; beyond it, regions without a
+    /// block in use are given back.
     pub const fn new(inner: A, limit: usize) -> Self {
-        let kept = Kept {
-            heads: [null_mut(); OCTAVES * STEPS],
+        let arena = Arena {
+            regions: BTreeMap::new(),
+            free: BTreeMap::new(),
+            sizes: BTreeSet::new(),
+            free_bytes: 0,
             bytes: 0,
         };
         Self {
             inner,
             limit,
-            kept: Mutex::new(kept),
+            arena: Mutex::new(arena),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Arena> {
+        self.arena.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The list and the rounded layout for a request, if its block is one to keep.
-fn class(layout: Layout) -> Option<(usize, Layout)> {
-    let size = layout.size();
-    if size < SMALLEST || layout.align() > ALIGN {
+/// The size of the block for a request, if it is one for the arena.
+fn block_size(layout: Layout) -> Option<usize> {
+    if layout.size() < SMALLEST || layout.align() > PAGE {
         return None;
     }
-    let step = (1usize << size.ilog2()) / STEPS;
-    let rounded = size.checked_next_multiple_of(step)?;
-    let list = block_list(rounded);
-    let layout = Layout::from_size_align(rounded, ALIGN).ok()?;
-    (list < OCTAVES * STEPS).then_some((list, layout))
+    layout.size().checked_next_multiple_of(PAGE)
 }
 
-/// The list for blocks of a rounded size.
-fn block_list(rounded: usize) -> usize {
-    let octave = rounded.ilog2();
-    let step = (1usize << octave) / STEPS;
-    (octave - SMALLEST.ilog2()) as usize * STEPS + (rounded - (1 << octave)) / step
+fn region_layout(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size, PAGE).ok()
 }
 
-/// The rounded size of a list's blocks.
-fn block_size(list: usize) -> usize {
-    let octave = SMALLEST << (list / STEPS);
-    octave + octave / STEPS * (list % STEPS)
+impl<A: GlobalAlloc> Recycling<A> {
+    /// A block of `size` bytes, a multiple of a page; null where there is no memory.
+    fn take(&self, size: usize) -> *mut u8 {
+        let mut arena = self.lock();
+        let address = arena.take(size).or_else(|| {
+            let wanted = arena.bytes.clamp(SMALLEST_REGION, LARGEST_REGION);
+            // Where there is no room for a generous region, one for this block alone may do.
+            [wanted.max(size), size].into_iter().find_map(|region| {
+                // SAFETY: no request is for zero bytes.
+                let memory = unsafe { self.inner.alloc(region_layout(region)?) };
+                if memory.is_null() {
+                    return None;
+                }
+                arena.add_region(memory.expose_provenance(), region);
+                arena.take(size)
+            })
+        });
+        address.map_or(null_mut(), with_exposed_provenance_mut)
+    }
+
+    /// Takes a block of `size` bytes back.
+    ///
+    /// # Safety
+    /// The block must come from [`Self::take`] with the same size, and nobody may use it anymore.
+    unsafe fn put(&self, block: *mut u8, size: usize) {
+        let mut arena = self.lock();
+        arena.put(block.expose_provenance(), size);
+        while arena.free_bytes > self.limit {
+            let Some((address, size)) = arena.remove_free_region() else {
+                break;
+            };
+            let layout = region_layout(size).expect("it was allocated with this layout");
+            // SAFETY: the region came from the inner allocator with this layout, and no block of
+            // it is in use.
+            unsafe {
+                self.inner
+                    .dealloc(with_exposed_provenance_mut(address), layout);
+            }
+        }
+    }
 }
 
-// SAFETY: every block comes from the inner allocator with the layout of its class, which is a
-// function of the requested layout alone, and is handed out to one owner at a time.
+// SAFETY: every block is part of a region of the inner allocator, as large and aligned as asked
+// for, and is handed out to one owner at a time; whether a request goes to the arena is a
+// function of its layout alone.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Recycling<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are the inner allocator's; a kept block begins with the
-        // address of the next one.
-        unsafe {
-            let Some((list, rounded)) = class(layout) else {
-                return self.inner.alloc(layout);
-            };
-            let block = self.lock().pop(list);
-            if block.is_null() {
-                self.inner.alloc(rounded)
-            } else {
-                block
-            }
+        match block_size(layout) {
+            Some(size) => self.take(size),
+            // SAFETY: the caller's promises are the inner allocator's.
+            None => unsafe { self.inner.alloc(layout) },
         }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above; nobody uses a freed block, so its first bytes can hold the list.
+        // SAFETY: by the caller's promises the block came from `alloc` with this layout.
         unsafe {
-            let Some((list, rounded)) = class(layout) else {
-                return self.inner.dealloc(block, layout);
-            };
-            let mut kept = self.lock();
-            if kept.bytes + rounded.size() > self.limit {
-                for list in 0..OCTAVES * STEPS {
-                    let layout = Layout::from_size_align_unchecked(block_size(list), ALIGN);
-                    loop {
-                        let block = kept.pop(list);
-                        if block.is_null() {
-                            break;
-                        }
-                        self.inner.dealloc(block, layout);
-                    }
-                }
+            match block_size(layout) {
+                Some(size) => self.put(block, size),
+                None => self.inner.dealloc(block, layout),
             }
-            if rounded.size() > self.limit {
-                drop(kept);
-                return self.inner.dealloc(block, rounded);
-            }
-            block.cast::<*mut u8>().write(kept.heads[list]);
-            kept.heads[list] = block;
-            kept.bytes += rounded.size();
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as for `alloc`.
-        unsafe {
-            let Some((list, rounded)) = class(layout) else {
-                return self.inner.alloc_zeroed(layout);
-            };
-            let block = self.lock().pop(list);
-            if block.is_null() {
-                return self.inner.alloc_zeroed(rounded);
-            }
-            block.write_bytes(0, layout.size());
-            block
+        let Some(size) = block_size(layout) else {
+            // SAFETY: the caller's promises are the inner allocator's.
+            return unsafe { self.inner.alloc_zeroed(layout) };
+        };
+        let block = self.take(size);
+        if !block.is_null() {
+            // SAFETY: the block is that large, and ours until it is returned.
+            unsafe { block.write_bytes(0, layout.size()) };
         }
+        block
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises a valid new size; the old block holds the bytes copied.
         unsafe {
             let wanted = Layout::from_size_align_unchecked(size, layout.align());
-            match (class(layout), class(wanted)) {
+            match (block_size(layout), block_size(wanted)) {
                 (None, None) => self.inner.realloc(block, layout, size),
                 (Some(old), Some(new)) if old == new => block,
                 _ => {
@@ -171,19 +189,64 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Recycling<A> {
     }
 }
 
-impl Kept {
-    /// Takes a block off a list; null if there is none.
-    ///
-    /// # Safety
-    /// The list must hold free blocks, each beginning with the address of the next.
-    unsafe fn pop(&mut self, list: usize) -> *mut u8 {
-        let block = self.heads[list];
-        if !block.is_null() {
-            // SAFETY: by the caller's promise.
-            self.heads[list] = unsafe { block.cast::<*mut u8>().read() };
-            self.bytes -= block_size(list);
+impl Arena {
+    fn add_region(&mut self, address: usize, size: usize) {
+        self.regions.insert(address, size);
+        self.bytes += size;
+        self.insert_free(address, size);
+    }
+
+    fn insert_free(&mut self, address: usize, size: usize) {
+        self.free.insert(address, size);
+        self.sizes.insert((size, address));
+        self.free_bytes += size;
+    }
+
+    fn remove_free(&mut self, address: usize, size: usize) {
+        self.free.remove(&address);
+        self.sizes.remove(&(size, address));
+        self.free_bytes -= size;
+    }
+
+    /// Cuts a block out of the smallest stretch that holds it.
+    fn take(&mut self, size: usize) -> Option<usize> {
+        let &(stretch, address) = self.sizes.range((size, 0)..).next()?;
+        self.remove_free(address, stretch);
+        if stretch > size {
+            self.insert_free(address + size, stretch - size);
         }
-        block
+        Some(address)
+    }
+
+    /// Frees a block and joins it with its free neighbors in the region.
+    fn put(&mut self, address: usize, size: usize) {
+        let (mut start, mut end) = (address, address + size);
+        if let Some((&before, &size)) = self.free.range(..address).next_back()
+            && before + size == address
+            && !self.regions.contains_key(&address)
+        {
+            self.remove_free(before, size);
+            start = before;
+        }
+        if let Some(&size) = self.free.get(&end)
+            && !self.regions.contains_key(&end)
+        {
+            self.remove_free(end, size);
+            end += size;
+        }
+        self.insert_free(start, end - start);
+    }
+
+    /// Forgets a region that is one free stretch.
+    fn remove_free_region(&mut self) -> Option<(usize, usize)> {
+        let regions = self.regions.iter().map(|(&address, &size)| (address, size));
+        let (address, size) = regions
+            .into_iter()
+            .find(|(address, size)| self.free.get(address) == Some(size))?;
+        self.remove_free(address, size);
+        self.regions.remove(&address);
+        self.bytes -= size;
+        Some((address, size))
     }
 }
 
@@ -193,54 +256,122 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn sizes_round_up_by_an_eighth_at_most_and_lists_know_them() {
-        for size in (SMALLEST..40 * SMALLEST)
-            .step_by(4097)
-            .chain([1 << 30, (1 << 30) + 1])
-        {
-            let (list, rounded) = class(Layout::from_size_align(size, 4).unwrap()).unwrap();
-            assert!(rounded.size() >= size && rounded.size() <= size + size / STEPS);
-            assert_eq!(block_size(list), rounded.size());
+    const MIB: usize = 1 << 20;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 4).unwrap()
+    }
+
+    /// Free stretches don't touch within a region, and the two lists agree.
+    fn check(arena: &Arena) {
+        let mut bytes = 0;
+        let mut last = None;
+        for (&address, &size) in &arena.free {
+            assert!(arena.sizes.contains(&(size, address)));
+            let (&region, &region_size) = arena.regions.range(..=address).next_back().unwrap();
+            assert!(address + size <= region + region_size);
+            if let Some((end, its_region)) = last {
+                assert!(end < address || (end == address && its_region != region));
+            }
+            last = Some((address + size, region));
+            bytes += size;
         }
-        assert!(class(Layout::from_size_align(SMALLEST - 1, 4).unwrap()).is_none());
-        assert!(class(Layout::from_size_align(SMALLEST, 4096).unwrap()).is_none());
+        assert_eq!(bytes, arena.free_bytes);
+        assert_eq!(arena.sizes.len(), arena.free.len());
+        assert_eq!(arena.regions.values().sum::<usize>(), arena.bytes);
+    }
+
+    #[test]
+    fn large_blocks_are_for_the_arena() {
+        assert!(block_size(layout(SMALLEST - 1)).is_none());
+        assert_eq!(block_size(layout(SMALLEST + 1)), Some(SMALLEST + PAGE));
+        assert!(block_size(Layout::from_size_align(SMALLEST, 2 * PAGE).unwrap()).is_none());
     }
 
     #[test]
     fn a_freed_block_comes_back_and_zeroed_memory_is_zero() {
-        let allocator = Recycling::new(System, 1 << 24);
-        let layout = Layout::from_size_align(1 << 20, 4).unwrap();
+        let allocator = Recycling::new(System, 1 << 30);
         // SAFETY: layouts match, and the blocks are used within their sizes.
         unsafe {
-            let first = allocator.alloc(layout);
-            first.write_bytes(7, layout.size());
-            allocator.dealloc(first, layout);
-            let zeroed = allocator.alloc_zeroed(layout);
+            let first = allocator.alloc(layout(MIB));
+            first.write_bytes(7, MIB);
+            allocator.dealloc(first, layout(MIB));
+            let zeroed = allocator.alloc_zeroed(layout(MIB));
             assert_eq!(first, zeroed);
-            let bytes = std::slice::from_raw_parts(zeroed, layout.size());
+            let bytes = std::slice::from_raw_parts(zeroed, MIB);
             assert!(bytes.iter().all(|byte| *byte == 0));
-            let grown = allocator.realloc(zeroed, layout, 3 << 20);
+            zeroed.write_bytes(3, MIB);
+            let grown = allocator.realloc(zeroed, layout(MIB), 3 * MIB);
             assert_ne!(grown, zeroed);
-            let grown_layout = Layout::from_size_align(3 << 20, 4).unwrap();
-            let shrunk = allocator.realloc(grown, grown_layout, 100);
-            assert_eq!(std::slice::from_raw_parts(shrunk, 100), [0; 100]);
-            allocator.dealloc(shrunk, Layout::from_size_align(100, 4).unwrap());
+            let shrunk = allocator.realloc(grown, layout(3 * MIB), 100);
+            assert_eq!(std::slice::from_raw_parts(shrunk, 100), [3; 100]);
+            allocator.dealloc(shrunk, layout(100));
         }
-        assert!(allocator.lock().bytes > 0);
+        let arena = allocator.lock();
+        check(&arena);
+        assert_eq!(arena.free_bytes, arena.bytes);
     }
 
     #[test]
-    fn blocks_beyond_the_limit_are_given_back() {
-        let allocator = Recycling::new(System, 3 << 20);
-        let layout = Layout::from_size_align(2 << 20, 4).unwrap();
+    fn many_small_blocks_make_room_for_a_large_one() {
+        let allocator = Recycling::new(System, 1 << 30);
         // SAFETY: layouts match.
         unsafe {
-            let blocks = [(); 3].map(|()| allocator.alloc(layout));
-            for block in blocks {
-                allocator.dealloc(block, layout);
-                assert!(allocator.lock().bytes <= 3 << 20);
+            let blocks = [(); 32].map(|()| allocator.alloc(layout(2 * MIB)));
+            assert_eq!(allocator.lock().free_bytes, 0);
+            // In an order that joins with the neighbor before, after, both and none.
+            for index in (0..32).step_by(2).chain((0..32).skip(1).step_by(2).rev()) {
+                allocator.dealloc(blocks[index], layout(2 * MIB));
+                check(&allocator.lock());
             }
+            let large = allocator.alloc(layout(64 * MIB));
+            assert_eq!(large, blocks[0]);
+            assert_eq!(allocator.lock().regions.len(), 1);
+            allocator.dealloc(large, layout(64 * MIB));
         }
+    }
+
+    #[test]
+    fn free_regions_beyond_the_limit_are_given_back_and_used_ones_stay() {
+        let allocator = Recycling::new(System, 16 * MIB);
+        // SAFETY: layouts match, and the blocks are used within their sizes.
+        unsafe {
+            let blocks = [(); 3].map(|()| allocator.alloc(layout(60 * MIB)));
+            blocks[1].write_bytes(5, 60 * MIB);
+            allocator.dealloc(blocks[0], layout(60 * MIB));
+            allocator.dealloc(blocks[2], layout(60 * MIB));
+            check(&allocator.lock());
+            assert!(allocator.lock().regions.len() <= 2);
+            let kept = std::slice::from_raw_parts(blocks[1], 60 * MIB);
+            assert!(kept.iter().all(|byte| *byte == 5));
+            allocator.dealloc(blocks[1], layout(60 * MIB));
+        }
+        let arena = allocator.lock();
+        assert_eq!((arena.regions.len(), arena.bytes), (0, 0));
+    }
+
+    #[test]
+    fn several_threads_never_share_a_block() {
+        let allocator = Recycling::new(System, 1 << 30);
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let allocator = &allocator;
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let size = SMALLEST + (usize::from(thread) * 7919 + round * 104_729) % MIB;
+                        // SAFETY: the layouts match, and the block is used within its size.
+                        unsafe {
+                            let block = allocator.alloc(layout(size));
+                            block.write_bytes(thread, size);
+                            std::thread::yield_now();
+                            let bytes = std::slice::from_raw_parts(block, size);
+                            assert!(bytes.iter().all(|byte| *byte == thread));
+                            allocator.dealloc(block, layout(size));
+                        }
+                    }
+                });
+            }
+        });
+        check(&allocator.lock());
     }
 }

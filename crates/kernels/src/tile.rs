@@ -26,13 +26,13 @@ pub(crate) struct Segment {
 
 /// The left operand: a window of `segments` around each of the `offsets` into `source`.
 #[derive(Clone, Copy)]
-pub(crate) struct Gather<'a> {
-    pub(crate) source: &'a [f32],
+pub(crate) struct Gather<'a, T = f32> {
+    pub(crate) source: &'a [T],
     pub(crate) offsets: &'a [usize],
     pub(crate) segments: &'a [Segment],
 }
 
-impl Gather<'_> {
+impl<T> Gather<'_, T> {
     /// Checks that every element that the tiles are going to read lies inside the source.
     fn check(&self) {
         let reach = self

@@ -5,10 +5,12 @@
 //! [`Walk`] goes through it in blocks of whole destination rows that fit the cache. Where no
 //! window leaves its image the source is read in place; otherwise the rows of the block are first
 //! copied into a buffer with their padding, which is `kernel height / stride` times less copying
-//! than im2col in each direction.
+//! than im2col in each direction. Where the source is to be rounded to bf16 it is always copied,
+//! and rounded on the way.
 
 use std::ops::Range;
 
+use crate::bfloat::Rounded;
 use crate::tile::{Gather, Segment};
 
 /// Destination pixels per block: enough to hide the start and end of a tile's loop.
@@ -69,11 +71,36 @@ impl Windows {
     /// Rows of windows per block. It depends on the shapes alone, so that results don't depend on
     /// how the blocks are shared out.
     pub(crate) fn block_rows(&self) -> usize {
+        self.rows_within(BLOCK_FLOATS)
+    }
+
+    /// The same where the source is rounded, which takes half the room, and where windows are
+    /// worked on 32 at a time.
+    pub(crate) fn rounded_block_rows(&self) -> usize {
+        let rows = self.rows_within(2 * BLOCK_FLOATS);
+        let whole = 32 >> self.pixels[1].trailing_zeros().min(5);
+        if rows > whole {
+            rows / whole * whole
+        } else {
+            rows
+        }
+    }
+
+    fn rows_within(&self, floats: usize) -> usize {
         if self.empty() {
             return 1;
         }
         let row_floats = self.stride[0] * self.source[1] * self.channels;
-        (BLOCK_PIXELS.div_ceil(self.pixels[1])).min((BLOCK_FLOATS / row_floats.max(1)).max(1))
+        (BLOCK_PIXELS.div_ceil(self.pixels[1])).min((floats / row_floats.max(1)).max(1))
+    }
+
+    /// Lengths of the contiguous runs of a window.
+    pub(crate) fn segments(&self) -> Vec<usize> {
+        if self.dilation[1] == 1 && self.group_channels == self.channels {
+            vec![self.taps[1] * self.channels; self.taps[0]]
+        } else {
+            vec![self.group_channels; self.taps[0] * self.taps[1]]
+        }
     }
 
     /// Floats in a window.
@@ -82,12 +109,38 @@ impl Windows {
     }
 }
 
+/// What the rows of a block are copied into.
+pub(crate) trait Rows {
+    fn clear(&mut self);
+    fn length(&self) -> usize;
+    fn append_zeros(&mut self, count: usize);
+    fn append(&mut self, values: &[f32]);
+}
+
+impl Rows for Vec<f32> {
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+
+    fn append_zeros(&mut self, count: usize) {
+        self.resize(self.len() + count, 0.0);
+    }
+
+    fn append(&mut self, values: &[f32]) {
+        self.extend_from_slice(values);
+    }
+}
+
 /// A walk through the windows, with the buffers that it reuses from block to block.
-pub(crate) struct Walk<'a> {
+pub(crate) struct Walk<'a, R = Vec<f32>> {
     windows: &'a Windows,
-    inside: bool,
+    in_place: bool,
     source: &'a [f32],
-    rows: Vec<f32>,
+    rows: R,
     offsets: Vec<usize>,
     dest_offsets: Vec<usize>,
     segments: Vec<Segment>,
@@ -95,20 +148,61 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(windows: &'a Windows, source: &'a [f32]) -> Self {
+        Self::with(windows, source, windows.inside(), Vec::new())
+    }
+
+    /// The windows of rows `block`, counted through all images, and for each window the index of
+    /// its destination pixel, counted likewise.
+    pub(crate) fn block(&mut self, block: Range<usize>) -> (Gather<'_>, &[usize]) {
+        self.enter(block);
+        let source = if self.in_place {
+            self.source
+        } else {
+            &self.rows
+        };
+        let gather = Gather {
+            source,
+            offsets: &self.offsets,
+            segments: &self.segments,
+        };
+        (gather, &self.dest_offsets)
+    }
+}
+
+impl<'a> Walk<'a, Rounded> {
+    /// A walk whose blocks are rounded into `rows`.
+    pub(crate) fn rounded(windows: &'a Windows, source: &'a [f32], rows: Rounded) -> Self {
+        Self::with(windows, source, false, rows)
+    }
+
+    /// As [`Walk::block`] of an `f32` walk, with a line of zeros behind the last window.
+    pub(crate) fn rounded_block(&mut self, block: Range<usize>) -> (Gather<'_, u16>, &[usize]) {
+        self.enter(block);
+        self.rows.append_zeros(Rounded::LINE);
+        let gather = Gather {
+            source: self.rows.elements(),
+            offsets: &self.offsets,
+            segments: &self.segments,
+        };
+        (gather, &self.dest_offsets)
+    }
+}
+
+impl<'a, R: Rows> Walk<'a, R> {
+    fn with(windows: &'a Windows, source: &'a [f32], in_place: bool, rows: R) -> Self {
         Self {
             windows,
-            inside: windows.inside(),
+            in_place,
             source,
-            rows: Vec::new(),
+            rows,
             offsets: Vec::new(),
             dest_offsets: Vec::new(),
             segments: Vec::new(),
         }
     }
 
-    /// The windows of rows `block`, counted through all images, and for each window the index of
-    /// its destination pixel, counted likewise.
-    pub(crate) fn block(&mut self, block: Range<usize>) -> (Gather<'_>, &[usize]) {
+    /// Lists the windows of the rows `block` and copies what they read, unless it is in place.
+    fn enter(&mut self, block: Range<usize>) {
         self.offsets.clear();
         self.dest_offsets.clear();
         self.segments.clear();
@@ -138,13 +232,6 @@ impl<'a> Walk<'a> {
                 });
             }
         }
-        let source = if self.inside { self.source } else { &self.rows };
-        let gather = Gather {
-            source,
-            offsets: &self.offsets,
-            segments: &self.segments,
-        };
-        (gather, &self.dest_offsets)
     }
 
     /// Floats between the same column of two rows of what the windows read.
@@ -152,7 +239,7 @@ impl<'a> Walk<'a> {
         if self.windows.empty() {
             return 0;
         }
-        let width = if self.inside {
+        let width = if self.in_place {
             self.windows.source[1]
         } else {
             self.windows.reach(1, &(0..self.windows.pixels[1])).len()
@@ -166,12 +253,12 @@ impl<'a> Walk<'a> {
         let pitch = self.pitch();
         let start = if windows.empty() {
             0
-        } else if self.inside {
+        } else if self.in_place {
             let top = self.reach_start(0, rows.start) as usize;
             let left = self.reach_start(1, 0) as usize;
             (image * windows.source[0] + top) * pitch + left * windows.channels
         } else {
-            let start = self.rows.len();
+            let start = self.rows.length();
             self.copy_rows(image, windows.reach(0, &rows));
             start
         };
@@ -208,16 +295,15 @@ impl<'a> Walk<'a> {
         let channels = windows.channels;
         for row in rows {
             if row < 0 || row >= height as isize {
-                self.rows
-                    .resize(self.rows.len() + columns.len() * channels, 0.0);
+                self.rows.append_zeros(columns.len() * channels);
                 continue;
             }
             let start = (image * height + row as usize) * width;
             let pixels = start + from as usize..start + to as usize;
-            self.rows.resize(self.rows.len() + left * channels, 0.0);
+            self.rows.append_zeros(left * channels);
             self.rows
-                .extend_from_slice(&self.source[pixels.start * channels..pixels.end * channels]);
-            self.rows.resize(self.rows.len() + right * channels, 0.0);
+                .append(&self.source[pixels.start * channels..pixels.end * channels]);
+            self.rows.append_zeros(right * channels);
         }
     }
 }

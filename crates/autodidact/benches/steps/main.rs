@@ -1,6 +1,6 @@
 //! Milliseconds of whole training steps, forward, backward and update.
 //!
-//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--unfused]`
+//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--bf16] [--unfused]`
 //!
 //! Each workload runs in a process of its own, so that its peak memory is its own. Times are medians after the first
 //! quarter of the steps. `RAYON_NUM_THREADS` sets the number of threads. `cargo xtask bench` sets the same beside
@@ -18,7 +18,7 @@ mod workloads;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use autodidact_kernels::{Recycling, unfused};
+use autodidact_kernels::{Precision, Recycling, unfused};
 use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 use workloads::{ALL, Change, Size, Step};
@@ -34,6 +34,7 @@ struct Wanted {
     steps: usize,
     json: bool,
     unfused: bool,
+    precision: Precision,
 }
 
 fn main() -> ExitCode {
@@ -46,11 +47,8 @@ fn main() -> ExitCode {
         }
     };
     if let [name] = wanted.names[..] {
-        let report = if wanted.unfused {
-            unfused(|| measure(name, wanted.steps))
-        } else {
-            measure(name, wanted.steps)
-        };
+        let run = || wanted.precision.scope(|| measure(name, wanted.steps));
+        let report = if wanted.unfused { unfused(run) } else { run() };
         let report = described(report, &wanted);
         if wanted.json {
             println!("{report}");
@@ -74,6 +72,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
         steps: 20,
         json: false,
         unfused: false,
+        precision: Precision::F32,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -86,7 +85,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
             }
             "--json" => wanted.json = true,
             "--unfused" => wanted.unfused = true,
-            "--bf16" => return Err("this build has no bf16 kernels".to_owned()),
+            "--bf16" => wanted.precision = Precision::Bf16,
             // What cargo bench says to every bench.
             "--bench" => {}
             name => wanted.names.push(named(name)?),
@@ -108,7 +107,7 @@ fn named(asked: &str) -> Result<&'static str, String> {
             .map(|(name, letter)| format!("{name} ({letter})"))
             .collect();
         format!(
-            "no workload or option `{asked}`; there are {}, --steps N, --json, --unfused",
+            "no workload or option `{asked}`; there are {}, --steps N, --json, --bf16, --unfused",
             known.join(", ")
         )
     })
@@ -160,7 +159,13 @@ fn measure(name: &str, steps: usize) -> Value {
 /// The measures, and under which conditions they were taken.
 fn described(mut report: Value, wanted: &Wanted) -> Value {
     report["side"] = "autodidact".into();
-    report["variant"] = if wanted.unfused { "unfused" } else { "f32" }.into();
+    // The machine decides what becomes of bf16: AMX, AVX512-BF16, or f32 where it has neither.
+    let variant = match wanted.precision {
+        _ if wanted.unfused => "unfused",
+        Precision::F32 => "f32",
+        Precision::Bf16 => Precision::Bf16.instructions().unwrap_or("f32"),
+    };
+    report["variant"] = variant.into();
     report["threads"] = rayon::current_num_threads().into();
     report
 }

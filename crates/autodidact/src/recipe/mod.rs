@@ -2,6 +2,7 @@
 //!
 //! A plan written back as TOML is itself a recipe, and resolves to the same plan: that is how a run is repeated.
 
+mod precision;
 mod sections;
 mod table;
 
@@ -13,6 +14,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::method::Objective;
 use crate::modality::{Modality, Source};
 
+pub use precision::Precision;
 pub use sections::{Best, Data, Duration, Evaluate, Length, Train};
 pub use table::fill;
 

@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::method::{Optimizer, Training};
 use crate::modality::{Part, SourceSpec};
 
+use super::Precision;
+
 /// `[data]`: where the data is and how it is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -99,6 +101,8 @@ pub struct Train {
     pub seed: u64,
     /// `cpu`, or a GPU such as `wgpu` or `wgpu:1`.
     pub device: String,
+    /// `f32`, or `bf16` for the products of convolutions and linear layers, where the processor has it.
+    pub precision: Precision,
     /// Threads that decode and make views ahead of the step; 0 takes one for each core.
     pub workers: usize,
     /// Steps between two lines of `metrics.jsonl`.
@@ -142,6 +146,7 @@ impl Default for Train {
             clip_norm: 0.0,
             seed: 0,
             device: "cpu".to_owned(),
+            precision: Precision::F32,
             workers: 0,
             log_every: 10,
             checkpoint_every: Duration(60.0),

@@ -151,6 +151,10 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
                 trained_values(self.model()) as f64 / 1e6,
                 self.model().encoder().dim()
             ),
+            format!(
+                "numbers  {}",
+                self.plan.train.precision.describe(&self.plan.train.device)
+            ),
         ]
     }
 
@@ -190,7 +194,10 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         for part in 0..parts as u64 {
             let ready = loader.next()?;
             items += ready.items;
-            let (loss, carry) = model.loss(ready.slots, &Step { part, ..at })?;
+            // The backward pass keeps to the precision of the forward pass.
+            let precision = self.plan.train.precision.of_kernels();
+            let (loss, carry) =
+                precision.scope(|| model.loss(ready.slots, &Step { part, ..at }))?;
             let share = 1.0 / parts as f64;
             total += share * scalar(&loss.total);
             for (index, (name, value)) in loss.parts.iter().enumerate() {

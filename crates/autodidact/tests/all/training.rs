@@ -137,6 +137,21 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 }
 
 #[test]
+fn a_run_in_bf16_repeats_itself_and_is_not_the_one_in_f32() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folders = ["a", "b", "f32"].map(|name| scratch.path().join(name));
+    let mut half = recipe("simclr");
+    half.put("train.precision", "bf16").unwrap();
+    for (folder, recipe) in folders.iter().zip([&half, &half, &recipe("simclr")]) {
+        run(recipe, folder, None);
+    }
+    assert_eq!(checkpoint(&folders[0]).state, checkpoint(&folders[1]).state);
+    let here = autodidact_kernels::Precision::Bf16.instructions().is_some();
+    let same = checkpoint(&folders[0]).state == checkpoint(&folders[2]).state;
+    assert_eq!(same, !here);
+}
+
+#[test]
 fn a_run_repeats_from_the_recipe_that_it_leaves() {
     let scratch = tempfile::tempdir().unwrap();
     let (first, again) = (scratch.path().join("first"), scratch.path().join("again"));

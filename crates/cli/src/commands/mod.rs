@@ -70,6 +70,9 @@ fn recipe_of(settings: &Settings, data: Option<&Path>) -> Result<Recipe> {
     if let Some(device) = &settings.device {
         recipe.put("train.device", device.as_str())?;
     }
+    if let Some(precision) = settings.precision {
+        recipe.put("train.precision", precision.to_string())?;
+    }
     if let Some(seed) = settings.seed {
         recipe.put("train.seed", i64::from(seed))?;
     }

@@ -79,6 +79,7 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
             encoder: settings.encoder.clone(),
             batch_size: settings.batch_size,
             device: settings.device.clone(),
+            precision: settings.precision,
             seed: settings.seed,
             labels: settings.labels.clone(),
             set: settings.set.clone(),
@@ -115,13 +116,16 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         return Err(Error::recipe(
             "another method, network, batch or seed for a run that has begun",
         )
-        .expected("only data, a length or --set for a run that is resumed")
+        .expected("only data, a length, --precision or --set for a run that is resumed")
         .mend("begin a new run"));
     }
     if let Some(data) = &arguments.data {
         put_path(&mut recipe, "data.path", Some(data))?;
     }
     put_path(&mut recipe, "data.labels", settings.labels.as_deref())?;
+    if let Some(precision) = settings.precision {
+        recipe.put("train.precision", precision.to_string())?;
+    }
     for assignment in &settings.set {
         recipe.set(assignment)?;
     }
@@ -174,6 +178,9 @@ fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>>
     let steps = ((steps as f64 * CEILING_SHARE) as i64).max(1);
     recipe.put("train.steps", steps)?;
     recipe.put("train.seed", i64::try_from(pretrained.seed()).unwrap_or(0))?;
+    if let Some(precision) = pretrained.text("train", "precision") {
+        recipe.put("train.precision", precision)?;
+    }
     let ceiling = RunFolder::create(Some(&folder.file("ceiling")), "ceiling")?;
     println!("the ceiling: the same network, trained with all labels for {steps} steps");
     let mut session = train::open(&recipe)?;

@@ -148,6 +148,29 @@ fn errors_say_what_was_found_what_was_expected_and_what_to_do() {
 }
 
 #[test]
+fn the_precision_is_kept_and_said() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let pretrain = ["--steps", "2", "--no-evaluate", "--precision"];
+    succeeds(
+        autodidact(here)
+            .arg("pretrain")
+            .args(TINY)
+            .args(pretrain)
+            .args(["bf16", "--out", "run"]),
+    );
+    let recipe = fs::read_to_string(here.join("run/recipe.toml")).unwrap();
+    assert!(recipe.contains("precision = \"bf16\""), "{recipe}");
+    let log = fs::read_to_string(here.join("run/train.log")).unwrap();
+    assert!(
+        log.contains("numbers  bf16") || log.contains("numbers  f32, since"),
+        "{log}"
+    );
+    let (message, _) = fails(autodidact(here).arg("pretrain").args(pretrain).arg("f16"));
+    assert!(message.contains("f32 or bf16"), "{message}");
+}
+
+#[test]
 fn unreadable_images_are_named_and_left_out() {
     let scratch = tempfile::tempdir().unwrap();
     let here = scratch.path();

@@ -12,7 +12,7 @@ use std::ops::Range;
 use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
-use super::direct::Shapes;
+use super::shapes::Shapes;
 use crate::buffer::{Unwritten, in_parts, part, tensor, threads};
 use crate::taps::{Axis, Grid, Row};
 use crate::tile::{load, store};

@@ -4,10 +4,13 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
-use super::{Conv2dOptions, depthwise, pointwise};
+use super::shapes::Shapes;
+use super::{Conv2dOptions, depthwise, mixed, pointwise};
+use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::elementwise::zip_in_place;
 use crate::operation::{Forward, Operation, apply};
+use crate::precision;
 use crate::tile::{self, Gather, Panels};
 use crate::window::{Walk, Windows};
 
@@ -32,6 +35,8 @@ struct Conv2d {
 #[derive(Clone, Debug)]
 struct Saved {
     shapes: Shapes,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
     /// Kept where the weight wants its gradient.
     x: Option<FlexTensor>,
     /// Kept where the input wants its gradient.
@@ -47,15 +52,17 @@ impl Operation for Conv2d {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let shapes = Shapes::new(x, weight, self.options);
         let bias = inputs.get(2).map(elements);
+        let engine = precision::engine();
         let output = if shapes.depthwise() {
             depthwise::forward(&shapes, elements(x), elements(weight), bias)
         } else {
-            forward(&shapes, elements(x), elements(weight), bias)
+            forward(&shapes, elements(x), elements(weight), bias, engine)
         };
         let saved = tracked.contains(&true).then(|| Saved {
             x: tracked[1].then(|| x.clone()),
             weight: tracked[0].then(|| weight.clone()),
             output: self.options.relu.then(|| output.clone()),
+            engine,
             shapes,
         });
         Forward {
@@ -66,7 +73,7 @@ impl Operation for Conv2d {
     }
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
-        let shapes = saved.shapes;
+        let (shapes, engine) = (saved.shapes, saved.engine);
         let gradient = match &saved.output {
             Some(output) => zip_in_place(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 }),
             None => gradient,
@@ -76,14 +83,14 @@ impl Operation for Conv2d {
             if shapes.depthwise() {
                 depthwise::weight_gradient(&shapes, elements(&x), gradient)
             } else {
-                weight_gradient(&shapes, elements(&x), gradient)
+                weight_gradient(&shapes, elements(&x), gradient, engine)
             }
         });
         let input_gradient = saved.weight.filter(|_| wanted[0]).map(|weight| {
             if shapes.depthwise() {
                 depthwise::input_gradient(&shapes, elements(&weight), gradient)
             } else {
-                input_gradient(&shapes, elements(&weight), gradient)
+                input_gradient(&shapes, elements(&weight), gradient, engine)
             }
         });
         let mut gradients = vec![input_gradient, weight_gradient];
@@ -99,85 +106,17 @@ impl Operation for Conv2d {
     }
 }
 
-/// The sizes of a convolution; the pairs are (height, width).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shapes {
-    pub(crate) batch: usize,
-    pub(crate) input: [usize; 2],
-    pub(crate) channels: usize,
-    pub(crate) output: [usize; 2],
-    pub(crate) out: usize,
-    pub(crate) kernel: [usize; 2],
-    pub(crate) options: Conv2dOptions,
-}
-
-impl Shapes {
-    fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv2dOptions) -> Self {
-        let [x, weight] = [x, weight].map(|tensor| tensor.layout().shape());
-        let input = [x[1], x[2]];
-        let kernel = [weight[2], weight[3]];
-        Self {
-            batch: x[0],
-            input,
-            channels: x[3],
-            output: options.output_size(input, kernel),
-            out: weight[0],
-            kernel,
-            options,
-        }
-    }
-
-    /// The windows of the input that the output's pixels see.
-    fn forward_windows(&self) -> Windows {
-        Windows {
-            source: self.input,
-            channels: self.channels,
-            group_channels: self.group_channels(),
-            pixels: self.output,
-            taps: self.kernel,
-            stride: self.options.stride,
-            dilation: self.options.dilation,
-            padding: self.options.padding.map(|padding| padding as isize),
-            dest: self.output,
-            dest_start: [0, 0],
-            dest_step: [1, 1],
-        }
-    }
-
-    /// Whether each channel is convolved by itself into one output channel.
-    fn depthwise(&self) -> bool {
-        self.options.groups > 1 && self.group_channels() == 1 && self.group_out() == 1
-    }
-
-    /// Input channels of a group.
-    fn group_channels(&self) -> usize {
-        self.channels / self.options.groups
-    }
-
-    /// Output channels of a group.
-    fn group_out(&self) -> usize {
-        self.out / self.options.groups
-    }
-
-    /// Floats from one output channel of the weight to the next.
-    fn weight_stride(&self) -> usize {
-        self.group_channels() * self.kernel[0] * self.kernel[1]
-    }
-
-    /// The weight of each group.
-    fn weights<'a>(&self, weight: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
-        let length = self.group_out() * self.weight_stride();
-        (0..self.options.groups).map(move |group| &weight[group * length..][..length])
-    }
-}
-
 /// The output, `[batch, height, width, out]`.
 pub(crate) fn forward(
     shapes: &Shapes,
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
+    engine: Option<Engine>,
 ) -> FlexTensor {
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::forward(engine, shapes, x, weight, bias);
+    }
     if pointwise::applies(shapes) {
         return pointwise::forward(shapes, x, weight, bias);
     }
@@ -277,7 +216,7 @@ fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
     }
 }
 
-fn relu(values: &mut [f32]) {
+pub(super) fn relu(values: &mut [f32]) {
     Arch::new().dispatch(
         #[inline(always)]
         || {
@@ -290,105 +229,54 @@ fn relu(values: &mut [f32]) {
 
 /// The gradient of the input: for each phase of the stride, a stride-1 convolution of the output's
 /// gradient with the taps that meet this phase, in reverse order.
-pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
+pub(crate) fn input_gradient(
+    shapes: &Shapes,
+    weight: &[f32],
+    gradient: &[f32],
+    engine: Option<Engine>,
+) -> FlexTensor {
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::input_gradient(engine, shapes, weight, gradient);
+    }
     if pointwise::applies(shapes) {
         return pointwise::input_gradient(shapes, weight, gradient);
     }
     let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
-    for row_phase in 0..shapes.options.stride[0] {
-        let rows = Phase::new(shapes, 0, row_phase);
-        for column_phase in 0..shapes.options.stride[1] {
-            let columns = Phase::new(shapes, 1, column_phase);
-            let taps: Vec<usize> = rows
-                .taps
-                .iter()
-                .flat_map(|row| {
-                    columns
-                        .taps
-                        .iter()
-                        .map(move |column| row * shapes.kernel[1] + column)
-                })
-                .collect();
-            // Here the depth runs over output channels and the columns over input channels.
-            let area = shapes.kernel[0] * shapes.kernel[1];
-            let inner = [shapes.group_out(), shapes.weight_stride()];
-            let right = Right {
-                weights: shapes
-                    .weights(weight)
-                    .map(|weight| pack(weight, &taps, inner, area, panels))
-                    .collect(),
-                biases: None,
-                panels,
-                relu: false,
-            };
-            let windows = Windows {
-                source: shapes.output,
-                channels: shapes.out,
-                group_channels: shapes.group_out(),
-                pixels: [rows.pixels, columns.pixels],
-                taps: [rows.taps.len(), columns.taps.len()],
-                stride: [1, 1],
-                dilation: shapes.options.dilation,
-                padding: [rows.padding, columns.padding],
-                dest: shapes.input,
-                dest_start: [rows.start, columns.start],
-                dest_step: shapes.options.stride,
-            };
-            // SAFETY: phases write disjoint pixels of the input's gradient.
-            unsafe {
-                let dest = dest.pointer().pointer();
-                walk(&windows, shapes.batch, gradient, &right, dest);
-            }
+    for (windows, taps) in shapes.gradient_windows() {
+        // Here the depth runs over output channels and the columns over input channels.
+        let area = shapes.kernel[0] * shapes.kernel[1];
+        let inner = [shapes.group_out(), shapes.weight_stride()];
+        let right = Right {
+            weights: shapes
+                .weights(weight)
+                .map(|weight| pack(weight, &taps, inner, area, panels))
+                .collect(),
+            biases: None,
+            panels,
+            relu: false,
+        };
+        // SAFETY: phases write disjoint pixels of the input's gradient.
+        unsafe {
+            let dest = dest.pointer().pointer();
+            walk(&windows, shapes.batch, gradient, &right, dest);
         }
     }
     // SAFETY: every pixel belongs to one phase.
     unsafe { dest.written([shapes.batch, height, width, shapes.channels]) }
 }
 
-/// The input coordinates `i` of one axis with `(i + padding) mod stride = phase`, and the taps that
-/// reach them.
-struct Phase {
-    /// Number of coordinates.
-    pixels: usize,
-    /// The first coordinate.
-    start: usize,
-    /// Taps in the order in which they meet rising output coordinates.
-    taps: Vec<usize>,
-    /// How far before the output's first coordinate the first window begins.
-    padding: isize,
-}
-
-impl Phase {
-    fn new(shapes: &Shapes, axis: usize, phase: usize) -> Self {
-        let Conv2dOptions {
-            stride,
-            padding,
-            dilation,
-            ..
-        } = shapes.options;
-        let (stride, padding, dilation) = (stride[axis], padding[axis], dilation[axis]);
-        // The caller lets through a stride or a dilation, never both, so that tap `u` meets the
-        // phase `u mod stride` whatever the dilation.
-        let taps: Vec<usize> = (phase..shapes.kernel[axis]).step_by(stride).rev().collect();
-        // With i + padding = phase + stride·t, tap u = phase + stride·n reaches output t − n·dilation.
-        let first = padding.saturating_sub(phase).div_ceil(stride);
-        let start = phase + stride * first - padding;
-        let size = shapes.input[axis];
-        let pixels = size.saturating_sub(start).div_ceil(stride);
-        let span = (taps.len().max(1) - 1) * dilation;
-        Self {
-            pixels,
-            start,
-            taps,
-            padding: span as isize - first as isize,
-        }
-    }
-}
-
 /// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
-pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
+pub(crate) fn weight_gradient(
+    shapes: &Shapes,
+    x: &[f32],
+    gradient: &[f32],
+    engine: Option<Engine>,
+) -> FlexTensor {
+    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+        return mixed::weight_gradient(engine, shapes, x, gradient);
+    }
     if pointwise::applies(shapes) {
         return pointwise::weight_gradient(shapes, x, gradient);
     }
@@ -431,13 +319,7 @@ pub(crate) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
         }
         sums
     });
-    let shape = [
-        shapes.out,
-        shapes.group_channels(),
-        shapes.kernel[0],
-        shapes.kernel[1],
-    ];
-    tensor(unpack(&sums, shapes, panels), shape)
+    tensor(unpack(&sums, shapes, panels), shapes.weight())
 }
 
 /// The weight as the tiles read it: panels of `[taps × inner, columns]`.

@@ -4,9 +4,9 @@
 //! products of the same matrices.
 
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
-use super::direct::Shapes;
+use super::direct::relu;
+use super::shapes::Shapes;
 use crate::buffer::Unwritten;
 use crate::product::{Matrix, multiply};
 
@@ -31,24 +31,15 @@ pub(super) fn forward(
     let weight = Matrix::new(weight, [out, shapes.channels]).transposed();
     let mut output = Unwritten::new(pixels * out);
     let dest = output.pointer();
-    let relu = shapes.options.relu;
     // SAFETY: the product is written as a whole, into memory that is ours, and whoever wrote a
     // block of it goes over it again.
     unsafe {
         multiply(x, weight, bias, dest, |rows, columns| {
-            if !relu {
+            if !shapes.options.relu {
                 return;
             }
             for row in rows {
-                let values = dest.part(row * out + columns.start..row * out + columns.end);
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        for value in values {
-                            *value = if *value < 0.0 { 0.0 } else { *value };
-                        }
-                    },
-                );
+                relu(dest.part(row * out + columns.start..row * out + columns.end));
             }
         });
         let [height, width] = shapes.output;
@@ -69,7 +60,7 @@ pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
 pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
     let gradient = Matrix::new(gradient, [pixels(shapes), shapes.out]).transposed();
     let x = Matrix::new(x, [pixels(shapes), shapes.channels]);
-    product(gradient, x, [shapes.out, shapes.channels, 1, 1])
+    product(gradient, x, shapes.weight())
 }
 
 /// The pixels of all images, which the output has as many of as the input.

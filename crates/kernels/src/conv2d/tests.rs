@@ -1,7 +1,9 @@
 use burn::tensor::Tensor;
 
 use super::{Conv2dOptions, conv2d, conv2d_reference};
-use crate::oracle::{assert_close, device, double, tensor, values};
+use crate::bfloat::Engine;
+use crate::oracle::{assert_close, device, double, relative_error, short, tensor, values};
+use crate::precision::in_engine;
 
 /// The value and the gradients of a convolution, by loops in double precision.
 struct Naive {
@@ -234,6 +236,96 @@ fn many_blocks_and_threads_match_naive_loops() {
     check(tensor([130, 4, 4, 3], 1), 8, [3, 3], options(2, 1));
 }
 
+/// Relative errors of the output and of the gradients of input and weight in bf16.
+fn errors_in_bf16(
+    engine: Engine,
+    inputs: [Tensor<4>; 2],
+    upstream: impl Fn([usize; 4]) -> Tensor<4>,
+    options: Conv2dOptions,
+) -> [f64; 3] {
+    let [x, weight] = inputs.map(Tensor::require_grad);
+    let bias = tensor([weight.dims()[0]], 3).require_grad();
+    let output = in_engine(Some(engine), || {
+        conv2d(x.clone(), weight.clone(), Some(bias.clone()), options)
+    });
+    let upstream = upstream(output.dims());
+    let expected = naive(&x, &weight, &bias, &values(&upstream), options);
+    let gradients = (output.clone() * upstream).sum().backward();
+    let of_bias = values(&bias.grad(&gradients).unwrap());
+    assert!(relative_error(&of_bias, &expected.bias) < 2e-6);
+    [
+        relative_error(&values(&output), &expected.output),
+        relative_error(&values(&x.grad(&gradients).unwrap()), &expected.x),
+        relative_error(&values(&weight.grad(&gradients).unwrap()), &expected.weight),
+    ]
+}
+
+#[test]
+fn in_bf16_products_of_short_numbers_are_exact() {
+    let engines = Engine::available().into_iter().chain([Engine::Plain]);
+    for engine in engines {
+        for (kernel, stride, padding) in [
+            (1, 1, 0),
+            (1, 2, 0),
+            (2, 2, 0),
+            (3, 1, 1),
+            (3, 2, 1),
+            (7, 4, 3),
+        ] {
+            for (shape, out) in [
+                ([2, 11, 9, 3], 5),
+                ([1, 8, 8, 16], 16),
+                ([3, 7, 10, 17], 35),
+                ([1, 5, 16, 64], 48),
+                ([37, 4, 4, 40], 64),
+            ] {
+                let inputs = [short(shape, 1), short([out, shape[3], kernel, kernel], 2)];
+                let errors = errors_in_bf16(
+                    engine,
+                    inputs,
+                    |shape| short(shape, 4),
+                    options(stride, padding),
+                );
+                assert!(
+                    errors.iter().all(|error| *error < 2e-6),
+                    "{engine:?} {shape:?} -> {out}, {kernel} {stride} {padding}: {errors:?}"
+                );
+            }
+        }
+        // Windows deeper than what is summed at once, and more columns than one panel.
+        let inputs = [short([2, 4, 5, 200], 1), short([70, 200, 3, 3], 2)];
+        let errors = errors_in_bf16(engine, inputs, |shape| short(shape, 4), options(2, 1));
+        assert!(
+            errors.iter().all(|error| *error < 2e-6),
+            "{engine:?} {errors:?}"
+        );
+        let dilated = Conv2dOptions {
+            dilation: [2, 3],
+            padding: [2, 1],
+            ..Default::default()
+        };
+        let inputs = [short([2, 9, 10, 5], 1), short([4, 5, 3, 3], 2)];
+        let errors = errors_in_bf16(engine, inputs, |shape| short(shape, 4), dilated);
+        assert!(
+            errors.iter().all(|error| *error < 2e-6),
+            "{engine:?} {errors:?}"
+        );
+    }
+}
+
+#[test]
+fn bf16_rounds_both_operands() {
+    for engine in Engine::available().into_iter().chain([Engine::Plain]) {
+        let inputs = [tensor([6, 9, 8, 24], 1), tensor([20, 24, 3, 3], 2)];
+        let errors = errors_in_bf16(engine, inputs, |shape| tensor(shape, 4), options(1, 1));
+        // Each factor is off by at most 2⁻⁸ of itself, and by a third of that on average.
+        assert!(
+            errors.iter().all(|error| (5e-4..4e-3).contains(error)),
+            "{engine:?} {errors:?}"
+        );
+    }
+}
+
 #[test]
 fn a_permuted_and_a_sliced_input_are_read_right() {
     let permuted = tensor([2, 5, 8, 7], 1).permute([0, 2, 3, 1]);
@@ -295,17 +387,23 @@ fn only_tracked_inputs_get_a_gradient() {
 
 #[test]
 fn two_runs_are_bit_identical() {
-    let run = || {
+    let run = |engine| {
         let x = tensor([8, 32, 32, 16], 1).require_grad();
         let weight = tensor([24, 16, 3, 3], 2).require_grad();
-        let output = conv2d(x.clone(), weight.clone(), None, options(1, 1));
+        let output = in_engine(engine, || {
+            conv2d(x.clone(), weight.clone(), None, options(1, 1))
+        });
         let gradients = output.clone().powi_scalar(2).sum().backward();
         let x = x.grad(&gradients).unwrap();
         let weight = weight.grad(&gradients).unwrap();
         [values(&output), values(&x), values(&weight)]
             .map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
     };
-    assert!(run() == run());
+    assert!(run(None) == run(None));
+    for engine in Engine::available().into_iter().map(Some) {
+        assert!(run(engine) == run(engine));
+        assert!(run(engine) != run(None));
+    }
 }
 
 #[test]

@@ -4,9 +4,11 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 use pulp::Arch;
 
+use crate::bfloat::Engine;
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::linear::{Activation, fused};
 use crate::operation::{Forward, Operation, apply};
+use crate::precision;
 use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
 
 pub(super) fn gated_linear(
@@ -32,6 +34,8 @@ struct Saved {
     operation: GatedLinear,
     x: FlexTensor,
     weight: FlexTensor,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
     /// The gate before its activation and what it gates, side by side: `[.., 2 · out]`.
     both: FlexTensor,
 }
@@ -41,7 +45,8 @@ impl Operation for GatedLinear {
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
-        let both = fused::product(x, weight, inputs.get(2));
+        let engine = precision::engine();
+        let both = fused::product(x, weight, inputs.get(2), engine);
         let output = match self.activation {
             Activation::None => gate(&both, |x| x),
             Activation::Relu => gate(&both, relu),
@@ -53,6 +58,7 @@ impl Operation for GatedLinear {
             operation: self,
             x: x.clone(),
             weight: weight.clone(),
+            engine,
             both,
         });
         Forward {
@@ -76,7 +82,7 @@ impl Operation for GatedLinear {
                 (y, 1.0 - y * y)
             }),
         };
-        fused::gradients(&saved.x, &saved.weight, &gradient, wanted)
+        fused::gradients(&saved.x, &saved.weight, &gradient, saved.engine, wanted)
     }
 }
 

@@ -4,10 +4,13 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 
 use super::Activation;
+use crate::bfloat::Engine;
 use crate::buffer::{elements, tensor};
+use crate::conv2d::shapes::Shapes;
 use crate::conv2d::{Conv2dOptions, direct};
 use crate::elementwise::{map, map_in_place, zip_in_place};
 use crate::operation::{Forward, Operation, apply};
+use crate::precision;
 use crate::reduce::column_sums;
 use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
 
@@ -45,6 +48,8 @@ struct Linear {
 struct Saved {
     x: FlexTensor,
     weight: FlexTensor,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
     activation: Activation,
     /// What the derivative of the activation is a function of: the output of a ReLU or a
     /// hyperbolic tangent, the input of the others.
@@ -56,7 +61,8 @@ impl Operation for Linear {
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
-        let product = product(x, weight, inputs.get(2));
+        let engine = precision::engine();
+        let product = product(x, weight, inputs.get(2), engine);
         let tracked = tracked.contains(&true);
         let (output, activated) = match self.activation {
             Activation::None => (product, None),
@@ -78,6 +84,7 @@ impl Operation for Linear {
         let saved = tracked.then(|| Saved {
             x: x.clone(),
             weight: weight.clone(),
+            engine,
             activation: self.activation,
             activated,
         });
@@ -104,7 +111,7 @@ impl Operation for Linear {
             }
             _ => gradient,
         };
-        gradients(&saved.x, &saved.weight, &gradient, wanted)
+        gradients(&saved.x, &saved.weight, &gradient, saved.engine, wanted)
     }
 }
 
@@ -116,6 +123,8 @@ struct LinearResidual;
 struct SavedResidual {
     x: FlexTensor,
     weight: FlexTensor,
+    /// What multiplies bf16, backward as forward, if anything does.
+    engine: Option<Engine>,
 }
 
 impl Operation for LinearResidual {
@@ -123,11 +132,13 @@ impl Operation for LinearResidual {
 
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<SavedResidual> {
         let (x, weight) = (&inputs[1], &inputs[2]);
-        let product = product(x, weight, inputs.get(3));
+        let engine = precision::engine();
+        let product = product(x, weight, inputs.get(3), engine);
         let output = zip_in_place(product, &inputs[0], |y, residual| y + residual);
         let saved = tracked.contains(&true).then(|| SavedResidual {
             x: x.clone(),
             weight: weight.clone(),
+            engine,
         });
         Forward {
             output,
@@ -141,24 +152,33 @@ impl Operation for LinearResidual {
         gradient: FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let of_layer = gradients(&saved.x, &saved.weight, &gradient, &wanted[1..]);
+        let SavedResidual { x, weight, engine } = saved;
+        let of_layer = gradients(&x, &weight, &gradient, engine, &wanted[1..]);
         let mut all = vec![wanted[0].then_some(gradient)];
         all.extend(of_layer);
         all
     }
 }
 
-/// `x · Wᵀ + b`, shaped as `x` but for the last axis.
+/// `x · Wᵀ + b`, shaped as `x` but for the last axis; in bf16 where there is an engine for it.
 pub(crate) fn product(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: Option<&FlexTensor>,
+    engine: Option<Engine>,
 ) -> FlexTensor {
     let mut shape = x.layout().shape().clone();
     let last = shape.num_dims() - 1;
     shape[last] = weight.layout().shape()[0];
     let bias = bias.map(elements);
-    direct::forward(&sizes(x, weight), elements(x), elements(weight), bias).reshape(shape)
+    let product = direct::forward(
+        &sizes(x, weight),
+        elements(x),
+        elements(weight),
+        bias,
+        engine,
+    );
+    product.reshape(shape)
 }
 
 /// The gradients of [`product`]'s input, weight and, where it is asked about, bias.
@@ -166,6 +186,7 @@ pub(crate) fn gradients(
     x: &FlexTensor,
     weight: &FlexTensor,
     gradient: &FlexTensor,
+    engine: Option<Engine>,
     wanted: &[bool],
 ) -> Vec<Option<FlexTensor>> {
     let gradient = elements(gradient);
@@ -173,11 +194,11 @@ pub(crate) fn gradients(
     let mut gradients = vec![
         wanted[0].then(|| {
             let shape = x.layout().shape().clone();
-            direct::input_gradient(&sizes, elements(weight), gradient).reshape(shape)
+            direct::input_gradient(&sizes, elements(weight), gradient, engine).reshape(shape)
         }),
         wanted[1].then(|| {
             let shape = weight.layout().shape().clone();
-            direct::weight_gradient(&sizes, elements(x), gradient).reshape(shape)
+            direct::weight_gradient(&sizes, elements(x), gradient, engine).reshape(shape)
         }),
     ];
     if let Some(&wanted) = wanted.get(2) {
@@ -187,14 +208,14 @@ pub(crate) fn gradients(
 }
 
 /// The layer as a 1×1 convolution of one image, one pixel wide, whose rows are the input's.
-fn sizes(x: &FlexTensor, weight: &FlexTensor) -> direct::Shapes {
+fn sizes(x: &FlexTensor, weight: &FlexTensor) -> Shapes {
     let weight = weight.layout().shape();
     let rows = x
         .layout()
         .num_elements()
         .checked_div(weight[1])
         .unwrap_or(0);
-    direct::Shapes {
+    Shapes {
         batch: 1,
         input: [rows, 1],
         channels: weight[1],

@@ -1,7 +1,10 @@
 use burn::tensor::Tensor;
 
 use super::{Activation, linear, linear_reference, linear_residual, linear_residual_reference};
-use crate::oracle::{activation, assert_close, double, tensor, values};
+use crate::Precision;
+use crate::bfloat::Engine;
+use crate::oracle::{activation, assert_close, double, relative_error, short, tensor, values};
+use crate::precision::in_engine;
 
 fn check<const D: usize>(x: Tensor<D>, out: usize, bias: bool, function: Activation) {
     let shape = x.dims();
@@ -179,4 +182,62 @@ fn two_runs_are_bit_identical() {
             .map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
     };
     assert!(run() == run());
+}
+
+/// The layer and its two gradients, with the forward pass in `scope`.
+fn three(
+    [x, weight]: [Tensor<2>; 2],
+    upstream: &Tensor<2>,
+    scope: impl FnOnce(&dyn Fn() -> Tensor<2>) -> Tensor<2>,
+) -> [Vec<f32>; 3] {
+    let (x, weight) = (x.require_grad(), weight.require_grad());
+    let output = scope(&|| linear(x.clone(), weight.clone(), None, Activation::None));
+    let gradients = (output.clone() * upstream.clone()).sum().backward();
+    let [x, weight] = [x, weight].map(|tensor| values(&tensor.grad(&gradients).unwrap()));
+    [values(&output), x, weight]
+}
+
+#[test]
+fn in_bf16_products_of_short_numbers_are_exact() {
+    for engine in Engine::available().into_iter().chain([Engine::Plain]) {
+        for (rows, features, out) in [
+            (1, 3, 2),
+            (33, 64, 48),
+            (70, 100, 33),
+            (801, 20, 35),
+            (40, 1100, 600),
+        ] {
+            let inputs = || [short([rows, features], 1), short([out, features], 2)];
+            let upstream = short([rows, out], 3);
+            let found = three(inputs(), &upstream, |run| in_engine(Some(engine), run));
+            let expected = three(inputs(), &upstream, |run| run());
+            for (found, expected) in found.iter().zip(&expected) {
+                let expected: Vec<f64> = expected.iter().map(|value| f64::from(*value)).collect();
+                let error = relative_error(found, &expected);
+                assert!(
+                    error < 4e-6,
+                    "{engine:?} {rows} {features} {out}: {error:.1e}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scope_holds_for_the_backward_pass_and_ends() {
+    let inputs = || [tensor([40, 64], 1), tensor([48, 64], 2)];
+    let upstream = tensor([40, 48], 3);
+    let in_f32 = three(inputs(), &upstream, |run| run());
+    let in_bf16 = three(inputs(), &upstream, |run| Precision::Bf16.scope(run));
+    let after = three(inputs(), &upstream, |run| run());
+    let nested = three(inputs(), &upstream, |run| {
+        Precision::Bf16.scope(|| Precision::F32.scope(run))
+    });
+    assert!(in_f32 == after && in_f32 == nested);
+    if Precision::Bf16.instructions().is_some() {
+        // Each of the three: neither gradient was computed inside the scope.
+        assert!(in_f32.iter().zip(&in_bf16).all(|(a, b)| a != b));
+    } else {
+        assert!(in_f32 == in_bf16);
+    }
 }
