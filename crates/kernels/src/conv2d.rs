@@ -9,7 +9,8 @@
 //! so a strided convolution does no work on zeros. The gradient of the weight sums the outer
 //! products of windows and output gradients, by threads in fixed parts. Groups are convolved one
 //! after another within each block of pixels, which stays in the cache. Where every channel is a
-//! group of its own (a depthwise convolution), vectors run over the channels instead.
+//! group of its own (a depthwise convolution), vectors run over the channels instead. A kernel of
+//! one pixel with stride 1 makes products of whole matrices (see the `product` module).
 //!
 //! Cost: `2·B·OH·OW·O·C/G·KH·KW` FLOPs in G groups forward, and as many for each of the two
 //! gradients; traffic is one read of the input and one write of the output (floats of 4 bytes),
@@ -26,6 +27,8 @@ mod depthwise;
 pub(crate) mod direct;
 #[cfg(feature = "flex")]
 mod mixed;
+#[cfg(feature = "flex")]
+mod pointwise;
 #[cfg(feature = "flex")]
 pub(crate) mod shapes;
 

@@ -10,11 +10,11 @@
 //!
 //! | operation | kernel |
 //! |---|---|
-//! | [`conv2d`], [`conv1d`] | direct convolution in register tiles, no im2col; depthwise by vectors |
+//! | [`conv2d`], [`conv1d`] | direct convolution in register tiles, no im2col; depthwise by vectors, 1×1 as a product |
 //! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
 //! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |
-//! | [`linear`], [`linear_residual`] | register tiles, with bias and activation or residual |
+//! | [`linear`], [`linear_residual`] | products blocked for the caches, with bias and activation or residual |
 //! | [`gated_linear`] | both layers in one product, gate and gradient in one pass each |
 //! | [`attention`], [`attention_packed`] | by blocks of queries, weights recomputed backward |
 //! | [`embedding`], [`gather_tokens`], [`gather_tokens_or`], [`prepend_token`] | whole rows copied, sums sorted by row |
@@ -52,6 +52,8 @@ mod matrix;
 mod operation;
 #[cfg(all(test, feature = "flex"))]
 mod oracle;
+#[cfg(feature = "flex")]
+mod product;
 #[cfg(feature = "flex")]
 mod reduce;
 #[cfg(feature = "flex")]

@@ -4,11 +4,11 @@
 //! Gimpel, *Gaussian Error Linear Units* (2016), its forerunner there, the SiLU `x · σ(x)`, or the
 //! hyperbolic tangent; or `y = r + x · Wᵀ + b` at the end of a residual branch.
 //!
-//! The products are the register tiles of the convolution, of which this is the 1×1 case. Cost:
-//! `2 · rows · in · out` FLOPs forward and twice that backward. Backward, the activation's
-//! derivative is applied in place and the bias' gradient is one more read of it. A residual costs
-//! another read of it and of the output forward (12 bytes an element), and nothing backward: its
-//! gradient is the output's.
+//! The products are blocked for the caches (see the `product` module), and the layer is the 1×1
+//! case of the convolution. Cost: `2 · rows · in · out` FLOPs forward and twice that backward.
+//! Backward, the activation's derivative is applied in place and the bias' gradient is one more
+//! read of it. A residual costs another read of it and of the output forward (12 bytes an element),
+//! and nothing backward: its gradient is the output's.
 
 use burn::tensor::Tensor;
 

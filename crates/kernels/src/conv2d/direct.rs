@@ -5,7 +5,7 @@ use burn_flex::FlexTensor;
 use pulp::Arch;
 
 use super::shapes::Shapes;
-use super::{Conv2dOptions, depthwise, mixed};
+use super::{Conv2dOptions, depthwise, mixed, pointwise};
 use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::elementwise::zip_in_place;
@@ -122,6 +122,9 @@ pub(crate) fn forward(
 ) -> FlexTensor {
     if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
         return mixed::forward(engine, shapes, x, weight, bias);
+    }
+    if pointwise::applies(shapes) {
+        return pointwise::forward(shapes, x, weight, bias);
     }
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
@@ -241,6 +244,9 @@ pub(crate) fn input_gradient(
     if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
         return mixed::input_gradient(engine, shapes, weight, gradient);
     }
+    if pointwise::applies(shapes) {
+        return pointwise::input_gradient(shapes, weight, gradient);
+    }
     let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
@@ -276,6 +282,9 @@ pub(crate) fn weight_gradient(
 ) -> FlexTensor {
     if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
         return mixed::weight_gradient(engine, shapes, x, gradient);
+    }
+    if pointwise::applies(shapes) {
+        return pointwise::weight_gradient(shapes, x, gradient);
     }
     let windows = shapes.forward_windows();
     let panels = Panels::new(shapes.group_out());

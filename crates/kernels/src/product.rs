@@ -1,0 +1,233 @@
+//! Products of matrices on all threads, by blocks that fit the caches.
+//!
+//! The scheme is that of Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*
+//! (2008): a block of the right operand is packed into the second-level cache, as panels three
+//! vectors wide, and a few rows of the left operand at a time meet all of its panels out of the
+//! first-level cache. Packing reads a matrix that lies by rows or by columns, so that none of a
+//! linear layer's three products has to transpose an operand first.
+//!
+//! The destination is cut into one part for each thread, by rows or by columns, whichever are more.
+//! Each number is the sum of its products block by block, in order of the depth, whoever computes
+//! it.
+//!
+//! Small products on one thread, and those of windows, have [`crate::matrix`] and [`crate::tile`],
+//! which read their left operand where it lies.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::buffer::{Shared, in_parts, part, threads};
+
+mod pack;
+mod tile;
+
+use tile::{Block, Start};
+
+/// Multiply-adds from which on several threads share a product.
+const SHARED_FROM: usize = 1 << 19;
+/// What rows and columns are cut by among threads, so that only the last has a remainder.
+const UNIT: usize = 48;
+/// Depth of a block at most. A tile of rows is then 16 KiB.
+const DEPTH: usize = 512;
+/// Floats of a block of the right operand at most, 1.25 MiB.
+const RIGHT: usize = 320 * 1024;
+/// Rows of a block of the left operand.
+const ROWS: usize = 96;
+/// Floats of a cache line.
+const LINE: usize = 16;
+
+/// A matrix that lies in memory by rows or by columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    values: &'a [f32],
+    rows: usize,
+    columns: usize,
+    /// Whether it lies by columns.
+    transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// The row-major matrix of these values.
+    pub(crate) fn new(values: &'a [f32], [rows, columns]: [usize; 2]) -> Self {
+        assert_eq!(values.len(), rows * columns);
+        Self {
+            values,
+            rows,
+            columns,
+            transposed: false,
+        }
+    }
+
+    /// The same memory, read the other way.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            transposed: !self.transposed,
+            ..self
+        }
+    }
+
+    /// Floats from one row to the next, or from one column to the next where it lies by columns.
+    fn pitch(&self) -> usize {
+        if self.transposed {
+            self.rows
+        } else {
+            self.columns
+        }
+    }
+
+    /// The address of the first element of a block, which is checked to lie in the matrix.
+    fn block(&self, rows: &Range<usize>, columns: &Range<usize>) -> *const f32 {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        assert!(columns.start <= columns.end && columns.end <= self.columns);
+        let place = if self.transposed {
+            columns.start * self.rows + rows.start
+        } else {
+            rows.start * self.columns + columns.start
+        };
+        self.values.as_ptr().wrapping_add(place)
+    }
+}
+
+/// Writes `bias + left · right`, row-major, and runs `finish` on each block of rows and columns as
+/// soon as it is there, on the thread that has it in its cache.
+///
+/// # Safety
+/// `dest` must have room for the product, and nothing else may touch it meanwhile, except
+/// `finish` within its block.
+pub(crate) unsafe fn multiply(
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    bias: Option<&[f32]>,
+    dest: Shared,
+    finish: impl Fn(Range<usize>, Range<usize>) + Send + Sync,
+) {
+    assert_eq!(left.columns, right.rows);
+    assert!(bias.is_none_or(|bias| bias.len() == right.columns));
+    let (rows, columns) = (left.rows, right.columns);
+    let parts = if rows * columns * left.columns < SHARED_FROM {
+        1
+    } else {
+        threads()
+    };
+    in_parts(parts, |index| {
+        let cut = |length: usize| {
+            let units = part(length.div_ceil(UNIT), parts, index);
+            units.start * UNIT..(units.end * UNIT).min(length)
+        };
+        let (rows, columns) = if rows >= columns {
+            (cut(rows), 0..columns)
+        } else {
+            (0..rows, cut(columns))
+        };
+        Arch::new().dispatch(Part {
+            left,
+            right,
+            bias,
+            rows,
+            columns,
+            dest: dest.pointer(),
+            finish: &finish,
+        });
+    });
+}
+
+/// The part of a product that one thread computes.
+///
+/// Whoever makes one promises that the destination has room for the whole product, and that the
+/// part is its own alone.
+struct Part<'a, F> {
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+    bias: Option<&'a [f32]>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    dest: *mut f32,
+    finish: &'a F,
+}
+
+impl<F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Tiles of 8 by 3 vectors keep 24 sums in the 32 registers of AVX-512 and NEON, tiles of
+        // 4 by 3 keep 12 in the 16 of AVX2.
+        if S::REGISTER_COUNT >= 32 {
+            self.blocks::<S, 8>(simd);
+        } else {
+            self.blocks::<S, 4>(simd);
+        }
+    }
+}
+
+thread_local! {
+    /// Room for packed blocks, kept because fresh memory costs page faults.
+    static ROOM: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
+    #[inline(always)]
+    fn blocks<S: Simd, const P: usize>(&self, simd: S) {
+        let all = self.left.columns;
+        let cuts = all.div_ceil(DEPTH).max(1);
+        let deepest = all.div_ceil(cuts);
+        let width = 3 * S::F32_LANES;
+        let widest = (RIGHT / deepest.max(1) / width).max(1) * width;
+        // Blocks of nearly equal width.
+        let columns = self.columns.len();
+        let blocks = columns.div_ceil(widest).max(1);
+        let wide = columns.div_ceil(blocks).next_multiple_of(width);
+
+        let mut room = ROOM.take();
+        room.clear();
+        room.reserve(deepest * wide + deepest * ROWS + 2 * LINE);
+        let packed_right = room.as_mut_ptr();
+        // As many lines as the right operand fills at most are before the left one.
+        let packed_right = packed_right.wrapping_add(packed_right.align_offset(4 * LINE));
+        let packed_left = packed_right.wrapping_add((deepest * wide).next_multiple_of(LINE));
+        for first in self.columns.clone().step_by(wide.max(1)) {
+            let columns = first..(first + wide).min(self.columns.end);
+            for cut in 0..cuts {
+                let depth = part(all, cuts, cut);
+                // SAFETY: the block is at most as deep and wide as there is room for.
+                unsafe { pack::right(simd, self.right, &depth, &columns, packed_right) };
+                let start = match self.bias {
+                    _ if cut > 0 => Start::Dest,
+                    Some(bias) => Start::Bias(&bias[columns.clone()]),
+                    None => Start::Zero,
+                };
+                for first in self.rows.clone().step_by(ROWS) {
+                    let rows = first..(first + ROWS).min(self.rows.end);
+                    let pitch = self.right.columns;
+                    // SAFETY: there is room for ROWS rows, a multiple of P; both operands are
+                    // packed, and the destination is ours by the promise of whoever made the part.
+                    unsafe {
+                        pack::left::<P>(self.left, &rows, &depth, packed_left);
+                        let block = Block {
+                            left: packed_left,
+                            right: packed_right,
+                            rows: rows.len(),
+                            columns: columns.len(),
+                            depth: depth.len(),
+                            start,
+                            dest: self.dest.add(rows.start * pitch + columns.start),
+                            pitch,
+                        };
+                        block.multiply::<S, P>(simd);
+                    }
+                    if cut + 1 == cuts {
+                        (self.finish)(rows, columns.clone());
+                    }
+                }
+            }
+        }
+        ROOM.set(room);
+    }
+}
+
+#[cfg(test)]
+mod tests;
