@@ -2,9 +2,9 @@
 //! place.
 
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
+use crate::vectorized::vectorized;
 
 /// The tensor of all `f(x)`.
 pub(crate) fn map(x: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexTensor {
@@ -17,7 +17,7 @@ pub(crate) fn map(x: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -
         // SAFETY: the parts are disjoint and cover the output once.
         let dest = unsafe { dest.part(range.clone()) };
         let values = &values[range];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (dest, x) in dest.iter_mut().zip(values) {
@@ -42,7 +42,7 @@ pub(crate) fn map_in_place(
     in_parts(parts, |index| {
         // SAFETY: the parts are disjoint, and the tensor is ours alone.
         let values = unsafe { dest.part(part(length, parts, index)) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || values.iter_mut().for_each(|x| *x = f(*x)),
         );
@@ -67,7 +67,7 @@ pub(crate) fn zip_in_place(
         // SAFETY: the parts are disjoint, and the tensor is ours alone.
         let values = unsafe { dest.part(range.clone()) };
         let of = &of[range];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (x, y) in values.iter_mut().zip(of) {

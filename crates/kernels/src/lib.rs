@@ -65,6 +65,8 @@ mod taps;
 #[cfg(feature = "flex")]
 mod tile;
 #[cfg(feature = "flex")]
+mod vectorized;
+#[cfg(feature = "flex")]
 mod window;
 
 mod attention;

@@ -1,8 +1,7 @@
 //! Sums in a fixed order: over the rows of a matrix, and within a row.
 
-use pulp::Arch;
-
 use crate::buffer::{in_parts, part, threads};
+use crate::vectorized::vectorized;
 
 /// The sum of each of `columns` columns.
 pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
@@ -16,13 +15,16 @@ pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
         let mut sum = vec![0.0f32; columns];
         for block in matrix.chunks((256 * columns).max(1)) {
             sum.fill(0.0);
-            Arch::new().dispatch(|| {
-                for row in block.chunks_exact(columns) {
-                    for (sum, value) in sum.iter_mut().zip(row) {
-                        *sum += value;
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row in block.chunks_exact(columns) {
+                        for (sum, value) in sum.iter_mut().zip(row) {
+                            *sum += value;
+                        }
                     }
-                }
-            });
+                },
+            );
             for (total, sum) in total.iter_mut().zip(&sum) {
                 *total += f64::from(*sum);
             }

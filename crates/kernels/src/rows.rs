@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::backend::DispatchTensor;
 use burn::tensor::Shape;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
+use crate::vectorized::vectorized;
 
 /// At least so many rows are summed before they join the total, which keeps the rounding of long
 /// sums small.
@@ -147,10 +147,10 @@ fn scatter(gradient: &[f32], dim: usize, index: &[usize], rows: usize) -> Vec<f3
         // SAFETY: the cuts of neighboring parts meet, so the parts are disjoint and cover the sum.
         let dest = unsafe { dest.part(rows.start * dim..rows.end * dim) };
         let mut sum = vec![0.0; dim];
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
-                for (row, dest) in rows.zip(dest.chunks_exact_mut(dim.max(1))) {
+                for (row, dest) in rows.clone().zip(dest.chunks_exact_mut(dim.max(1))) {
                     let members = &order[starts[row]..starts[row + 1]];
                     let some = members.len().isqrt().max(MEMBERS);
                     let (first, others) = members.split_at(members.len().min(some));

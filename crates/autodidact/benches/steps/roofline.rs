@@ -27,13 +27,8 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn measure(precision: Precision) -> Self {
         let flops = best_rate(|| {
-            let threads = rayon::current_num_threads();
-            let flops: f64 = (0..threads)
-                .into_par_iter()
-                .with_max_len(1)
-                .map(|_| Arch::new().dispatch(Multiply))
-                .sum();
-            flops
+            let flops = rayon::broadcast(|_| Arch::new().dispatch(Multiply));
+            flops.iter().sum()
         });
         let source = vec![1.0f32; 16 << 20];
         let mut dest = vec![0.0f32; source.len()];
@@ -100,6 +95,17 @@ impl WithSimd for Multiply {
     }
 }
 
+/// What was measured of one operation in one pass.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    calls: usize,
+    seconds: f64,
+    flops: f64,
+    bytes: f64,
+    /// The least seconds that the machine would need.
+    least: f64,
+}
+
 /// One line for each operation and pass, the slowest first, then the rest of the step.
 pub(crate) fn table(
     machine: &Machine,
@@ -108,17 +114,17 @@ pub(crate) fn table(
     whole: Duration,
     update: Duration,
 ) -> String {
-    let mut rows: BTreeMap<(&str, Pass), (usize, f64, f64, f64, f64)> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, Pass), Row> = BTreeMap::new();
     for entry in measured {
         let row = rows.entry((entry.operation, entry.pass)).or_default();
-        row.0 += entry.calls;
-        row.1 += entry.time.as_secs_f64();
-        row.2 += entry.flops;
-        row.3 += entry.bytes;
-        row.4 += machine.attainable(entry.flops, entry.bytes);
+        row.calls += entry.calls;
+        row.seconds += entry.time.as_secs_f64();
+        row.flops += entry.flops;
+        row.bytes += entry.bytes;
+        row.least += machine.attainable(entry.flops, entry.bytes);
     }
     let mut rows: Vec<_> = rows.into_iter().collect();
-    rows.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
+    rows.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
     let steps = steps as f64;
     let whole = whole.as_secs_f64() / steps;
     let update = update.as_secs_f64() / steps;
@@ -137,7 +143,14 @@ pub(crate) fn table(
         "| operation | pass | calls | ms | share | GFLOP/s | GB/s | attainable ms | achieved |\n|---|---|---|---|---|---|---|---|---|"
     );
     let (mut sum, mut attainable) = (0.0, 0.0);
-    for ((operation, pass), (calls, seconds, flops, bytes, least)) in rows {
+    for ((operation, pass), row) in rows {
+        let Row {
+            calls,
+            seconds,
+            flops,
+            bytes,
+            least,
+        } = row;
         let _ = writeln!(
             text,
             "| {operation} | {} | {:.0} | {:.2} | {:.1} % | {} | {:.0} | {:.2} | {:.0} % |",

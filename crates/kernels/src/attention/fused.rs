@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::matrix::{Correlation, Packed, Rows};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_max, row_sum, row_sum2};
 use crate::special::exp;
+use crate::vectorized::vectorized;
 
 use place::{Place, Places, Sizes};
 
@@ -320,7 +320,7 @@ fn softmax(scores: &mut [f32], keys: usize, rows: usize, log_sums: &mut Vec<f32>
         log_sums.resize(log_sums.len() + rows, 0.0);
         return;
     }
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for row in scores.chunks_exact_mut(keys) {
@@ -354,7 +354,7 @@ fn score_gradients(
     if keys == 0 {
         return;
     }
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let rows = weights

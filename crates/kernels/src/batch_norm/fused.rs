@@ -3,11 +3,11 @@
 use burn::backend::DispatchTensor;
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::BatchNormOutput;
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
+use crate::vectorized::vectorized;
 
 /// Shortest stretch of memory that a loop treats at once; narrower rows are taken several at a
 /// time, so that the vector units are full even with three channels.
@@ -329,7 +329,7 @@ fn statistics(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &mut [f32]) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for x in x.chunks(shift.len()) {
@@ -353,7 +353,7 @@ fn normalize(
 ) {
     let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
     let stretch = mean.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || match residual {
             Some(residual) => {
@@ -383,7 +383,7 @@ fn normalize(
 
 fn gradient_sums(gradient: &[f32], x: &[f32], mean: &[f32], sum: &mut [f32], product: &mut [f32]) {
     let stretch = mean.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for (gradient, x) in gradient.chunks(stretch).zip(x.chunks(stretch)) {
@@ -406,7 +406,7 @@ fn gradient_sums_relu(
     product: &mut [f32],
 ) {
     let stretch = mean.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let blocks = gradient.chunks_mut(stretch).zip(output.chunks(stretch));
@@ -427,7 +427,7 @@ fn gradient_sums_relu(
 fn input_gradient_in_place(gradient: &mut [f32], x: &[f32], constants: [&[f32]; 4]) {
     let [scale, offset, slope, mean] = constants;
     let stretch = mean.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for (gradient, x) in gradient.chunks_mut(stretch).zip(x.chunks(stretch)) {
@@ -445,7 +445,7 @@ fn input_gradient_in_place(gradient: &mut [f32], x: &[f32], constants: [&[f32]; 
 fn input_gradient(dest: &mut [f32], gradient: &[f32], x: &[f32], constants: [&[f32]; 4]) {
     let [scale, offset, slope, mean] = constants;
     let stretch = mean.len();
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let blocks = dest.chunks_mut(stretch).zip(gradient.chunks(stretch));

@@ -2,7 +2,6 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::shapes::Shapes;
 use super::{Conv2dOptions, depthwise, mixed, pointwise};
@@ -12,6 +11,7 @@ use crate::elementwise::zip_in_place;
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
 use crate::tile::{self, Gather, Panels};
+use crate::vectorized::vectorized;
 use crate::window::{Walk, Windows};
 
 pub(super) fn conv2d(
@@ -223,10 +223,10 @@ fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
 }
 
 pub(super) fn relu(values: &mut [f32]) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
-            for value in values {
+            for value in values.iter_mut() {
                 *value = if *value < 0.0 { 0.0 } else { *value };
             }
         },

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_max, row_sum};
 use crate::special::exp;
+use crate::vectorized::vectorized;
 
 pub(super) fn cross_entropy(
     logits: DispatchTensor,
@@ -85,7 +85,7 @@ impl Operation for CrossEntropy {
             let labels = &self.labels[range.clone()];
             let logits = &logits[range.start * classes..range.end * classes];
             let mut rows = Vec::with_capacity(labels.len());
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (scores, label) in logits.chunks_exact(classes).zip(labels) {
@@ -137,13 +137,13 @@ impl Operation for CrossEntropy {
             // SAFETY: each part has its own rows of the gradient.
             let dest = unsafe { dest.part(range.clone()) };
             let logits = &logits[range];
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let scores = logits
                         .chunks_exact(classes)
                         .zip(dest.chunks_exact_mut(classes));
-                    for ((scores, dest), (label, row)) in scores.zip(rows) {
+                    for ((scores, dest), (label, row)) in scores.zip(rows.clone()) {
                         let Some(label) = label else {
                             dest.fill(0.0);
                             continue;

@@ -2,11 +2,11 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::{BLOCK, Mask};
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::operation::{Forward, Operation, apply};
+use crate::vectorized::vectorized;
 
 pub(super) fn dropout(x: DispatchTensor, mask: Mask) -> DispatchTensor {
     apply(Dropout { mask }, [x]).0
@@ -29,7 +29,7 @@ impl Operation for Dropout {
             let dest = unsafe { dest.part(range.clone()) };
             let x = &x[range];
             let mask = self.mask.block(block);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (place, (dest, x)) in dest.iter_mut().zip(x).enumerate() {
@@ -57,7 +57,7 @@ impl Operation for Dropout {
             // SAFETY: the blocks are disjoint, and the gradient is ours alone.
             let gradient = unsafe { dest.part(range) };
             let mask = mask.block(block);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || mask.apply(gradient),
             );

@@ -2,7 +2,6 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::bfloat::Engine;
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
@@ -10,6 +9,7 @@ use crate::linear::{Activation, fused};
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
 use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
+use crate::vectorized::vectorized;
 
 pub(super) fn gated_linear(
     x: DispatchTensor,
@@ -107,7 +107,7 @@ fn gate(both: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexT
         let values = &values[2 * rows.start * out..2 * rows.end * out];
         // SAFETY: the parts are disjoint and cover the output once.
         let dest = unsafe { dest.part(rows.start * out..rows.end * out) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let rows = values
@@ -145,7 +145,7 @@ fn gate_gradient(
         let gradient = &gradient[rows.start * out..rows.end * out];
         // SAFETY: the parts are disjoint, and the tensor is ours alone.
         let dest = unsafe { dest.part(2 * rows.start * out..2 * rows.end * out) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let rows = dest

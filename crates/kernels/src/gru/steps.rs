@@ -4,13 +4,12 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
-
 use super::fused::{Sizes, padded, run};
 use crate::buffer::{Shared, in_parts, part, threads};
 use crate::matrix::Packed;
 use crate::special::{sigmoid, tanh};
 use crate::tile::{Gather, Segment, product};
+use crate::vectorized::vectorized;
 
 /// What goes from step to step.
 pub(super) struct Recurrence<'a> {
@@ -82,7 +81,7 @@ impl Recurrence<'_> {
                 let dest = products.as_mut_ptr();
                 // SAFETY: there is a row of products for each item.
                 unsafe { product(gather, values, Some(&bias), panels, dest, &dest_offsets) };
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         for (item, products) in products.chunks_exact(3 * hidden).enumerate() {
@@ -132,7 +131,7 @@ impl Recurrence<'_> {
             let dest_offsets: Vec<usize> = (0..items.len()).map(|i| i * hidden).collect();
             let mut offsets = vec![0; items.len()];
             for step in (0..time).rev() {
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         let carried = around.chunks_exact_mut(hidden);

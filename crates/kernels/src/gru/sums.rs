@@ -1,13 +1,12 @@
 //! The gradients of input and weights of the gated recurrent unit, once those of its gates are
 //! known for all steps.
 
-use pulp::Arch;
-
 use super::fused::{ROWS, Sizes, run};
 use super::steps::recurrent_gates;
 use crate::buffer::{Shared, in_parts, part, threads};
 use crate::matrix::{Correlation, Packed, Rows};
 use crate::tile::{Gather, product};
+use crate::vectorized::vectorized;
 
 /// What the gradients of the gates of all steps make of the gradients of input and weights.
 pub(super) struct Gradients<'a> {
@@ -135,7 +134,7 @@ impl Gradients<'_> {
 /// Adds the sum of each column of a block to the totals.
 fn add_columns(block: &[f32], totals: &mut [f64]) {
     let mut sum = vec![0.0f32; totals.len()];
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             for row in block.chunks_exact(sum.len().max(1)) {

@@ -2,11 +2,11 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_sum, row_sum2};
+use crate::vectorized::vectorized;
 
 pub(super) fn hidden_loss(inputs: [DispatchTensor; 3], epsilon: f64) -> DispatchTensor {
     let epsilon = epsilon as f32;
@@ -70,7 +70,7 @@ impl Operation for HiddenLoss {
             let range = range.start * values..range.end * values;
             let (predictions, targets) = (&predictions[range.clone()], &targets[range]);
             let mut rows = Vec::with_capacity(hidden.len());
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let pairs = predictions
@@ -130,14 +130,14 @@ impl Operation for HiddenLoss {
             let (predictions, targets) = (&predictions[range.clone()], &targets[range.clone()]);
             // SAFETY: each part has its own rows of the gradient.
             let dest = unsafe { dest.part(range) };
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let pairs = predictions
                         .chunks_exact(values)
                         .zip(targets.chunks_exact(values));
                     let pairs = pairs.zip(dest.chunks_exact_mut(values));
-                    for (((predictions, targets), dest), (row, hidden)) in pairs.zip(rows) {
+                    for (((predictions, targets), dest), (row, hidden)) in pairs.zip(rows.clone()) {
                         if *hidden == 0.0 {
                             dest.fill(0.0);
                             continue;

@@ -2,11 +2,11 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_sum, row_sum2};
+use crate::vectorized::vectorized;
 
 /// Rows whose parameter gradients are summed in single precision before they join the totals.
 const ROWS: usize = 64;
@@ -60,7 +60,7 @@ impl<const CENTERED: bool> Operation for Norm<CENTERED> {
             let dest = unsafe { dest.part(range.clone()) };
             let mut statistics = Vec::with_capacity(rows.len());
             let x = &x[range];
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (x, y) in x
@@ -110,7 +110,7 @@ impl<const CENTERED: bool> Operation for Norm<CENTERED> {
                 let (x, statistics) = (&x[range], &saved.statistics[rows]);
                 sums.iter_mut().for_each(|sum| sum.fill(0.0));
                 let [gamma_sum, beta_sum] = &mut sums;
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         let rows = gradient

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::matrix::Packed;
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_max, row_sum, row_sum2};
 use crate::special::exp;
+use crate::vectorized::vectorized;
 
 /// Similarities that are worked on at once, so that they stay in the second-level cache.
 const BLOCK_FLOATS: usize = 64 * 1024;
@@ -90,7 +90,7 @@ impl Operation for NtXent {
         let values = elements(z);
         let log_sums = self
             .rows(z, |_, similarities| {
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         let rows = similarities.chunks_exact(views);
@@ -140,7 +140,7 @@ impl Operation for NtXent {
         let mut buffer = Unwritten::new(views * dim);
         let dest = buffer.pointer();
         saved.operation.rows(&saved.z, |block, similarities| {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let rows = similarities.chunks_exact_mut(views);

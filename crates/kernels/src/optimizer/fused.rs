@@ -3,12 +3,12 @@
 use burn::backend::Flex;
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::pass::{PIECE, Piece, Target, each};
 use super::reference::corrections;
 use super::{Memory, Parameter, Rule, Step, Updated};
 use crate::buffer::elements;
+use crate::vectorized::vectorized;
 
 /// Whether every tensor is an `f32` tensor of Flex.
 pub(super) fn fusible<'a>(tensors: impl IntoIterator<Item = &'a Tensor<1>>) -> bool {
@@ -82,7 +82,7 @@ pub(super) fn blend(
     let (a, b) = (a as f32, b as f32);
     each(pieces, values, |(target, source): (Piece, &[f32])| {
         let target = target.open();
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (target, source) in target.iter_mut().zip(source) {
@@ -133,7 +133,7 @@ fn squares(slices: &[&[f32]]) -> Vec<f64> {
 
 fn piece_squares(piece: &[f32]) -> f64 {
     let mut lanes = [0.0f64; LANES];
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || {
             let chunks = piece.chunks_exact(LANES);
@@ -301,10 +301,10 @@ impl Work<'_> {
                 weight: b,
                 momentum,
                 rate,
-            } => Arch::new().dispatch(
+            } => vectorized(
                 #[inline(always)]
                 || {
-                    for ((w, g), m) in weight.iter_mut().zip(gradient).zip(first) {
+                    for ((w, g), m) in weight.iter_mut().zip(gradient).zip(first.iter_mut()) {
                         *m = momentum * *m + (a * g + b * *w);
                         *w -= rate * *m;
                     }
@@ -318,10 +318,10 @@ impl Work<'_> {
                 epsilon,
                 rate,
                 decay,
-            } => Arch::new().dispatch(
+            } => vectorized(
                 #[inline(always)]
                 || {
-                    let averages = first.iter_mut().zip(second);
+                    let averages = first.iter_mut().zip(second.iter_mut());
                     for ((w, g), (m, v)) in weight.iter_mut().zip(gradient).zip(averages) {
                         let g = scale * g;
                         *m = keep[0] * *m + take[0] * g;

@@ -2,12 +2,12 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::Pool2dOptions;
 use crate::buffer::{Unwritten, elements, in_parts, part, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::taps::Grid;
+use crate::vectorized::vectorized;
 
 pub(super) fn avg_pool2d(
     x: DispatchTensor,
@@ -104,11 +104,11 @@ fn gather(
         let rows = part(rows, parts, index);
         // SAFETY: the parts are disjoint and cover the output once.
         let dest = unsafe { dest.part(rows.start * floats..rows.end * floats) };
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 let mut pixels = dest.chunks_exact_mut(channels.max(1));
-                for row in grid.rows(rows) {
+                for row in grid.rows(rows.clone()) {
                     for (column, dest) in pixels.by_ref().take(width).enumerate() {
                         let index = row.index * width + column;
                         dest.fill(0.0);

@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use super::Pool2dOptions;
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::taps::{Grid, Row};
+use crate::vectorized::vectorized;
 
 /// Channels that are worked on at once, so that their best numbers stay in registers.
 const CHUNK: usize = 64;
@@ -61,9 +61,9 @@ impl Operation for MaxPool2d {
                 let winners = std::slice::from_raw_parts_mut(winners, range.len());
                 (dest.part(range), winners)
             };
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
-                || find(&grid, rows, x, channels, dest, winners),
+                || find(&grid, rows.clone(), x, channels, dest, winners),
             );
         });
         // SAFETY: every row was written.
@@ -100,9 +100,9 @@ impl Operation for MaxPool2d {
             let rows = part(rows, parts, index);
             // SAFETY: the parts are disjoint and cover the gradient once.
             let dest = unsafe { dest.part(rows.start * floats..rows.end * floats) };
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
-                || return_to(&grid, rows, &winners, gradient, channels, dest),
+                || return_to(&grid, rows.clone(), &winners, gradient, channels, dest),
             );
         });
         // SAFETY: every row was written.

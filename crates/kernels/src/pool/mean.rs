@@ -3,10 +3,10 @@
 use burn::backend::DispatchTensor;
 use burn::tensor::Shape;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Unwritten, elements, in_parts, part, threads};
 use crate::operation::{Forward, Operation, apply};
+use crate::vectorized::vectorized;
 
 /// Positions that are summed in single precision before they join the totals.
 const POSITIONS: usize = 256;
@@ -37,7 +37,7 @@ impl Operation for MeanPool {
                 let dest = unsafe { dest.part(item * channels..(item + 1) * channels) };
                 let x = &x[item * positions * channels..][..positions * channels];
                 total.fill(0.0);
-                Arch::new().dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         for block in x.chunks((POSITIONS * channels).max(1)) {

@@ -2,12 +2,12 @@
 
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
-use pulp::Arch;
 
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::operation::{Forward, Operation, apply};
 use crate::reduce::{row_max, row_sum, row_sum2};
 use crate::special::exp;
+use crate::vectorized::vectorized;
 
 pub(super) fn softmax(x: DispatchTensor, logarithm: bool) -> DispatchTensor {
     apply(Softmax { logarithm }, [x]).0
@@ -39,7 +39,7 @@ impl Operation for Softmax {
             // SAFETY: the parts are disjoint and cover the output once.
             let dest = unsafe { dest.part(range.clone()) };
             let x = &x[range];
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let rows = x.chunks_exact(classes).zip(dest.chunks_exact_mut(classes));
@@ -84,7 +84,7 @@ impl Operation for Softmax {
             // SAFETY: the parts are disjoint, and the gradient is ours alone.
             let gradient = unsafe { dest.part(range.clone()) };
             let output = &output[range];
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     let rows = gradient

@@ -46,7 +46,7 @@ pub(super) fn adjust_saturation(planes: &mut Planes, factor: f32) {
     vectorized(
         #[inline(always)]
         || {
-            for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+            for ((r, g), b) in r.iter_mut().zip(g.iter_mut()).zip(b.iter_mut()) {
                 let grey = luma(*r, *g, *b) * (1.0 - factor);
                 *r = unit(*r * factor + grey);
                 *g = unit(*g * factor + grey);
@@ -64,7 +64,7 @@ pub(super) fn make_grey(planes: &mut Planes) {
     vectorized(
         #[inline(always)]
         || {
-            for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+            for ((r, g), b) in r.iter_mut().zip(g.iter_mut()).zip(b.iter_mut()) {
                 let grey = luma(*r, *g, *b);
                 (*r, *g, *b) = (grey, grey, grey);
             }

@@ -15,7 +15,7 @@ pub(super) fn adjust_hue(planes: &mut Planes, shift: f32) {
     vectorized(
         #[inline(always)]
         || {
-            for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+            for ((r, g), b) in r.iter_mut().zip(g.iter_mut()).zip(b.iter_mut()) {
                 [*r, *g, *b] = turn([*r, *g, *b], shift);
             }
         },

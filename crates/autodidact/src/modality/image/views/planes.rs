@@ -1,5 +1,7 @@
 //! The working form of an image: one plane of floats per channel, so that loops run over whole vectors.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// Pixels `[channels][height][width]`, 0 (black) to 1 (white); 1 channel is grey, 3 are red, green and blue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Planes {
@@ -44,10 +46,23 @@ impl Planes {
     }
 }
 
-/// Runs a loop in the widest vectors that this processor has. What is called inside must be inlined.
+/// Runs a loop, a closure marked `#[inline(always)]`, in the widest vectors that this processor has. What is called
+/// inside must be inlined.
+///
+/// pulp would call the closure itself through an adapter that no attribute reaches and that the compiler may not
+/// inline, which would leave the loop in narrow vectors.
 #[inline(always)]
-pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+pub(super) fn vectorized<R>(work: impl FnMut() -> R) -> R {
+    struct Work<F>(F);
+    impl<R, F: FnMut() -> R> WithSimd for Work<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    Arch::new().dispatch(Work(work))
 }
 
 // `f32::max` and `f32::min` take care of NaN, which costs two more instructions per vector; no pixel is NaN.
