@@ -4,6 +4,7 @@ mod embed;
 mod evaluate;
 mod lists;
 mod pretrain;
+mod report;
 mod search;
 mod views;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Methods => lists::methods(),
         Command::Recipes(arguments) => lists::recipes(&arguments),
         Command::Datasets => lists::datasets(),
