@@ -12,13 +12,18 @@ use super::training::{recipe, run};
 
 /// The page of a run, of its own data or of other data.
 fn page(folder: &Path, data: Option<&Path>) -> Report {
+    page_of(folder, data, 1000)
+}
+
+/// The same, of so many items at most.
+fn page_of(folder: &Path, data: Option<&Path>, items: usize) -> Report {
     let folder = RunFolder::open(folder).unwrap();
     let recipe = folder.recipe().unwrap();
     let mut spec: SourceSpec = recipe.data().unwrap().source(recipe.seed(), None);
     if let Some(data) = data {
         spec.path = Some(data.to_path_buf());
     }
-    let page = report(&folder, &spec, 1000, &mut |_, _, _| {}).unwrap();
+    let page = report(&folder, &spec, items, &mut |_, _, _| {}).unwrap();
     loads_nothing(&page.html);
     page
 }
@@ -114,6 +119,27 @@ fn a_finished_run_is_shown_whole_and_alike_each_time() {
     // This method restores nothing.
     assert!(!has(&found.html, "restored"));
     assert_eq!(found, page(scratch.path(), None));
+}
+
+#[test]
+fn a_part_of_the_data_has_its_classes_though_they_come_in_turn() {
+    let scratch = tempfile::tempdir().unwrap();
+    run(&recipe("simclr"), scratch.path(), None);
+    let found = page_of(scratch.path(), None, 32);
+    assert!(found.html.contains("32 of 64 items were looked at"));
+    let data = found.html.split("id=\"data\">").nth(1).unwrap();
+    let data = data.split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let points = data["map"]["points"].as_array().unwrap();
+    let mut classes: Vec<_> = points
+        .iter()
+        .map(|point| point[2].as_i64().unwrap())
+        .collect();
+    assert_eq!(classes.len(), 32);
+    classes.sort_unstable();
+    classes.dedup();
+    // Every second item is of every second class, five of ten.
+    assert!(classes.len() > 7, "{classes:?}");
 }
 
 #[test]

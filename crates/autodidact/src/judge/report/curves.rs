@@ -225,6 +225,19 @@ pub(super) fn short(value: f64) -> String {
     text.replace('-', "−")
 }
 
+/// A number of things, with a comma between thousands.
+pub(super) fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,5 +288,7 @@ mod tests {
         ] {
             assert_eq!(short(value), text);
         }
+        let counts = [0, 999, 1000, 1_234_567].map(count);
+        assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::curves::{History, short};
+use super::curves::{History, count, short};
 use crate::judge::verdict::{Finding, task_in_words};
 use crate::method;
 use crate::recipe::{Duration, Recipe};
@@ -219,8 +219,12 @@ impl Evaluation {
             headline,
             details,
             about: format!(
-                "{}: {} items judged, {} learned from, {} classes. Brackets and whiskers are 95 % intervals.{aside}",
-                self.data, self.items, self.learned_from, self.classes
+                "Judged on {} items of {} classes, with the labels of {} others to learn from: {}. Small figures and whiskers \
+                 are 95 % intervals.{aside}",
+                count(self.items),
+                self.classes,
+                count(self.learned_from),
+                self.data
             ),
             who: who.iter().map(|who| in_words(who)).collect(),
             rows,

@@ -4,6 +4,7 @@ use autodidact_eval::EvalError;
 use autodidact_eval::projection::{TsneSettings, principal_components, tsne};
 use serde::Serialize;
 
+use super::curves::count;
 use super::observer::{Observer, Seen};
 use super::page::Picture;
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ const LETTERS: usize = 80;
 /// Points in the unit square, and what stands behind them.
 #[derive(Debug, Serialize)]
 pub(super) struct Map {
+    /// How many items, for people.
+    pub(super) count: String,
     /// What the script draws.
     pub(super) plane: Plane,
     /// Small pictures of the items in the order of the points; `None` where there are none.
@@ -44,15 +47,15 @@ pub(super) struct Plane {
     pub(super) edge: usize,
 }
 
-/// Draws the map of what was seen.
+/// Draws the map of what was seen: of the first rows of a random `order` where there are more than fit.
 ///
 /// # Errors
 /// When the embeddings are too large to be compared.
-pub(super) fn map(observer: &dyn Observer, seen: &Seen, seed: u64) -> Result<Map> {
+pub(super) fn map(observer: &dyn Observer, seen: &Seen, order: &[usize], seed: u64) -> Result<Map> {
     let unfit =
         |error: EvalError| Error::data("embeddings that no map can be drawn of").because(error);
-    let (all, count) = (seen.items.len(), seen.items.len().min(ITEMS));
-    let rows: Vec<usize> = (0..count).map(|place| place * all / count).collect();
+    let mut rows: Vec<usize> = order.iter().copied().take(ITEMS).collect();
+    rows.sort_unstable();
     let embeddings = seen
         .features
         .select(&rows)
@@ -78,11 +81,16 @@ pub(super) fn map(observer: &dyn Observer, seen: &Seen, seed: u64) -> Result<Map
             .map(|&item| ending(&observer.name(item)))
             .collect(),
         classes: observer.class_names().to_vec(),
-        columns: COLUMNS.min(count),
+        columns: COLUMNS.min(rows.len()),
         edge,
     };
     let sheet = sheet.map(|(sheet, _)| Picture::of(&sheet)).transpose()?;
-    Ok(Map { plane, sheet })
+    let count = count(rows.len());
+    Ok(Map {
+        count,
+        plane,
+        sheet,
+    })
 }
 
 /// The points moved and scaled, alike in both directions, into the unit square.

@@ -23,7 +23,7 @@ use crate::error::{AtPath, Error, Result};
 use crate::modality::SourceSpec;
 use crate::random::{Purpose, stream};
 use crate::run::{Checkpoint, RunFolder};
-use curves::{History, short};
+use curves::{History, count, short};
 use facts::Evaluation;
 use observer::{Observer, Seen, Weights};
 use page::{Group, Page, Picture, Restoring, Section, Tile};
@@ -127,7 +127,9 @@ fn look(
             format!("All {all} items were looked at: {}.", observer.describe())
         }
         (looked, all) => format!(
-            "{looked} of {all} items were looked at, evenly over the data: {}.",
+            "{} of {} items were looked at, evenly over the data: {}.",
+            count(looked),
+            count(all),
             observer.describe()
         ),
     };
@@ -143,7 +145,7 @@ fn look(
         page.outliers = gallery.outliers(&relations)?;
     }
     advance("drawing the map", 1, 4);
-    page.map = Some(map::map(observer, &gallery.seen, seed)?);
+    page.map = Some(map::map(observer, &gallery.seen, &order, seed)?);
     advance("drawing views", 2, 4);
     page.views = gallery.views(&order)?;
     advance("restoring", 3, 4);
@@ -190,13 +192,10 @@ impl Gallery<'_> {
             rows.extend(
                 near.iter()
                     .take(SHOWN)
-                    .map(|&(other, cosine)| (other, format!("{cosine:.3}"))),
+                    .map(|&(other, cosine)| (other, similarity(cosine))),
             );
             let mut tiles = self.tiles(&rows)?;
-            let class = tiles[0].class.clone();
-            for tile in &mut tiles[1..] {
-                tile.differs = class.is_some() && tile.class.is_some() && tile.class != class;
-            }
+            mark_other_classes(&mut tiles);
             Ok(Group { tiles })
         };
         let groups = order
@@ -222,19 +221,25 @@ impl Gallery<'_> {
 
     fn duplicates(&self, relations: &Relations) -> Result<Option<Section>> {
         let found = relations.near_duplicates();
-        let about = format!(
-            "Pairs at least twenty times nearer to each other than an item and its nearest neighbor usually are: a cosine \
-             of {:.6} or more. {} pairs were found{}. Look before you delete.",
-            found.threshold,
-            found.pairs.len(),
-            if found.pairs.len() > PAIRS {
-                format!("; the nearest {PAIRS} are shown")
-            } else {
-                String::new()
-            }
+        let rule = format!(
+            "at least twenty times nearer to each other than an item and its nearest neighbor usually are (a cosine of {} \
+             or more)",
+            similarity(found.threshold)
         );
+        let about = match found.pairs.len() {
+            0 => format!("None: no two items are {rule}."),
+            1 => format!("One pair of items is {rule}. Look before you delete."),
+            pairs if pairs <= PAIRS => {
+                format!("{pairs} pairs of items are {rule}. Look before you delete.")
+            }
+            pairs => format!(
+                "{} pairs of items are {rule}; the nearest {PAIRS} are shown. Look before you delete.",
+                count(pairs)
+            ),
+        };
         let group = |&(a, b, cosine): &(usize, usize, f32)| {
-            let tiles = self.tiles(&[(a, String::new()), (b, format!("{cosine:.6}"))])?;
+            let mut tiles = self.tiles(&[(a, String::new()), (b, similarity(cosine))])?;
+            mark_other_classes(&mut tiles);
             Ok(Group { tiles })
         };
         let groups = found
@@ -311,6 +316,22 @@ impl Gallery<'_> {
     }
 }
 
+/// Says of which tiles the class is another than that of the first.
+fn mark_other_classes(tiles: &mut [Tile]) {
+    if let Some((first, others)) = tiles.split_first_mut() {
+        for tile in others {
+            tile.differs =
+                first.class.is_some() && tile.class.is_some() && tile.class != first.class;
+        }
+    }
+}
+
+/// A cosine with as many digits as tell it from 1, three to six.
+fn similarity(cosine: f32) -> String {
+    let digits = (1.0 - (1.0 - f64::from(cosine)).max(1e-6).log10()).ceil() as usize;
+    format!("{cosine:.*}", digits.clamp(3, 6))
+}
+
 /// A file's text; empty where there is no such file, since an interrupted run may not have come to writing it.
 fn text(path: &Path) -> Result<String> {
     match std::fs::read(path) {
@@ -338,4 +359,22 @@ fn name_of(path: &Path) -> String {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let name = absolute.file_name().unwrap_or(absolute.as_os_str());
     name.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similarities_have_the_digits_that_tell_them_apart() {
+        for (cosine, text) in [
+            (-0.5, "-0.500"),
+            (0.9, "0.900"),
+            (0.998_765, "0.9988"),
+            (0.999_987, "0.999987"),
+            (1.0, "1.000000"),
+        ] {
+            assert_eq!(similarity(cosine), text);
+        }
+    }
 }

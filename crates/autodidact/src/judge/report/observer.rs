@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
+use rand::RngExt;
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -12,6 +13,7 @@ use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Method, Objective, Step};
 use crate::modality::{self, Draw, ForModality, Modality, Picture, Rows, Source, SourceSpec};
+use crate::random::{Purpose, stream};
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
 use crate::train::features::{Who, features};
@@ -173,8 +175,14 @@ impl<M: Modality, O: Objective> Observer for Observing<M, O> {
     fn look(&self, limit: usize, advance: &mut dyn FnMut(usize, usize)) -> Result<Seen> {
         let (all, source) = (self.source.len(), self.source.as_ref());
         let count = limit.clamp(1, all.max(1)).min(all);
-        // Evenly over the data, which is often sorted by class.
-        let indices: Vec<usize> = (0..count).map(|place| place * all / count).collect();
+        // Evenly over the data, which is often sorted by class, and at random within each stretch of it: data that
+        // goes through its classes in turn would otherwise lose some of them.
+        let mut rng = stream(self.seed, Purpose::Evaluation, &[0x6c6f_6f6b]);
+        let mut one_of = |place: usize| {
+            let (from, to) = (place * all / count, (place + 1) * all / count);
+            rng.random_range(from..to)
+        };
+        let indices: Vec<usize> = (0..count).map(&mut one_of).collect();
         let who = [Who::Network(self.model.encoder(), &self.device)];
         let mut done = 0;
         let mut found = features(&self.modality, source, &indices, &who, |items| {

@@ -183,6 +183,7 @@ mod tests {
                 lines: Vec::new(),
             }],
             map: Some(Map {
+                count: EVIL.to_owned(),
                 plane: Plane {
                     points: vec![(0.5, 0.5, 0)],
                     names: vec![EVIL.to_owned()],
