@@ -122,17 +122,18 @@ fn look(
             seen.unreadable.len()
         ));
     }
-    page.looked_at = match (seen.items.len(), observer.len()) {
-        (looked, all) if looked == all => {
-            format!("All {all} items were looked at: {}.", observer.describe())
-        }
-        (looked, all) => format!(
-            "{} of {} items were looked at, evenly over the data: {}.",
-            count(looked),
-            count(all),
-            observer.describe()
-        ),
+    let (looked, all) = (seen.items.len(), observer.len());
+    let share = if looked == all {
+        format!("All {} items", count(all))
+    } else {
+        format!("{} of {} items", count(looked), count(all))
     };
+    let evenly = if looked == all {
+        ""
+    } else {
+        ", evenly over the data"
+    };
+    page.looked_at = format!("{share} were looked at{evenly}: {}.", observer.describe());
     let rows = seen.items.len();
     let gallery = Gallery { observer, seen };
     let mut order: Vec<usize> = (0..rows).collect();
@@ -221,11 +222,16 @@ impl Gallery<'_> {
 
     fn duplicates(&self, relations: &Relations) -> Result<Option<Section>> {
         let found = relations.near_duplicates();
-        let rule = format!(
-            "at least twenty times nearer to each other than an item and its nearest neighbor usually are (a cosine of {} \
+        let rule = if found.told {
+            format!(
+                "at least twenty times nearer to each other than an item and its nearest neighbor usually are (a cosine of {} \
              or more)",
-            similarity(found.threshold)
-        );
+                similarity(found.threshold)
+            )
+        } else {
+            "so near to each other that rounding hides the difference; the others are nearly as near, so this says little"
+                .to_owned()
+        };
         let about = match found.pairs.len() {
             0 => format!("None: no two items are {rule}."),
             1 => format!("One pair of items is {rule}. Look before you delete."),

@@ -39,7 +39,7 @@
     const room = high > low ? 0.06 * (high - low) : Math.abs(high) * 0.1 || 1;
     if (!(low === 0 && high > low)) low = low >= 0 ? Math.max(0, low - room) : low - room;
     high += room;
-    const levels = ticks(low, high, 4), steps = ticks(first, last, Math.max(2, Math.floor(width / 90)));
+    const levels = ticks(low, high, 4), steps = ticks(first, last, Math.max(3, Math.floor(width / 60)));
     const texts = levels.found.map((level) => label(level, levels.step));
     const left = 10 + 7 * Math.max(...texts.map((text) => text.length)), right = 8, top = 8, bottom = 22;
     const x = (step) => left + (step - first) / (last - first) * (width - left - right);

@@ -11,7 +11,7 @@ pub(super) const NEIGHBORS: usize = 10;
 /// Two items are near-duplicates where they are this many times nearer than an item and its nearest neighbor usually are.
 const NEARER: f32 = 20.0;
 /// Distances below this are rounding.
-const ROUNDING: f32 = 2e-6;
+const ROUNDING: f32 = 5e-7;
 
 /// The nearest neighbors of each row.
 pub(super) struct Relations {
@@ -24,6 +24,8 @@ pub(super) struct Relations {
 pub(super) struct NearDuplicates {
     /// The cosine from which on a pair counts.
     pub(super) threshold: f32,
+    /// Whether that is far enough from rounding to tell pairs apart; it isn't where the representation has collapsed.
+    pub(super) told: bool,
     /// Both rows, the lower first, and their cosine; nearest first.
     pub(super) pairs: Vec<(usize, usize, f32)>,
 }
@@ -62,6 +64,7 @@ impl Relations {
         pairs.sort_by(|a, b| b.2.total_cmp(&a.2));
         NearDuplicates {
             threshold: 1.0 - farthest,
+            told: farthest > ROUNDING,
             pairs,
         }
     }
@@ -136,7 +139,7 @@ mod tests {
         let relations = Relations::of(&directions(&degrees)).unwrap();
         let found = relations.near_duplicates();
         let pairs: Vec<_> = found.pairs.iter().map(|&(a, b, _)| (a, b)).collect();
-        assert_eq!(pairs, [(2, 12)]);
+        assert_eq!((pairs, found.told), (vec![(2, 12)], true));
         // A twentieth of 1 − cos 5°.
         assert!(
             (1.0 - found.threshold - 0.003_805 / 20.0).abs() < 1e-5,
@@ -152,7 +155,8 @@ mod tests {
     fn a_collapsed_representation_has_no_outliers_and_all_are_duplicates() {
         let relations = Relations::of(&directions(&[30.0; 5])).unwrap();
         assert!(relations.outliers(3).is_empty());
-        assert_eq!(relations.near_duplicates().pairs.len(), 10);
+        let found = relations.near_duplicates();
+        assert_eq!((found.pairs.len(), found.told), (10, false));
         assert!(Relations::of(&directions(&[1.0])).is_err());
     }
 
