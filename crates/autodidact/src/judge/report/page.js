@@ -223,6 +223,6 @@
     rest.textContent = `and ${present.length - listed.length} smaller classes`;
     legend.append(rest);
   }
-  new ResizeObserver(paint).observe(plane);
+  new ResizeObserver(() => { mark(-1); paint(); }).observe(plane);
   matchMedia("(prefers-color-scheme: dark)").onchange = paint;
 })();
