@@ -156,9 +156,7 @@ impl Vit {
             None => patches.full_like(f32::NAN),
         };
         let hidden = mask.hidden.clone().greater_elem(0.5);
-        let hidden = hidden
-            .unsqueeze_dim::<3>(2)
-            .expand([batch, places, values]);
+        let hidden = hidden.unsqueeze_dim::<3>(2).expand([batch, places, values]);
         let (side, patch, channels) = (self.side, self.patch, self.channels);
         patches
             .mask_where(hidden, fill)
@@ -307,7 +305,10 @@ mod tests {
         let patches = vit.cut(x.clone());
         let (variance, mean) = patches.clone().var_mean(2);
         let targets = (patches - mean) / variance.add_scalar(PATCH_EPSILON).sqrt();
-        let (pixels, filled) = (host(x.clone()), host(vit.filled(x.clone(), &mask, Some(targets))));
+        let (pixels, filled) = (
+            host(x.clone()),
+            host(vit.filled(x.clone(), &mask, Some(targets))),
+        );
         for (found, expected) in filled.iter().zip(&pixels) {
             assert!((found - expected).abs() < 1e-5, "{found} beside {expected}");
         }
