@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::Init;
+use crate::export::onnx::{Graph, Value};
 
 /// y = x Wᵀ + b.
 #[derive(Module, Debug)]
@@ -55,5 +56,18 @@ impl Linear {
             self.weight.val(),
             self.bias.as_ref().map(|bias| bias.val()),
         )
+    }
+    /// [`Linear::forward`] as a graph. The weight keeps its layout and its name; engines turn it over once, on loading.
+    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
+        let weight = graph.weight("weight", self.weight.val());
+        let weight = graph.transpose(&weight, &[1, 0]);
+        let product = graph.node("MatMul", &[x, &weight], &[]);
+        match &self.bias {
+            Some(bias) => {
+                let bias = graph.weight("bias", bias.val());
+                graph.node("Add", &[&product, &bias], &[])
+            }
+            None => product,
+        }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::export::onnx::Graph;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 pub use source::{Labels, Part, Source, SourceSpec};
@@ -97,6 +98,18 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
 
     /// What the network can do: asked while a recipe becomes a plan.
     fn abilities(&self) -> Abilities;
+
+    /// The encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
+    ///
+    /// # Errors
+    /// When this kind of data has no graphs.
+    fn graph(&self, _encoder: &Self::Encoder, _raw: bool) -> Result<Graph> {
+        Err(
+            Error::recipe(format!("a graph of an encoder for {}", Self::NAME))
+                .expected("a kind of data whose encoders can be written as ONNX")
+                .mend("export it as safetensors"),
+        )
+    }
 
     /// A picture of the views of some items, as PNG, `width` views across at most.
     ///

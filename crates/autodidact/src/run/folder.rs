@@ -1,9 +1,8 @@
 //! Where the files of a run are.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::weights::{read_weights, write_weights};
+use super::weights::{read_weights, write_published};
 use super::writer::write_atomic;
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::State;
@@ -135,8 +134,7 @@ impl RunFolder {
     /// # Errors
     /// When it can't be written.
     pub fn write_encoder(&self, encoder: &State) -> Result<()> {
-        let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        write_weights(&self.file("encoder.safetensors"), encoder, notes)
+        write_published(&self.file("encoder.safetensors"), encoder)
     }
 
     /// The encoder.

@@ -15,8 +15,9 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Abilities, Change, Draw, Modality, Pretext, Rows, Source, SourceSpec};
+use super::{Abilities, Change, Draw, Encoder, Modality, Pretext, Rows, Source, SourceSpec};
 use crate::error::{Error, Result};
+use crate::export::onnx::{Graph, Length};
 use crate::layers::Init;
 use crate::random::{Purpose, stream};
 
@@ -234,6 +235,39 @@ impl Modality for Images {
 
     fn abilities(&self) -> Abilities {
         self.network.abilities()
+    }
+
+    /// Input `pixels`, `[batch, channels, height, width]`: 0 (black) to 1 (white) if `raw`, else less the mean and over
+    /// the deviation of the training images. Output `features`, `[batch, dim]`. A ViT takes one size, the others any.
+    fn graph(&self, encoder: &ImageEncoder, raw: bool) -> Result<Graph> {
+        let mut graph = Graph::new("encoder");
+        let (height, width) = match encoder {
+            ImageEncoder::Vit(_) => (Length::Fixed(self.side), Length::Fixed(self.side)),
+            _ => (Length::Open("height"), Length::Open("width")),
+        };
+        let shape = [
+            Length::Open("batch"),
+            Length::Fixed(self.channels),
+            height,
+            width,
+        ];
+        let mut pixels = graph.input("pixels", &shape);
+        let (mean, deviation) = (self.normalization.mean(), self.normalization.deviation());
+        if raw {
+            let shape = [1, self.channels, 1, 1];
+            let mean = graph.floats("mean", &shape, mean);
+            let deviation = graph.floats("deviation", &shape, deviation);
+            pixels = graph.node("Sub", &[&pixels, &mean], &[]);
+            pixels = graph.node("Div", &[&pixels, &deviation], &[]);
+        }
+        let features = encoder.draw(&mut graph, &pixels);
+        let shape = [Length::Open("batch"), Length::Fixed(encoder.dim())];
+        graph.output("features", &features, &shape);
+        graph.note("input", if raw { "0 to 1" } else { "normalized" });
+        graph.note("size", self.side.to_string());
+        graph.note("mean", format!("{mean:?}"));
+        graph.note("deviation", format!("{deviation:?}"));
+        Ok(graph)
     }
 
     fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {

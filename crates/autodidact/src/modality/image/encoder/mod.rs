@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::ImageBatch;
 use crate::error::{Error, Result};
+use crate::export::onnx::{Graph, Value};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::modality::{Abilities, Encoder, Maskable, Tokens};
@@ -198,6 +199,17 @@ impl Encoder for ImageEncoder {
 }
 
 impl ImageEncoder {
+    /// The pooled vector of `[batch, channels, height, width]` as a graph: `[batch, dim]`.
+    pub fn draw(&self, graph: &mut Graph, pixels: &Value) -> Value {
+        let stage = match self {
+            Self::SmallConv(network) => network.draw(graph, pixels),
+            Self::ResNet(network) => network.draw(graph, pixels),
+            Self::Vit(network) => return network.draw(graph, pixels),
+        };
+        let mean = graph.node("GlobalAveragePool", &[&stage], &[]);
+        graph.node("Flatten", &[&mean], &[])
+    }
+
     fn as_vit(&self) -> Result<&Vit> {
         match self {
             Self::Vit(network) => Ok(network),
