@@ -51,6 +51,9 @@ pub(crate) struct Pretrain {
     /// The run's folder [default: the next free one in runs/]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// Start from another run's encoder, or from published weights of the same network (torchvision's or timm's names)
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    pub(crate) init: Option<PathBuf>,
     /// Don't judge the encoder at the end, though there are labels
     #[arg(long)]
     pub(crate) no_evaluate: bool,

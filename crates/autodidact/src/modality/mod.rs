@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::export::onnx::Graph;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
+use crate::layers::state::State;
 pub use source::{Labels, Part, Source, SourceSpec};
 
 /// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
@@ -206,6 +207,14 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     fn pool(&self, tokens: Tokens) -> Tensor<2>;
     /// Width of that vector.
     fn dim(&self) -> usize;
+    /// Fits published weights to this network before they are loaded: takes out what it has no place for and may do
+    /// without, such as a classifier, and adapts what may differ. Returns a line for people for each such change.
+    ///
+    /// # Errors
+    /// When they can't be adapted.
+    fn adopt(&self, _state: &mut State) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
         self.pool(self.tokens(batch))

@@ -87,6 +87,7 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         };
         recipe = recipe_of(&named, None)?;
     }
+    put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
     let mut session = train::open(&recipe)?;
     let name = format!(
         "{}-{}",
@@ -145,7 +146,7 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         _ => None,
     };
     let checkpoint = Checkpoint::read(&folder.last())?;
-    let mut session = train::open(&recipe)?;
+    let mut session = train::reopen(&recipe)?;
     let mut progress = Progress::new();
     let outcome = train::pretrain(
         session.as_mut(),

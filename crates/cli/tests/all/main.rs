@@ -2,6 +2,7 @@
 
 mod kill;
 mod verbs;
+mod weights;
 
 use std::path::Path;
 use std::process::{Command, Output};

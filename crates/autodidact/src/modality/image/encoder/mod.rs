@@ -1,5 +1,6 @@
 //! Networks for images.
 
+mod published;
 mod resnet;
 mod small_conv;
 mod vit;
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::export::onnx::{Graph, Value};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
+use crate::layers::state::State;
 use crate::modality::{Abilities, Encoder, Maskable, Tokens};
 
 pub use resnet::{ResNet, Stem};
@@ -195,6 +197,10 @@ impl Encoder for ImageEncoder {
             Self::ResNet(network) => network.dim(),
             Self::Vit(network) => network.dim(),
         }
+    }
+
+    fn adopt(&self, state: &mut State) -> Result<Vec<String>> {
+        published::adopt(self, state)
     }
 }
 
