@@ -47,7 +47,12 @@ def network(name, classifier):
                     module.weight.uniform_(0.5, 1.5)
                     module.bias.normal_(0, 0.1)
         return made.eval()
-    return timm.create_model(name, num_classes=1000 if classifier else 0).eval()
+    made = timm.create_model(name, num_classes=1000 if classifier else 0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim == 1:  # Biases that are all 0 and scales that are all 1 would hide a mix-up.
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return made.eval()
 
 
 @torch.no_grad()

@@ -66,12 +66,12 @@ fn an_encoder_is_exported_and_another_run_starts_from_it() {
         "--no-evaluate",
     ]));
 
-    let error = fails(&mut pretrain(&["--steps", "1", "--init", "weights.pth"]));
+    let (error, _) = fails(&mut pretrain(&["--steps", "1", "--init", "weights.pth"]));
     assert!(
         error.contains("pickle") && error.contains("save_file"),
         "{error}"
     );
-    let error = fails(&mut pretrain(&[
+    let (error, _) = fails(&mut pretrain(&[
         "--steps",
         "1",
         "--init",
