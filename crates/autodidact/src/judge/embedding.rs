@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
-use crate::export::onnx::Graph;
+use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Objective};
@@ -76,7 +76,7 @@ pub trait Frozen {
     ///
     /// # Errors
     /// When the kind of data has no graphs.
-    fn graph(&self, raw: bool) -> Result<Graph>;
+    fn onnx(&self, raw: bool) -> Result<OnnxModel>;
 
     /// What the data comes in.
     ///
@@ -223,8 +223,8 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         })
     }
 
-    fn graph(&self, raw: bool) -> Result<Graph> {
-        self.modality.graph(&self.pretrained, raw)
+    fn onnx(&self, raw: bool) -> Result<OnnxModel> {
+        self.modality.onnx(&self.pretrained, raw)
     }
 
     fn splits(&self, data: &SourceSpec) -> Result<Splits> {

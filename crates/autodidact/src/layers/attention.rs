@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Tensor};
 use super::init::Init;
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use crate::export::onnx::{Attribute, Graph, Value};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 
 /// x + attention(norm1(x)), then x + mlp(norm2(x)) (Vaswani et al. 2017; pre-norm as in Dosovitskiy et al. 2021).
 #[derive(Module, Debug)]
@@ -56,13 +56,13 @@ impl TransformerBlock {
     }
 
     /// [`TransformerBlock::forward`] as a graph, all tokens valid.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let normed = graph.within("norm1", |graph| self.norm1.draw(graph, x));
-        let mixed = graph.within("attn", |graph| self.attn.draw(graph, &normed));
-        let x = graph.node("Add", &[x, &mixed], &[]);
-        let normed = graph.within("norm2", |graph| self.norm2.draw(graph, &x));
-        let inner = graph.within("mlp", |graph| self.mlp.draw(graph, &normed));
-        graph.node("Add", &[&x, &inner], &[])
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let normed = onnx.within("norm1", |onnx| self.norm1.draw(onnx, x));
+        let mixed = onnx.within("attn", |onnx| self.attn.draw(onnx, &normed));
+        let x = onnx.node("Add", &[x, &mixed], &[]);
+        let normed = onnx.within("norm2", |onnx| self.norm2.draw(onnx, &x));
+        let inner = onnx.within("mlp", |onnx| self.mlp.draw(onnx, &normed));
+        onnx.node("Add", &[&x, &inner], &[])
     }
 }
 
@@ -80,27 +80,27 @@ impl SelfAttention {
         self.proj.added(mixed, residual)
     }
 
-    fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
+    fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
         let dim = self.proj.weight.dims()[0];
         let (heads, head) = (self.heads as i64, (dim / self.heads) as i64);
-        let qkv = graph.within("qkv", |graph| self.qkv.draw(graph, x));
-        let qkv = graph.reshape(&qkv, &[0, 0, 3, heads, head]);
-        let qkv = graph.transpose(&qkv, &[2, 0, 3, 1, 4]); // [3, batch, heads, tokens, head]
+        let qkv = onnx.within("qkv", |onnx| self.qkv.draw(onnx, x));
+        let qkv = onnx.reshape(&qkv, &[0, 0, 3, heads, head]);
+        let qkv = onnx.transpose(&qkv, &[2, 0, 3, 1, 4]); // [3, batch, heads, tokens, head]
         let [q, k, v] = [0, 1, 2].map(|place| {
-            let place = graph.integers(&[place]);
-            let one = graph.node("Gather", &[&qkv, &place], &[("axis", Attribute::Int(0))]);
-            let axis = graph.integers(&[0]);
-            graph.node("Squeeze", &[&one, &axis], &[])
+            let place = onnx.integers(&[place]);
+            let one = onnx.node("Gather", &[&qkv, &place], &[("axis", Attribute::Int(0))]);
+            let axis = onnx.integers(&[0]);
+            onnx.node("Squeeze", &[&one, &axis], &[])
         });
-        let k = graph.transpose(&k, &[0, 1, 3, 2]);
-        let scores = graph.node("MatMul", &[&q, &k], &[]);
-        let scale = graph.floats("scale", &[1], &[1.0 / (head as f32).sqrt()]);
-        let scores = graph.node("Mul", &[&scores, &scale], &[]);
-        let shares = graph.node("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
-        let mixed = graph.node("MatMul", &[&shares, &v], &[]);
-        let mixed = graph.transpose(&mixed, &[0, 2, 1, 3]);
-        let mixed = graph.reshape(&mixed, &[0, 0, dim as i64]);
-        graph.within("proj", |graph| self.proj.draw(graph, &mixed))
+        let k = onnx.transpose(&k, &[0, 1, 3, 2]);
+        let scores = onnx.node("MatMul", &[&q, &k], &[]);
+        let scale = onnx.floats("scale", &[1], &[1.0 / (head as f32).sqrt()]);
+        let scores = onnx.node("Mul", &[&scores, &scale], &[]);
+        let shares = onnx.node("Softmax", &[&scores], &[("axis", Attribute::Int(-1))]);
+        let mixed = onnx.node("MatMul", &[&shares, &v], &[]);
+        let mixed = onnx.transpose(&mixed, &[0, 2, 1, 3]);
+        let mixed = onnx.reshape(&mixed, &[0, 0, dim as i64]);
+        onnx.within("proj", |onnx| self.proj.draw(onnx, &mixed))
     }
 }
 
@@ -111,17 +111,17 @@ impl Mlp {
         self.fc2.added(inner, residual)
     }
 
-    fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let inner = graph.within("fc1", |graph| self.fc1.draw(graph, x));
+    fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let inner = onnx.within("fc1", |onnx| self.fc1.draw(onnx, x));
         // GELU by its definition, x/2 · (1 + erf(x/√2)): it is an operator of its own from set 20 on only.
-        let root = graph.floats("root_of_two", &[1], &[std::f32::consts::SQRT_2]);
-        let error = graph.node("Div", &[&inner, &root], &[]);
-        let error = graph.node("Erf", &[&error], &[]);
-        let one = graph.floats("one", &[1], &[1.0]);
-        let gate = graph.node("Add", &[&error, &one], &[]);
-        let gated = graph.node("Mul", &[&inner, &gate], &[]);
-        let half = graph.floats("half", &[1], &[0.5]);
-        let inner = graph.node("Mul", &[&gated, &half], &[]);
-        graph.within("fc2", |graph| self.fc2.draw(graph, &inner))
+        let root = onnx.floats("root_of_two", &[1], &[std::f32::consts::SQRT_2]);
+        let error = onnx.node("Div", &[&inner, &root], &[]);
+        let error = onnx.node("Erf", &[&error], &[]);
+        let one = onnx.floats("one", &[1], &[1.0]);
+        let gate = onnx.node("Add", &[&error, &one], &[]);
+        let gated = onnx.node("Mul", &[&inner, &gate], &[]);
+        let half = onnx.floats("half", &[1], &[0.5]);
+        let inner = onnx.node("Mul", &[&gated, &half], &[]);
+        onnx.within("fc2", |onnx| self.fc2.draw(onnx, &inner))
     }
 }

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::Init;
-use crate::export::onnx::{Attribute, Graph, Value};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 
 /// A square 2-d convolution without bias, for use before a [`BatchNorm`](super::BatchNorm).
 #[derive(Module, Debug)]
@@ -44,14 +44,14 @@ impl Conv2d {
     }
 
     /// [`Conv2d::forward`] as a graph, channels first.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let weight = graph.weight("weight", self.weight.val());
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
         let (stride, padding) = (self.stride as i64, self.padding as i64);
         let attributes = [
             ("strides", Attribute::Ints(vec![stride; 2])),
             ("pads", Attribute::Ints(vec![padding; 4])),
         ];
-        graph.node("Conv", &[x, &weight], &attributes)
+        onnx.node("Conv", &[x, &weight], &attributes)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::Init;
-use crate::export::onnx::{Graph, Value};
+use crate::export::onnx::{OnnxModel, Value};
 
 /// y = x Wᵀ + b.
 #[derive(Module, Debug)]
@@ -58,14 +58,14 @@ impl Linear {
         )
     }
     /// [`Linear::forward`] as a graph. The weight keeps its layout and its name; engines turn it over once, on loading.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let weight = graph.weight("weight", self.weight.val());
-        let weight = graph.transpose(&weight, &[1, 0]);
-        let product = graph.node("MatMul", &[x, &weight], &[]);
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let weight = onnx.transpose(&weight, &[1, 0]);
+        let product = onnx.node("MatMul", &[x, &weight], &[]);
         match &self.bias {
             Some(bias) => {
-                let bias = graph.weight("bias", bias.val());
-                graph.node("Add", &[&product, &bias], &[])
+                let bias = onnx.weight("bias", bias.val());
+                onnx.node("Add", &[&product, &bias], &[])
             }
             None => product,
         }

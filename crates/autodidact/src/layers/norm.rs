@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::init::Init;
 use super::running::RunningStatistic;
-use crate::export::onnx::{Attribute, Graph, Value};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 
 /// How much of a batch's statistics enters the running ones, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
@@ -59,14 +59,14 @@ impl BatchNorm {
     }
 
     /// [`BatchNorm::forward`] by the running statistics as a graph, over the second dimension.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let weight = graph.weight("weight", self.weight.val());
-        let bias = graph.weight("bias", self.bias.val());
-        let mean = graph.weight("running_mean", self.running_mean.value());
-        let variance = graph.weight("running_var", self.running_var.value());
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let bias = onnx.weight("bias", self.bias.val());
+        let mean = onnx.weight("running_mean", self.running_mean.value());
+        let variance = onnx.weight("running_var", self.running_var.value());
         let epsilon = [("epsilon", Attribute::Float(EPSILON as f32))];
         let inputs = [x, &weight, &bias, &mean, &variance];
-        graph.node("BatchNormalization", &inputs, &epsilon)
+        onnx.node("BatchNormalization", &inputs, &epsilon)
     }
 
     fn fused<const D: usize>(
@@ -117,14 +117,14 @@ impl LayerNorm {
     }
 
     /// [`LayerNorm::forward`] as a graph.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let weight = graph.weight("weight", self.weight.val());
-        let bias = graph.weight("bias", self.bias.val());
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let bias = onnx.weight("bias", self.bias.val());
         let attributes = [
             ("axis", Attribute::Int(-1)),
             ("epsilon", Attribute::Float(self.epsilon as f32)),
         ];
-        graph.node("LayerNormalization", &[x, &weight, &bias], &attributes)
+        onnx.node("LayerNormalization", &[x, &weight, &bias], &attributes)
     }
 }
 

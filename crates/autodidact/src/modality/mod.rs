@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::export::onnx::Graph;
+use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
@@ -104,7 +104,7 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// When this kind of data has no graphs.
-    fn graph(&self, _encoder: &Self::Encoder, _raw: bool) -> Result<Graph> {
+    fn onnx(&self, _encoder: &Self::Encoder, _raw: bool) -> Result<OnnxModel> {
         Err(
             Error::recipe(format!("a graph of an encoder for {}", Self::NAME))
                 .expected("a kind of data whose encoders can be written as ONNX")

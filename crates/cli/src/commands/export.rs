@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Export) -> Result<ExitCode> {
         ExportFormat::Safetensors => write_published(&out, &encoder)?,
         ExportFormat::Onnx => {
             let frozen = frozen(&folder.recipe()?, &encoder, folder.path())?;
-            write_atomic(&out, &frozen.graph(arguments.raw_input)?.encode())?;
+            write_atomic(&out, &frozen.onnx(arguments.raw_input)?.encode())?;
         }
     }
     println!("written to {}", out.display());

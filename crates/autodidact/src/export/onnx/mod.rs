@@ -1,6 +1,6 @@
 //! A network as an ONNX graph: what other engines run.
 //!
-//! Each layer writes itself into a [`Graph`], under the path of its fields, so that weights bear the names that they
+//! Each layer writes itself into a [`OnnxModel`], under the path of its fields, so that weights bear the names that they
 //! have in `encoder.safetensors`. ONNX's images are channels-first, `[batch, channels, height, width]`, and so are the
 //! weights of convolutions here; only the order of the activations differs from the network that was trained.
 //!
@@ -20,7 +20,7 @@ const IR_VERSION: i64 = 8;
 
 /// A graph being written, from its input to its output.
 #[derive(Debug, Clone, Default)]
-pub struct Graph {
+pub struct OnnxModel {
     proto: proto::GraphProto,
     metadata: Vec<proto::Entry>,
     scope: Vec<String>,
@@ -50,7 +50,7 @@ pub enum Attribute {
     Ints(Vec<i64>),
 }
 
-impl Graph {
+impl OnnxModel {
     /// A graph with nothing in it.
     pub fn new(name: &str) -> Self {
         let mut graph = Self::default();
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn names_follow_the_scope_and_every_input_was_made_before() {
-        let mut graph = Graph::new("g");
+        let mut graph = OnnxModel::new("g");
         let x = graph.input("x", &[Length::Open("batch"), Length::Fixed(2)]);
         let y = graph.within("layer", |graph| {
             let bias = graph.floats("bias", &[2], &[1.0, -2.0]);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Abilities, Change, Draw, Encoder, Modality, Pretext, Rows, Source, SourceSpec};
 use crate::error::{Error, Result};
-use crate::export::onnx::{Graph, Length};
+use crate::export::onnx::{OnnxModel, Length};
 use crate::layers::Init;
 use crate::random::{Purpose, stream};
 
@@ -239,8 +239,8 @@ impl Modality for Images {
 
     /// Input `pixels`, `[batch, channels, height, width]`: 0 (black) to 1 (white) if `raw`, else less the mean and over
     /// the deviation of the training images. Output `features`, `[batch, dim]`. A ViT takes one size, the others any.
-    fn graph(&self, encoder: &ImageEncoder, raw: bool) -> Result<Graph> {
-        let mut graph = Graph::new("encoder");
+    fn onnx(&self, encoder: &ImageEncoder, raw: bool) -> Result<OnnxModel> {
+        let mut onnx = OnnxModel::new("encoder");
         let (height, width) = match encoder {
             ImageEncoder::Vit(_) => (Length::Fixed(self.side), Length::Fixed(self.side)),
             _ => (Length::Open("height"), Length::Open("width")),
@@ -251,23 +251,23 @@ impl Modality for Images {
             height,
             width,
         ];
-        let mut pixels = graph.input("pixels", &shape);
+        let mut pixels = onnx.input("pixels", &shape);
         let (mean, deviation) = (self.normalization.mean(), self.normalization.deviation());
         if raw {
             let shape = [1, self.channels, 1, 1];
-            let mean = graph.floats("mean", &shape, mean);
-            let deviation = graph.floats("deviation", &shape, deviation);
-            pixels = graph.node("Sub", &[&pixels, &mean], &[]);
-            pixels = graph.node("Div", &[&pixels, &deviation], &[]);
+            let mean = onnx.floats("mean", &shape, mean);
+            let deviation = onnx.floats("deviation", &shape, deviation);
+            pixels = onnx.node("Sub", &[&pixels, &mean], &[]);
+            pixels = onnx.node("Div", &[&pixels, &deviation], &[]);
         }
-        let features = encoder.draw(&mut graph, &pixels);
+        let features = encoder.draw(&mut onnx, &pixels);
         let shape = [Length::Open("batch"), Length::Fixed(encoder.dim())];
-        graph.output("features", &features, &shape);
-        graph.note("input", if raw { "0 to 1" } else { "normalized" });
-        graph.note("size", self.side.to_string());
-        graph.note("mean", format!("{mean:?}"));
-        graph.note("deviation", format!("{deviation:?}"));
-        Ok(graph)
+        onnx.output("features", &features, &shape);
+        onnx.note("input", if raw { "0 to 1" } else { "normalized" });
+        onnx.note("size", self.side.to_string());
+        onnx.note("mean", format!("{mean:?}"));
+        onnx.note("deviation", format!("{deviation:?}"));
+        Ok(onnx)
     }
 
     fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::ImageBatch;
 use crate::error::{Error, Result};
-use crate::export::onnx::{Graph, Value};
+use crate::export::onnx::{OnnxModel, Value};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
@@ -206,14 +206,14 @@ impl Encoder for ImageEncoder {
 
 impl ImageEncoder {
     /// The pooled vector of `[batch, channels, height, width]` as a graph: `[batch, dim]`.
-    pub fn draw(&self, graph: &mut Graph, pixels: &Value) -> Value {
+    pub fn draw(&self, onnx: &mut OnnxModel, pixels: &Value) -> Value {
         let stage = match self {
-            Self::SmallConv(network) => network.draw(graph, pixels),
-            Self::ResNet(network) => network.draw(graph, pixels),
-            Self::Vit(network) => return network.draw(graph, pixels),
+            Self::SmallConv(network) => network.draw(onnx, pixels),
+            Self::ResNet(network) => network.draw(onnx, pixels),
+            Self::Vit(network) => return network.draw(onnx, pixels),
         };
-        let mean = graph.node("GlobalAveragePool", &[&stage], &[]);
-        graph.node("Flatten", &[&mean], &[])
+        let mean = onnx.node("GlobalAveragePool", &[&stage], &[]);
+        onnx.node("Flatten", &[&mean], &[])
     }
 
     fn as_vit(&self) -> Result<&Vit> {

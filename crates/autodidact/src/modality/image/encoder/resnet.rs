@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::export::onnx::{Attribute, Graph, Value};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 use crate::layers::{BatchNorm, Conv2d, Init};
 
 /// How the image enters the network.
@@ -132,22 +132,22 @@ impl ResNet {
     }
 
     /// [`ResNet::tokens`] as a graph, `[batch, channels, height, width]` → `[batch, dim, height, width]`.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
-        let x = draw_pair(graph, ["conv1", "bn1"], (&self.conv1, &self.bn1), x);
-        let mut x = graph.node("Relu", &[&x], &[]);
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let x = draw_pair(onnx, ["conv1", "bn1"], (&self.conv1, &self.bn1), x);
+        let mut x = onnx.node("Relu", &[&x], &[]);
         if self.pooled_stem {
             let window = [
                 ("kernel_shape", Attribute::Ints(vec![3; 2])),
                 ("strides", Attribute::Ints(vec![2; 2])),
                 ("pads", Attribute::Ints(vec![1; 4])),
             ];
-            x = graph.node("MaxPool", &[&x], &window);
+            x = onnx.node("MaxPool", &[&x], &window);
         }
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         for (stage, blocks) in (1..).zip(stages) {
             for (number, block) in blocks.iter().enumerate() {
-                x = graph.within(format!("layer{stage}.{number}"), |graph| {
-                    block.draw(graph, &x)
+                x = onnx.within(format!("layer{stage}.{number}"), |onnx| {
+                    block.draw(onnx, &x)
                 });
             }
         }
@@ -161,7 +161,7 @@ impl ResNet {
 }
 
 impl Block {
-    fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
+    fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
         let (layers, downsample) = match self {
             Self::Basic(block) => (
                 vec![(&block.conv1, &block.bn1), (&block.conv2, &block.bn2)],
@@ -180,19 +180,19 @@ impl Block {
         let mut y = x.clone();
         for (number, layer) in (1..).zip(layers) {
             let names = [format!("conv{number}"), format!("bn{number}")];
-            y = draw_pair(graph, names, layer, &y);
+            y = draw_pair(onnx, names, layer, &y);
             if number < last {
-                y = graph.node("Relu", &[&y], &[]);
+                y = onnx.node("Relu", &[&y], &[]);
             }
         }
         let shortcut = match downsample {
-            Some((conv, norm)) => graph.within("downsample", |graph| {
-                draw_pair(graph, ["0", "1"], (conv, norm), x)
+            Some((conv, norm)) => onnx.within("downsample", |onnx| {
+                draw_pair(onnx, ["0", "1"], (conv, norm), x)
             }),
             None => x.clone(),
         };
-        let sum = graph.node("Add", &[&y, &shortcut], &[]);
-        graph.node("Relu", &[&sum], &[])
+        let sum = onnx.node("Add", &[&y, &shortcut], &[]);
+        onnx.node("Relu", &[&sum], &[])
     }
 }
 
@@ -260,14 +260,14 @@ fn shortcut(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4>
 
 /// A convolution and its norm as a graph, under these names.
 fn draw_pair<N: std::fmt::Display>(
-    graph: &mut Graph,
+    onnx: &mut OnnxModel,
     names: [N; 2],
     (conv, norm): (&Conv2d, &BatchNorm),
     x: &Value,
 ) -> Value {
     let [conv_name, norm_name] = names;
-    let x = graph.within(conv_name, |graph| conv.draw(graph, x));
-    graph.within(norm_name, |graph| norm.draw(graph, &x))
+    let x = onnx.within(conv_name, |onnx| conv.draw(onnx, x));
+    onnx.within(norm_name, |onnx| norm.draw(onnx, &x))
 }
 
 #[cfg(test)]

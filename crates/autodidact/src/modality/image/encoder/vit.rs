@@ -11,7 +11,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::error::{Error, Result};
-use crate::export::onnx::{Attribute, Graph, Value};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 use crate::layers::init::Init;
 use crate::layers::masking::Mask;
 use crate::layers::positions::sine_cosine_grid;
@@ -105,38 +105,38 @@ impl Vit {
     }
 
     /// [`Vit::tokens`] and [`Vit::pool`] as a graph, `[batch, channels, size, size]` → `[batch, dim]`.
-    pub fn draw(&self, graph: &mut Graph, x: &Value) -> Value {
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
         let dim = self.dim() as i64;
-        let patches = graph.within("patch_embed.proj", |graph| {
-            let weight = graph.weight("weight", self.patch_embed.proj.weight.val());
-            let bias = graph.weight("bias", self.patch_embed.proj.bias.val());
+        let patches = onnx.within("patch_embed.proj", |onnx| {
+            let weight = onnx.weight("weight", self.patch_embed.proj.weight.val());
+            let bias = onnx.weight("bias", self.patch_embed.proj.bias.val());
             let stride = Attribute::Ints(vec![self.patch as i64; 2]);
-            graph.node("Conv", &[x, &weight, &bias], &[("strides", stride)])
+            onnx.node("Conv", &[x, &weight, &bias], &[("strides", stride)])
         });
-        let patches = graph.reshape(&patches, &[0, dim, -1]);
-        let patches = graph.transpose(&patches, &[0, 2, 1]);
+        let patches = onnx.reshape(&patches, &[0, dim, -1]);
+        let patches = onnx.transpose(&patches, &[0, 2, 1]);
         // The class token once for each item: [1, 1, dim] → [batch, 1, dim].
         let batch = [("start", Attribute::Int(0)), ("end", Attribute::Int(1))];
-        let batch = graph.node("Shape", &[x], &batch);
-        let rest = graph.integers(&[1, dim]);
-        let shape = graph.node("Concat", &[&batch, &rest], &[("axis", Attribute::Int(0))]);
-        let class = graph.weight("cls_token", self.cls_token.val());
-        let class = graph.node("Expand", &[&class, &shape], &[]);
+        let batch = onnx.node("Shape", &[x], &batch);
+        let rest = onnx.integers(&[1, dim]);
+        let shape = onnx.node("Concat", &[&batch, &rest], &[("axis", Attribute::Int(0))]);
+        let class = onnx.weight("cls_token", self.cls_token.val());
+        let class = onnx.node("Expand", &[&class, &shape], &[]);
         let axis = [("axis", Attribute::Int(1))];
-        let tokens = graph.node("Concat", &[&class, &patches], &axis);
-        let positions = graph.weight("pos_embed", self.pos_embed.val());
-        let mut x = graph.node("Add", &[&tokens, &positions], &[]);
+        let tokens = onnx.node("Concat", &[&class, &patches], &axis);
+        let positions = onnx.weight("pos_embed", self.pos_embed.val());
+        let mut x = onnx.node("Add", &[&tokens, &positions], &[]);
         for (number, block) in self.blocks.iter().enumerate() {
-            x = graph.within(format!("blocks.{number}"), |graph| block.draw(graph, &x));
+            x = onnx.within(format!("blocks.{number}"), |onnx| block.draw(onnx, &x));
         }
-        let x = graph.within("norm", |graph| self.norm.draw(graph, &x));
-        let [from, to, axis] = [1, i64::MAX, 1].map(|bound| graph.integers(&[bound]));
-        let patches = graph.node("Slice", &[&x, &from, &to, &axis], &[]);
+        let x = onnx.within("norm", |onnx| self.norm.draw(onnx, &x));
+        let [from, to, axis] = [1, i64::MAX, 1].map(|bound| onnx.integers(&[bound]));
+        let patches = onnx.node("Slice", &[&x, &from, &to, &axis], &[]);
         let mean = [
             ("axes", Attribute::Ints(vec![1])),
             ("keepdims", Attribute::Int(0)),
         ];
-        graph.node("ReduceMean", &[&patches], &mean)
+        onnx.node("ReduceMean", &[&patches], &mean)
     }
 
     /// Width of a token.
