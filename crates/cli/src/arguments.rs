@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Search(Search),
     /// A sheet of what the network will see, before any training
     Views(Views),
+    /// One HTML page about a run: verdict, map, neighbors, views, near-duplicates, outliers, curves
+    Report(Report),
     /// The methods there are
     Methods,
     /// The recipes that come with the program, or one of them
@@ -186,6 +188,24 @@ pub(crate) struct Views {
     /// Items to show
     #[arg(long, default_value_t = 10)]
     pub(crate) items: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The folder of a run, finished or interrupted
+    pub(crate) run: PathBuf,
+    /// What to look at through the network; without it, the data that the run learned from
+    #[arg(long, value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Labels that override those found in the data: a CSV of name and label
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Items to look at, at most, evenly over the data
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) items: usize,
+    /// Where to write the page [default: report.html in the run's folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

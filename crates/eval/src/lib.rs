@@ -2,7 +2,7 @@
 //!
 //! An encoder turns items into rows of a [`Matrix`]; this crate says how good those rows are. With labels:
 //! [`knn`], [`probe`], [`retrieval`], [`few_shot`], scored by [`classification`] and bounded by [`interval`].
-//! Without labels: [`representation`] and [`cluster`].
+//! Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
 //!
 //! *Architecture invariants.* Nothing here reads, writes or prints, and nothing knows which framework made the
 //! embeddings. A [`Matrix`] is never empty and holds finite numbers only, so what takes one need not check again.
@@ -20,6 +20,7 @@ mod lbfgs;
 mod matrix;
 pub mod probe;
 mod product;
+pub mod projection;
 pub mod representation;
 pub mod retrieval;
 mod sampling;

@@ -3,49 +3,23 @@
 
 use burn_flex::FlexTensor;
 
-use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
+use crate::buffer::{Shared, elements, in_parts, part, threads};
 use crate::vectorized::vectorized;
 
-/// The tensor of all `f(x)`.
-pub(crate) fn map(x: &FlexTensor, f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> FlexTensor {
-    let values = elements(x);
-    let mut output = Unwritten::new(values.len());
-    let dest = output.pointer();
-    let parts = parts(values.len());
-    in_parts(parts, |index| {
-        let range = part(values.len(), parts, index);
-        // SAFETY: the parts are disjoint and cover the output once.
-        let dest = unsafe { dest.part(range.clone()) };
-        let values = &values[range];
-        vectorized(
-            #[inline(always)]
-            || {
-                for (dest, x) in dest.iter_mut().zip(values) {
-                    *dest = f(*x);
-                }
-            },
-        );
-    });
-    // SAFETY: every part was written.
-    unsafe { output.written(x.layout().shape().clone()) }
-}
-
-/// Replaces each `x` by `f(x)`; a tensor whose memory is shared is copied first.
-pub(crate) fn map_in_place(
+/// Lets `f` replace the values of each of several stretches, told where it begins; a tensor whose
+/// memory is shared is copied first.
+pub(crate) fn stretches_in_place(
     mut x: FlexTensor,
-    f: impl Fn(f32) -> f32 + Copy + Send + Sync,
+    f: &(dyn Fn(usize, &mut [f32]) + Send + Sync),
 ) -> FlexTensor {
     let values = x.storage_mut::<f32>();
     let length = values.len();
     let dest = Shared::new(values.as_mut_ptr());
     let parts = parts(length);
     in_parts(parts, |index| {
+        let range = part(length, parts, index);
         // SAFETY: the parts are disjoint, and the tensor is ours alone.
-        let values = unsafe { dest.part(part(length, parts, index)) };
-        vectorized(
-            #[inline(always)]
-            || values.iter_mut().for_each(|x| *x = f(*x)),
-        );
+        f(range.start, unsafe { dest.part(range) });
     });
     x
 }

@@ -10,7 +10,7 @@
 //!
 //! | operation | kernel |
 //! |---|---|
-//! | [`conv2d`], [`conv1d`] | direct convolution in register tiles, no im2col; depthwise by vectors, 1×1 as a product |
+//! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, others direct in register tiles, no im2col; depthwise by vectors, 1×1 as a product |
 //! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
 //! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |

@@ -1,9 +1,10 @@
 //! Products of matrices on all threads, by blocks that fit the caches.
 //!
 //! The scheme is that of Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*
-//! (2008): a block of the right operand is packed into the second-level cache, as panels three
-//! vectors wide, and a few rows of the left operand at a time meet all of its panels out of the
-//! first-level cache. Packing reads a matrix that lies by rows or by columns, so that none of a
+//! (2008). Blocks of both operands are packed, the right one as panels three vectors wide. With the
+//! large second-level caches of processors that have AVX-512, the right block stays there, and a few
+//! rows of the left one at a time meet all of its panels out of the first-level cache. Elsewhere it is
+//! the left block that stays in the second-level cache, and a panel at a time in the first. Packing reads a matrix that lies by rows or by columns, so that none of a
 //! linear layer's three products has to transpose an operand first.
 //!
 //! The destination is cut into one part for each thread, by rows or by columns, whichever are more.
@@ -23,14 +24,15 @@ use crate::buffer::{Shared, in_parts, part, threads};
 mod pack;
 mod tile;
 
-use tile::{Block, Start};
+use tile::{Block, Order, Start};
 
 /// Multiply-adds from which on several threads share a product.
 const SHARED_FROM: usize = 1 << 19;
 /// What rows and columns are cut by among threads, so that only the last has a remainder.
 const UNIT: usize = 48;
-/// Depth of a block at most. A tile of rows is then 16 KiB.
-const DEPTH: usize = 512;
+/// Depth of a block at most: with 32 registers, where a tile of rows is then 16 KiB, and with 16, where
+/// a panel is 16 KiB. What stays in the first-level cache, see [`tile::Order`].
+const DEPTH: [usize; 2] = [512, 256];
 /// Floats of a block of the right operand at most, 1.25 MiB.
 const RIGHT: usize = 320 * 1024;
 /// Rows of a block of the left operand.
@@ -154,12 +156,13 @@ impl<F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Tiles of 8 by 3 vectors keep 24 sums in the 32 registers of AVX-512 and NEON, tiles of
-        // 4 by 3 keep 12 in the 16 of AVX2.
+        // Tiles of 8 by 3 vectors keep 24 sums in the 32 registers of AVX-512 and NEON. Tiles of 6 by
+        // 2 keep 12 in the 16 of AVX2; with 4 by 3 the compiler, which spreads two floats at a time,
+        // has one register too few.
         if S::REGISTER_COUNT >= 32 {
-            self.blocks::<S, 8>(simd);
+            self.blocks::<S, 8, 3>(simd, DEPTH[0], Order::RowsOutside);
         } else {
-            self.blocks::<S, 4>(simd);
+            self.blocks::<S, 6, 2>(simd, DEPTH[1], Order::ColumnsOutside);
         }
     }
 }
@@ -171,11 +174,11 @@ thread_local! {
 
 impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
     #[inline(always)]
-    fn blocks<S: Simd, const P: usize>(&self, simd: S) {
+    fn blocks<S: Simd, const P: usize, const V: usize>(&self, simd: S, depth: usize, order: Order) {
         let all = self.left.columns;
-        let cuts = all.div_ceil(DEPTH).max(1);
+        let cuts = all.div_ceil(depth).max(1);
         let deepest = all.div_ceil(cuts);
-        let width = 3 * S::F32_LANES;
+        let width = V * S::F32_LANES;
         let widest = (RIGHT / deepest.max(1) / width).max(1) * width;
         // Blocks of nearly equal width.
         let columns = self.columns.len();
@@ -194,7 +197,7 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
             for cut in 0..cuts {
                 let depth = part(all, cuts, cut);
                 // SAFETY: the block is at most as deep and wide as there is room for.
-                unsafe { pack::right(simd, self.right, &depth, &columns, packed_right) };
+                unsafe { pack::right::<S, V>(simd, self.right, &depth, &columns, packed_right) };
                 let start = match self.bias {
                     _ if cut > 0 => Start::Dest,
                     Some(bias) => Start::Bias(&bias[columns.clone()]),
@@ -217,7 +220,7 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
                             dest: self.dest.add(rows.start * pitch + columns.start),
                             pitch,
                         };
-                        block.multiply::<S, P>(simd);
+                        block.multiply::<S, P, V>(simd, order);
                     }
                     if cut + 1 == cuts {
                         (self.finish)(rows, columns.clone());

@@ -1,7 +1,12 @@
 //! Sums in a fixed order: over the rows of a matrix, and within a row.
 
-use crate::buffer::{in_parts, part, threads};
+use burn_flex::FlexTensor;
+
+use crate::buffer::{Shared, elements, in_parts, part, threads};
 use crate::vectorized::vectorized;
+
+/// Blocks of so many rows keep each single-precision sum short, and so its rounding small.
+const ROWS: usize = 256;
 
 /// The sum of each of `columns` columns.
 pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
@@ -11,9 +16,8 @@ pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
         let rows = part(rows, parts, index);
         let matrix = &matrix[rows.start * columns..rows.end * columns];
         let mut total = vec![0.0f64; columns];
-        // Blocks of rows keep each single-precision sum short, and so its rounding small.
         let mut sum = vec![0.0f32; columns];
-        for block in matrix.chunks((256 * columns).max(1)) {
+        for block in matrix.chunks((ROWS * columns).max(1)) {
             sum.fill(0.0);
             vectorized(
                 #[inline(always)]
@@ -31,6 +35,55 @@ pub(crate) fn column_sums(matrix: &[f32], columns: usize) -> Vec<f32> {
         }
         total
     });
+    add_up(&sums, columns)
+}
+
+/// Multiplies a matrix with another, element by element, and sums its columns on the way.
+pub(crate) fn scale_and_sum_columns(
+    mut matrix: FlexTensor,
+    factors: &FlexTensor,
+    columns: usize,
+) -> (FlexTensor, Vec<f32>) {
+    let factors = elements(factors);
+    let values = matrix.storage_mut::<f32>();
+    assert_eq!(values.len(), factors.len());
+    let dest = Shared::new(values.as_mut_ptr());
+    let rows = factors.len().checked_div(columns).unwrap_or(0);
+    let parts = threads().min(rows.div_ceil(ROWS)).max(1);
+    let sums = in_parts(parts, |index| {
+        let rows = part(rows, parts, index);
+        let range = rows.start * columns..rows.end * columns;
+        // SAFETY: the parts are disjoint, and the matrix is ours alone.
+        let matrix = unsafe { dest.part(range.clone()) };
+        let factors = &factors[range];
+        let mut total = vec![0.0f64; columns];
+        let mut sum = vec![0.0f32; columns];
+        let length = (ROWS * columns).max(1);
+        for (block, factors) in matrix.chunks_mut(length).zip(factors.chunks(length)) {
+            sum.fill(0.0);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = block.chunks_exact_mut(columns);
+                    for (row, factors) in rows.zip(factors.chunks_exact(columns)) {
+                        for ((sum, value), factor) in sum.iter_mut().zip(row).zip(factors) {
+                            *value *= factor;
+                            *sum += *value;
+                        }
+                    }
+                },
+            );
+            for (total, sum) in total.iter_mut().zip(&sum) {
+                *total += f64::from(*sum);
+            }
+        }
+        total
+    });
+    (matrix, add_up(&sums, columns))
+}
+
+/// Adds up the columns' sums of all parts.
+fn add_up(sums: &[Vec<f64>], columns: usize) -> Vec<f32> {
     (0..columns)
         .map(|column| sums.iter().map(|sum| sum[column]).sum::<f64>() as f32)
         .collect()

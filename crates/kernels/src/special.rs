@@ -84,6 +84,22 @@ pub(crate) fn gelu_derivative(x: f32) -> f32 {
     0.5 * (1.0 + erf(x * FRAC_1_SQRT_2)) + x * INVERSE_SQRT_2PI * exp(-0.5 * x * x)
 }
 
+/// [`gelu`] and [`gelu_derivative`], which share the distribution function.
+#[inline(always)]
+pub(crate) fn gelu_and_slope(x: f32) -> (f32, f32) {
+    const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
+    let below = 0.5 * (1.0 + erf(x * FRAC_1_SQRT_2));
+    let density = INVERSE_SQRT_2PI * exp(-0.5 * x * x);
+    (x * below, below + x * density)
+}
+
+/// [`silu`] and [`silu_derivative`], which share the logistic function.
+#[inline(always)]
+pub(crate) fn silu_and_slope(x: f32) -> (f32, f32) {
+    let s = sigmoid(x);
+    (x * s, s * (1.0 + x * (1.0 - s)))
+}
+
 /// `x · σ(x)` with the logistic function σ.
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {

@@ -78,21 +78,30 @@ impl WithSimd for Multiply {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        const CHAINS: usize = 16;
-        const ROUNDS: usize = 1 << 18;
-        let factor = simd.splat_f32s(black_box(0.999));
-        let term = simd.splat_f32s(black_box(0.001));
-        let mut sums = [simd.splat_f32s(black_box(1.0)); CHAINS];
-        for _ in 0..ROUNDS {
-            for sum in &mut sums {
-                *sum = simd.mul_add_f32s(*sum, factor, term);
-            }
+        // As many chains as the registers hold beside the factor and the term.
+        if S::REGISTER_COUNT >= 32 {
+            multiply::<S, 24>(simd)
+        } else {
+            multiply::<S, 12>(simd)
         }
-        for sum in sums {
-            black_box(simd.reduce_sum_f32s(sum));
-        }
-        (2 * CHAINS * ROUNDS * S::F32_LANES) as f64
     }
+}
+
+#[inline(always)]
+fn multiply<S: Simd, const CHAINS: usize>(simd: S) -> f64 {
+    const ROUNDS: usize = 1 << 18;
+    let factor = simd.splat_f32s(black_box(0.999));
+    let term = simd.splat_f32s(black_box(0.001));
+    let mut sums = [simd.splat_f32s(black_box(1.0)); CHAINS];
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            *sum = simd.mul_add_f32s(*sum, factor, term);
+        }
+    }
+    for sum in sums {
+        black_box(simd.reduce_sum_f32s(sum));
+    }
+    (2 * CHAINS * ROUNDS * S::F32_LANES) as f64
 }
 
 /// What was measured of one operation in one pass.

@@ -4,9 +4,11 @@ mod card;
 mod embedding;
 mod nearest;
 mod protocol;
+mod report;
 mod verdict;
 
 pub use embedding::{Embedded, Frozen, Splits, Whom, frozen, views_sheet};
 pub use nearest::{Found, Hit, nearest};
 pub use protocol::{Judged, Parts, evaluate};
+pub use report::{Report, report};
 pub use verdict::{Finding, Verdict};

@@ -105,7 +105,8 @@ impl Verdict {
     }
 }
 
-fn task_in_words(task: &str) -> String {
+/// What a task is called in a sentence.
+pub(super) fn task_in_words(task: &str) -> String {
     match task.strip_prefix("knn") {
         Some(k) => format!("{k} nearest neighbors"),
         None if task == "linear" => "a linear probe".to_owned(),

@@ -15,7 +15,7 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Loss, Method, Objective, Optimizer, Step, Training, device_of, positive, take, within,
+    Loss, Method, Objective, Optimizer, Restored, Step, Training, device_of, positive, take, within,
 };
 use crate::error::{Error, Result};
 use crate::layers::masking::Mask;
@@ -115,6 +115,19 @@ pub struct MaeMethod<E: Maskable> {
 }
 
 impl<E: Maskable> MaeMethod<E> {
+    /// What is hidden of a batch in a step.
+    fn mask(&self, batch: &E::Batch, at: &Step) -> Mask {
+        let (items, places) = (batch.rows().ids.len(), self.encoder.places());
+        let device = device_of(&self.encoder);
+        Mask::random(
+            items,
+            places,
+            self.mask_ratio as f32,
+            &mut at.rng(),
+            &device,
+        )
+    }
+
     /// `[batch, places, target_dim]`: what the hidden places are thought to be.
     fn restore(&self, batch: &E::Batch, mask: &Mask) -> Result<Tensor<3>> {
         let seen = self.embed.forward(self.encoder.visible(batch, &mask.keep)?);
@@ -149,20 +162,22 @@ impl<E: Maskable> Method<E> for MaeMethod<E> {
 
     fn loss(&self, views: Vec<E::Batch>, at: &Step) -> Result<(Loss, ())> {
         let [batch]: [E::Batch; 1] = take(views, "MAE")?;
-        let (items, places) = (batch.rows().ids.len(), self.encoder.places());
-        let device = device_of(&self.encoder);
-        let mask = Mask::random(
-            items,
-            places,
-            self.mask_ratio as f32,
-            &mut at.rng(),
-            &device,
-        );
+        let mask = self.mask(&batch, at);
         let predictions = self.restore(&batch, &mask)?;
         Ok((
             Loss::new(self.encoder.hidden_loss(predictions, &batch, &mask)?),
             (),
         ))
+    }
+
+    fn restored(&self, views: Vec<E::Batch>, at: &Step) -> Result<Option<Restored<E::Batch>>> {
+        let [batch]: [E::Batch; 1] = take(views, "MAE")?;
+        let mask = self.mask(&batch, at);
+        let predictions = self.restore(&batch, &mask)?;
+        Ok(Some(Restored {
+            given: self.encoder.filled(&batch, &mask, None)?,
+            restored: self.encoder.filled(&batch, &mask, Some(predictions))?,
+        }))
     }
 
     fn encoder(&self) -> &E {

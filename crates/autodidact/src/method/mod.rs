@@ -65,11 +65,28 @@ pub trait Method<E: Encoder>: Module + 'static {
         self
     }
 
+    /// What the method makes of a batch, for people to look at; `None` for a method that restores nothing.
+    ///
+    /// # Errors
+    /// When the views don't fit the method.
+    fn restored(&self, _views: Vec<E::Batch>, _at: &Step) -> Result<Option<Restored<E::Batch>>> {
+        Ok(None)
+    }
+
     /// The encoder, to look at while training.
     fn encoder(&self) -> &E;
 
     /// The encoder, which is what training is for.
     fn into_encoder(self) -> E;
+}
+
+/// What a method was given of a batch, and what it made of it: batches like the one it started from.
+#[derive(Debug, Clone)]
+pub struct Restored<B> {
+    /// The batch with what was hidden left out (values that are not a number).
+    pub given: B,
+    /// The batch with what was hidden as the method thinks it was.
+    pub restored: B,
 }
 
 /// A loss and what it is made of.

@@ -3,6 +3,7 @@
 //! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
 //! `modalities!`.
 
+mod picture;
 mod source;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
+pub use picture::Picture;
 pub use source::{Labels, Part, Source, SourceSpec};
 
 /// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
@@ -117,6 +119,17 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// # Errors
     /// When the kind of data can't be shown, or an item can't be viewed.
     fn sheet(&self, items: &[(u64, Self::Item)], draw: Draw) -> Result<Vec<u8>>;
+
+    /// A picture of an item, its longer edge `edge` pixels at most; `None` where the kind of data can't be shown.
+    fn picture(&self, _item: &Self::Item, _edge: usize) -> Option<Picture> {
+        None
+    }
+
+    /// A picture of each view of a batch, as the network sees it; none where the kind of data can't be shown. Values
+    /// that are not a number are shown as hidden.
+    fn pictures(&self, _batch: &Self::Batch) -> Vec<Picture> {
+        Vec::new()
+    }
 }
 
 /// A table of the recipe: read with unknown keys as errors, written back complete.
@@ -266,6 +279,19 @@ pub trait Maskable: Encoder {
         _batch: &Self::Batch,
         _mask: &Mask,
     ) -> Result<Tensor<1>> {
+        Err(cannot_mask())
+    }
+    /// The batch with its hidden tokens replaced: by what predictions `[batch, places, target_dim]` say of them, on the
+    /// scale of the batch, or, where there are none, by values that are not a number. For people to look at.
+    ///
+    /// # Errors
+    /// When the network can't be masked.
+    fn filled(
+        &self,
+        _batch: &Self::Batch,
+        _mask: &Mask,
+        _predictions: Option<Tensor<3>>,
+    ) -> Result<Self::Batch> {
         Err(cannot_mask())
     }
 }

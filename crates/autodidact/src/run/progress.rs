@@ -114,6 +114,11 @@ impl Progress {
             .collect()
     }
 
+    /// Seconds given, if the length is one of time.
+    pub fn budget(&self) -> Option<f64> {
+        self.budget
+    }
+
     /// Whether the run is over.
     pub fn finished(&self) -> bool {
         self.step >= self.total

@@ -22,6 +22,24 @@ pub fn list() -> Vec<(String, String)> {
     devices
 }
 
+/// The machine in a line: processor, threads, system, and the version of this library, for the record of a run.
+pub fn machine() -> String {
+    // Where Linux says what the processor is called; elsewhere its architecture has to do.
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let processor = named.map_or(std::env::consts::ARCH, |name| {
+        name.trim_start_matches([' ', '\t', ':'])
+    });
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "{processor}, {threads} threads, {}; autodidact {}",
+        std::env::consts::OS,
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 /// Finds a device by its name in a recipe, without autodiff.
 ///
 /// # Errors

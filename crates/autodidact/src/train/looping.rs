@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::device;
 use super::monitor::Checkup;
 use super::session::{Session, StepReport};
 use crate::error::{Error, Result};
@@ -189,6 +190,7 @@ impl<'a> Run<'a> {
         }
         let step = position.progress.step();
         let mut lines = session.describe();
+        lines.push(format!("machine  {}", device::machine()));
         lines.push(format!("folder   {}", folder.path().display()));
         let mut log = AppendLog::open(&folder.file("train.log"), u64::MAX)?;
         for line in &lines {

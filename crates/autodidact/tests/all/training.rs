@@ -9,7 +9,7 @@ use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train::{self, Event, Outcome, Stop};
 
 /// A recipe of seconds: 64 images of 16 pixels, 6 steps of 8.
-fn recipe(method: &str) -> Recipe {
+pub(crate) fn recipe(method: &str) -> Recipe {
     let objective = method::by_name(method, Wants).unwrap();
     let encoder = if objective.masks {
         "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4"
@@ -35,7 +35,7 @@ impl method::ForObjective for Wants {
 }
 
 /// Runs to the end, or until `after` steps are done.
-fn run(recipe: &Recipe, folder: &Path, after: Option<u64>) -> Outcome {
+pub(crate) fn run(recipe: &Recipe, folder: &Path, after: Option<u64>) -> Outcome {
     let (folder, from) = if folder.join("recipe.toml").exists() {
         let folder = RunFolder::open(folder).unwrap();
         let last = Checkpoint::read(&folder.last()).unwrap();

@@ -5,6 +5,7 @@ mod evaluate;
 mod export;
 mod lists;
 mod pretrain;
+mod report;
 mod search;
 mod views;
 
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Methods => lists::methods(),
         Command::Recipes(arguments) => lists::recipes(&arguments),
         Command::Datasets => lists::datasets(),

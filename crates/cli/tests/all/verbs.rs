@@ -50,6 +50,23 @@ fn a_run_is_learned_judged_embedded_searched_and_continued() {
         );
     }
 
+    let out = succeeds(autodidact(here).args(["report", "run", "--items", "100"]));
+    assert!(out.contains("report.html"), "{out}");
+    let page = fs::read_to_string(here.join("run/report.html")).unwrap();
+    for text in [
+        "20 nearest neighbors",
+        "100 of 200 items",
+        "id=\"map\"",
+        "threads",
+    ] {
+        assert!(page.contains(text), "no {text}");
+    }
+    let (message, code) = fails(autodidact(here).args(["report", "nowhere"]));
+    assert!(
+        message.contains("nowhere: no such folder") && code == 4,
+        "{message}"
+    );
+
     succeeds(autodidact(here).args(["embed", "run", "--out", "vectors.csv"]));
     assert_eq!(
         fs::read_to_string(here.join("vectors.csv"))

@@ -4,7 +4,7 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 
 use super::shapes::Shapes;
-use super::{Conv2dOptions, depthwise, mixed, pointwise};
+use super::{Conv2dOptions, depthwise, mixed, pointwise, winograd};
 use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::elementwise::zip_in_place;
@@ -125,6 +125,9 @@ pub(crate) fn forward(
     }
     if pointwise::applies(shapes) {
         return pointwise::forward(shapes, x, weight, bias);
+    }
+    if winograd::applies(shapes) {
+        return winograd::forward(shapes, x, weight, bias);
     }
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
@@ -247,6 +250,9 @@ pub(crate) fn input_gradient(
     if pointwise::applies(shapes) {
         return pointwise::input_gradient(shapes, weight, gradient);
     }
+    if winograd::applies(shapes) {
+        return winograd::input_gradient(shapes, weight, gradient);
+    }
     let panels = Panels::new(shapes.group_channels());
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
@@ -285,6 +291,9 @@ pub(crate) fn weight_gradient(
     }
     if pointwise::applies(shapes) {
         return pointwise::weight_gradient(shapes, x, gradient);
+    }
+    if winograd::applies(shapes) {
+        return winograd::weight_gradient(shapes, x, gradient);
     }
     let windows = shapes.forward_windows();
     let panels = Panels::new(shapes.group_out());

@@ -6,14 +6,14 @@ use crate::oracle::{assert_close, device, double, relative_error, short, tensor,
 use crate::precision::in_engine;
 
 /// The value and the gradients of a convolution, by loops in double precision.
-struct Naive {
-    output: Vec<f64>,
-    x: Vec<f64>,
-    weight: Vec<f64>,
+pub(super) struct Naive {
+    pub(super) output: Vec<f64>,
+    pub(super) x: Vec<f64>,
+    pub(super) weight: Vec<f64>,
     bias: Vec<f64>,
 }
 
-fn naive(
+pub(super) fn naive(
     x: &Tensor<4>,
     weight: &Tensor<4>,
     bias: &Tensor<1>,
@@ -76,7 +76,7 @@ fn naive(
     naive
 }
 
-fn check(x: Tensor<4>, out: usize, kernel: [usize; 2], options: Conv2dOptions) {
+pub(super) fn check(x: Tensor<4>, out: usize, kernel: [usize; 2], options: Conv2dOptions) {
     let channels = x.dims()[3];
     let x = x.require_grad();
     let weight = tensor([out, channels / options.groups, kernel[0], kernel[1]], 2).require_grad();

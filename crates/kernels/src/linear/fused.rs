@@ -1,18 +1,21 @@
 //! The linear layer on Flex.
 
 use burn::backend::DispatchTensor;
+use burn::tensor::Shape;
 use burn_flex::FlexTensor;
 
 use super::Activation;
 use crate::bfloat::Engine;
-use crate::buffer::{elements, tensor};
+use crate::buffer::{Shared, Unwritten, elements, tensor};
 use crate::conv2d::shapes::Shapes;
 use crate::conv2d::{Conv2dOptions, direct};
-use crate::elementwise::{map, map_in_place, zip_in_place};
+use crate::elementwise::{stretches_in_place, zip_in_place};
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
-use crate::reduce::column_sums;
-use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
+use crate::product::{Matrix, multiply};
+use crate::reduce::{column_sums, scale_and_sum_columns};
+use crate::special::{gelu_and_slope, silu_and_slope, tanh};
+use crate::vectorized::vectorized;
 
 pub(super) fn linear(
     x: DispatchTensor,
@@ -51,8 +54,8 @@ struct Saved {
     /// What multiplies bf16, backward as forward, if anything does.
     engine: Option<Engine>,
     activation: Activation,
-    /// What the derivative of the activation is a function of: the output of a ReLU or a
-    /// hyperbolic tangent, the input of the others.
+    /// What the gradient needs of the activation: the output of a ReLU or a hyperbolic tangent, the
+    /// slope of the others, which is known cheaply beside the value.
     activated: Option<FlexTensor>,
 }
 
@@ -74,24 +77,37 @@ impl Operation for Linear {
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
         let (x, weight) = (&inputs[0], &inputs[1]);
         let engine = precision::engine();
-        let product = product(x, weight, inputs.get(2), engine);
         let tracked = tracked.contains(&true);
+        let layer = |finish: &(dyn Fn(usize, &mut [f32]) + Send + Sync)| {
+            product_then(x, weight, inputs.get(2), engine, finish)
+        };
+        let with_slopes = |f: fn(&mut [f32], Option<&mut [f32]>)| {
+            let shape = output_shape(x, weight);
+            let mut slopes = Unwritten::new(if tracked { shape.num_elements() } else { 0 });
+            let dest = slopes.pointer();
+            let output = layer(&|start, values| {
+                // SAFETY: stretches are disjoint, as those of the output are.
+                let slopes = unsafe { slopes_at(dest, tracked, start, values.len()) };
+                f(values, slopes);
+            });
+            // SAFETY: the stretches cover the output.
+            let slopes = tracked.then(|| unsafe { slopes.written(shape) });
+            (output, slopes)
+        };
         let (output, activated) = match self.activation {
-            Activation::None => (product, None),
+            Activation::None => (product(x, weight, inputs.get(2), engine), None),
             Activation::Relu => {
-                let output = map_in_place(product, |x| if x < 0.0 { 0.0 } else { x });
-                let activated = output.clone();
-                (output, Some(activated))
+                let output = layer(&|_, values| each(values, relu));
+                let activated = tracked.then(|| output.clone());
+                (output, activated)
             }
             Activation::Tanh => {
-                let output = map_in_place(product, tanh);
-                let activated = output.clone();
-                (output, Some(activated))
+                let output = layer(&|_, values| each(values, tanh));
+                let activated = tracked.then(|| output.clone());
+                (output, activated)
             }
-            Activation::Gelu if tracked => (map(&product, gelu), Some(product)),
-            Activation::Gelu => (map_in_place(product, gelu), None),
-            Activation::Silu if tracked => (map(&product, silu), Some(product)),
-            Activation::Silu => (map_in_place(product, silu), None),
+            Activation::Gelu => with_slopes(|values, slopes| both(values, slopes, gelu_and_slope)),
+            Activation::Silu => with_slopes(|values, slopes| both(values, slopes, silu_and_slope)),
         };
         let saved = tracked.then(|| Saved {
             x: x.clone(),
@@ -108,23 +124,80 @@ impl Operation for Linear {
     }
 
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
-        let gradient = match (saved.activation, &saved.activated) {
+        let out = saved.weight.layout().shape()[0];
+        let (gradient, bias) = match (saved.activation, &saved.activated) {
             (Activation::Relu, Some(output)) => {
-                zip_in_place(gradient, output, |g, y| if y > 0.0 { g } else { 0.0 })
+                let passed = |g, y| if y > 0.0 { g } else { 0.0 };
+                (zip_in_place(gradient, output, passed), None)
             }
             (Activation::Tanh, Some(output)) => {
-                zip_in_place(gradient, output, |g, y| g * (1.0 - y * y))
+                let tanh = |g, y| g * (1.0 - y * y);
+                (zip_in_place(gradient, output, tanh), None)
             }
-            (Activation::Gelu, Some(input)) => {
-                zip_in_place(gradient, input, |g, x| g * gelu_derivative(x))
+            (_, Some(slopes)) if wanted.get(2) == Some(&true) => {
+                let (gradient, sums) = scale_and_sum_columns(gradient, slopes, out);
+                (gradient, Some(sums))
             }
-            (Activation::Silu, Some(input)) => {
-                zip_in_place(gradient, input, |g, x| g * silu_derivative(x))
-            }
-            _ => gradient,
+            (_, Some(slopes)) => (zip_in_place(gradient, slopes, |g, slope| g * slope), None),
+            _ => (gradient, None),
         };
-        gradients(&saved.x, &saved.weight, &gradient, saved.engine, wanted)
+        let Saved {
+            x, weight, engine, ..
+        } = &saved;
+        let Some(bias) = bias else {
+            return gradients(x, weight, &gradient, *engine, wanted);
+        };
+        let mut all = gradients(x, weight, &gradient, *engine, &wanted[..2]);
+        all.push(Some(tensor(bias, [out])));
+        all
     }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+/// The stretch of the slopes beside one of the output, where slopes are wanted.
+///
+/// # Safety
+/// As that of [`Shared::part`].
+unsafe fn slopes_at<'a>(
+    slopes: Shared,
+    wanted: bool,
+    start: usize,
+    length: usize,
+) -> Option<&'a mut [f32]> {
+    // SAFETY: by the caller's promise.
+    wanted.then(|| unsafe { slopes.part(start..start + length) })
+}
+
+/// Replaces each value by a function of it.
+fn each(values: &mut [f32], f: impl Fn(f32) -> f32 + Copy) {
+    vectorized(
+        #[inline(always)]
+        || values.iter_mut().for_each(|x| *x = f(*x)),
+    );
+}
+
+/// Replaces each value by a function of it, and writes the function's slope there where it is wanted.
+#[inline(always)]
+fn both(values: &mut [f32], slopes: Option<&mut [f32]>, f: impl Fn(f32) -> (f32, f32) + Copy) {
+    let Some(slopes) = slopes else {
+        return each(
+            values,
+            #[inline(always)]
+            |x| f(x).0,
+        );
+    };
+    vectorized(
+        #[inline(always)]
+        || {
+            for (x, slope) in values.iter_mut().zip(slopes.iter_mut()) {
+                (*x, *slope) = f(*x);
+            }
+        },
+    );
 }
 
 /// `residual + x · Wᵀ + b`, with the inputs in this order.
@@ -149,8 +222,18 @@ impl Operation for LinearResidual {
     fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<SavedResidual> {
         let (x, weight) = (&inputs[1], &inputs[2]);
         let engine = precision::engine();
-        let product = product(x, weight, inputs.get(3), engine);
-        let output = zip_in_place(product, &inputs[0], |y, residual| y + residual);
+        let residual = elements(&inputs[0]);
+        let output = product_then(x, weight, inputs.get(3), engine, &|start, values| {
+            let residual = &residual[start..][..values.len()];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (y, residual) in values.iter_mut().zip(residual) {
+                        *y += residual;
+                    }
+                },
+            );
+        });
         let saved = tracked.contains(&true).then(|| SavedResidual {
             x: x.clone(),
             weight: weight.clone(),
@@ -183,9 +266,7 @@ pub(crate) fn product(
     bias: Option<&FlexTensor>,
     engine: Option<Engine>,
 ) -> FlexTensor {
-    let mut shape = x.layout().shape().clone();
-    let last = shape.num_dims() - 1;
-    shape[last] = weight.layout().shape()[0];
+    let shape = output_shape(x, weight);
     let bias = bias.map(elements);
     let product = direct::forward(
         &sizes(x, weight),
@@ -195,6 +276,47 @@ pub(crate) fn product(
         engine,
     );
     product.reshape(shape)
+}
+
+/// [`product`], of which `finish` goes over every stretch once, told where it begins, while it is in
+/// the cache.
+fn product_then(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    engine: Option<Engine>,
+    finish: &(dyn Fn(usize, &mut [f32]) + Send + Sync),
+) -> FlexTensor {
+    if engine.is_some() {
+        let product = product(x, weight, bias, engine);
+        return stretches_in_place(product, finish);
+    }
+    let shape = output_shape(x, weight);
+    let sizes = sizes(x, weight);
+    let (rows, out) = (sizes.input[0], sizes.out);
+    let x = Matrix::new(elements(x), [rows, sizes.channels]);
+    let weight = Matrix::new(elements(weight), [out, sizes.channels]).transposed();
+    let mut output = Unwritten::new(rows * out);
+    let dest = output.pointer();
+    // SAFETY: the product is written as a whole, into memory that is ours, and whoever wrote a
+    // block of it goes over it again.
+    unsafe {
+        multiply(x, weight, bias.map(elements), dest, |rows, columns| {
+            for row in rows {
+                let start = row * out + columns.start;
+                finish(start, dest.part(start..row * out + columns.end));
+            }
+        });
+        output.written(shape)
+    }
+}
+
+/// The shape of `x` with as many columns as the layer has outputs.
+fn output_shape(x: &FlexTensor, weight: &FlexTensor) -> Shape {
+    let mut shape = x.layout().shape().clone();
+    let last = shape.num_dims() - 1;
+    shape[last] = weight.layout().shape()[0];
+    shape
 }
 
 /// The gradients of [`product`]'s input, weight and, where it is asked about, bias.

@@ -5,19 +5,18 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::Matrix;
-use super::tile::VECTORS;
 
 /// Depth of the blocks in which a matrix is turned, so that the lines that are written piece by
 /// piece stay in the first-level cache.
 const TURNED: usize = 64;
 
-/// Packs a block of the right operand as panels of three vectors, one after another, each row by
+/// Packs a block of the right operand as panels of V vectors, one after another, each row by
 /// row; the last panel has as many vectors as it needs, padded with zeros.
 ///
 /// # Safety
 /// `dest` must have room for the block with its columns rounded up to whole vectors.
 #[inline(always)]
-pub(super) unsafe fn right<S: Simd>(
+pub(super) unsafe fn right<S: Simd, const V: usize>(
     _simd: S,
     matrix: Matrix<'_>,
     depth: &Range<usize>,
@@ -26,7 +25,7 @@ pub(super) unsafe fn right<S: Simd>(
 ) {
     let from = matrix.block(depth, columns);
     let (pitch, depth, columns) = (matrix.pitch(), depth.len(), columns.len());
-    let widest = VECTORS * S::F32_LANES;
+    let widest = V * S::F32_LANES;
     let panel = |first: usize| {
         let count = (columns - first).min(widest);
         (count, count.next_multiple_of(S::F32_LANES))
@@ -139,6 +138,13 @@ unsafe fn turn(
                 let runs = [0, 1, 2, 3].map(|run| from.add((i + run) * pitch));
                 interleave(runs, length, dest.add(i), width);
                 i += 4;
+            }
+            if i < count && count >= 4 {
+                // The last four, some of which are written a second time.
+                i = count - 4;
+                let runs = [0, 1, 2, 3].map(|run| from.add((i + run) * pitch));
+                interleave(runs, length, dest.add(i), width);
+                i = count;
             }
             while i < count {
                 for k in 0..length {

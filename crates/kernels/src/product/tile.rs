@@ -1,7 +1,7 @@
 //! The register tile of the blocked product.
 //!
-//! A step of it is P · 3 multiply-adds for P + 3 loads: a vector of the panel is used P times, and
-//! a float of the left operand, spread over a vector, three times.
+//! A step of it is P · V multiply-adds for P + V loads: a vector of the panel is used P times, and
+//! a float of the left operand, spread over a vector, V times.
 
 // Loops over `0..P` and `0..V` unroll into registers; iterators over the arrays keep them in memory.
 #![allow(clippy::needless_range_loop)]
@@ -12,8 +12,6 @@ use pulp::Simd;
 
 use crate::tile::{load, store};
 
-/// Vectors of a panel of the right operand.
-pub(super) const VECTORS: usize = 3;
 /// Steps by which a panel is fetched ahead from the second-level cache.
 const AHEAD: usize = 8;
 
@@ -26,6 +24,16 @@ pub(super) enum Start<'a> {
     Bias(&'a [f32]),
     /// What is in the destination.
     Dest,
+}
+
+/// Which operand's tiles are gone through outside, and so stay in the first-level cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// A few rows of the left operand meet all panels, which come out of the second-level cache at a
+    /// rate of one line for each eight multiply-adds.
+    RowsOutside,
+    /// A panel meets all rows, which come at a rate of a line for 48.
+    ColumnsOutside,
 }
 
 /// A product of packed blocks, or the part of it that a tile computes.
@@ -43,35 +51,43 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Computes the product by tiles of P rows and three vectors.
+    /// Computes the product by tiles of P rows and V vectors.
     ///
     /// # Safety
     /// The operands must have been packed for such tiles, a bias have all columns, and the
     /// destination be the caller's alone, with room for the product.
     #[inline(always)]
-    pub(super) unsafe fn multiply<S: Simd, const P: usize>(self, simd: S) {
-        let width = VECTORS * S::F32_LANES;
-        for row in (0..self.rows).step_by(P) {
-            for column in (0..self.columns).step_by(width) {
-                let tile = Block {
-                    left: self.left.wrapping_add(row * self.depth),
-                    right: self.right.wrapping_add(column * self.depth),
-                    rows: (self.rows - row).min(P),
-                    columns: (self.columns - column).min(width),
-                    start: match self.start {
-                        Start::Bias(bias) => Start::Bias(&bias[column..]),
-                        start => start,
-                    },
-                    dest: self.dest.wrapping_add(row * self.pitch + column),
-                    ..self
-                };
-                // SAFETY: by the caller's promise; the last panel has as many vectors as it needs.
-                unsafe {
-                    match tile.columns.div_ceil(S::F32_LANES) {
-                        1 => tile.tile::<S, P, 1>(simd),
-                        2 => tile.tile::<S, P, 2>(simd),
-                        _ => tile.tile::<S, P, VECTORS>(simd),
-                    }
+    pub(super) unsafe fn multiply<S: Simd, const P: usize, const V: usize>(
+        self,
+        simd: S,
+        order: Order,
+    ) {
+        let width = V * S::F32_LANES;
+        let [rows, columns] = [self.rows.div_ceil(P), self.columns.div_ceil(width)];
+        for index in 0..rows * columns {
+            let (row, column) = match order {
+                Order::RowsOutside => (index / columns, index % columns),
+                Order::ColumnsOutside => (index % rows, index / rows),
+            };
+            let (row, column) = (row * P, column * width);
+            let tile = Block {
+                left: self.left.wrapping_add(row * self.depth),
+                right: self.right.wrapping_add(column * self.depth),
+                rows: (self.rows - row).min(P),
+                columns: (self.columns - column).min(width),
+                start: match self.start {
+                    Start::Bias(bias) => Start::Bias(&bias[column..]),
+                    start => start,
+                },
+                dest: self.dest.wrapping_add(row * self.pitch + column),
+                ..self
+            };
+            // SAFETY: by the caller's promise; the last panel has as many vectors as it needs.
+            unsafe {
+                match tile.columns.div_ceil(S::F32_LANES) {
+                    1 => tile.tile::<S, P, 1>(simd),
+                    2 => tile.tile::<S, P, 2>(simd),
+                    _ => tile.tile::<S, P, V>(simd),
                 }
             }
         }
@@ -104,8 +120,10 @@ impl Block<'_> {
                 }
             }
             for _ in 0..steps {
-                for v in 0..V {
-                    prefetch(right.wrapping_add((AHEAD * V + v) * lanes));
+                if S::REGISTER_COUNT >= 32 {
+                    for v in 0..V {
+                        prefetch(right.wrapping_add((AHEAD * V + v) * lanes));
+                    }
                 }
                 step(simd, &mut sum, left, right);
                 left = left.add(P);

@@ -15,10 +15,13 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Abilities, Change, Draw, Encoder, Modality, Pretext, Rows, Source, SourceSpec};
+use super::{
+    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Source, SourceSpec,
+};
 use crate::error::{Error, Result};
-use crate::export::onnx::{OnnxModel, Length};
+use crate::export::onnx::{Length, OnnxModel};
 use crate::layers::Init;
+use crate::layers::state::host;
 use crate::random::{Purpose, stream};
 
 pub use batch::ImageBatch;
@@ -281,5 +284,17 @@ impl Modality for Images {
             draw.seed,
         )?;
         views::encode_png(&sheet)
+    }
+
+    fn picture(&self, item: &Image, edge: usize) -> Option<Picture> {
+        Some(views::fitted(item, edge))
+    }
+
+    fn pictures(&self, batch: &ImageBatch) -> Vec<Picture> {
+        let [_, size, _, channels] = batch.pixels.dims();
+        host(batch.pixels.clone())
+            .chunks_exact(size * size * channels)
+            .map(|values| views::shown_values(values, size, channels, &self.normalization))
+            .collect()
     }
 }

@@ -258,4 +258,17 @@ impl Maskable for ImageEncoder {
             .as_vit()?
             .hidden_loss(predictions, batch.pixels.clone(), mask))
     }
+
+    fn filled(
+        &self,
+        batch: &ImageBatch,
+        mask: &Mask,
+        predictions: Option<Tensor<3>>,
+    ) -> Result<ImageBatch> {
+        let pixels = batch.pixels.clone();
+        Ok(ImageBatch {
+            pixels: self.as_vit()?.filled(pixels, mask, predictions),
+            ..batch.clone()
+        })
+    }
 }

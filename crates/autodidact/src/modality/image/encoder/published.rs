@@ -59,7 +59,10 @@ fn resized(grid: &[f32], from: usize, to: usize, dim: usize) -> Vec<f32> {
         }
     }
     let mut out = vec![0.0f32; to * to * dim];
-    for (out, row) in out.chunks_exact_mut(to * dim).zip(rows.chunks_exact(from * dim)) {
+    for (out, row) in out
+        .chunks_exact_mut(to * dim)
+        .zip(rows.chunks_exact(from * dim))
+    {
         for (place, weights) in out.chunks_exact_mut(dim).zip(&weights) {
             for (weight, source) in weights.iter().zip(row.chunks_exact(dim)) {
                 for (value, source) in place.iter_mut().zip(source) {
@@ -106,7 +109,11 @@ mod tests {
     const GRID: [f32; 9] = [1.0, 2.0, 0.0, 4.0, 8.0, 3.0, 5.0, -1.0, 2.0];
 
     /// [`GRID`] as torch 2.15's `interpolate(mode="bicubic", antialias=True)` gives it, 5 × 5 and 2 × 2.
-    const FIVE: [f32; 25] = [0.7152012, 1.1243314, 1.54717, 0.4303012, -0.3602704, 1.8187834, 3.0370352, 4.5074625, 2.4051564, 0.83962274, 3.6981131, 5.626866, 8.0, 4.9328346, 2.6226416, 4.96156, 3.9537754, 2.4253716, 2.3585422, 2.4895802, 5.585262, 2.544917, -1.679245, 0.35806906, 2.196511];
+    const FIVE: [f32; 25] = [
+        0.7152012, 1.1243314, 1.54717, 0.4303012, -0.3602704, 1.8187834, 3.0370352, 4.5074625,
+        2.4051564, 0.83962274, 3.6981131, 5.626866, 8.0, 4.9328346, 2.6226416, 4.96156, 3.9537754,
+        2.4253716, 2.3585422, 2.4895802, 5.585262, 2.544917, -1.679245, 0.35806906, 2.196511,
+    ];
     const TWO: [f32; 4] = [3.0025632, 2.3677485, 3.9342895, 2.3466988];
 
     #[test]

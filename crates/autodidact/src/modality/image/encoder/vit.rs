@@ -173,6 +173,34 @@ impl Vit {
         hidden_loss(predictions, self.cut(pixels), hidden, PATCH_EPSILON)
     }
 
+    /// `[batch, size, size, channels]` whose hidden patches are what the predictions `[batch, patches, values]` say. These
+    /// are of normalized patches, so each gets back the mean and the deviation of the patch that it stands for: what is
+    /// shown of the network's is the pattern, not the level. Without predictions the hidden patches are not a number.
+    pub fn filled(
+        &self,
+        pixels: Tensor<4>,
+        mask: &Mask,
+        predictions: Option<Tensor<3>>,
+    ) -> Tensor<4> {
+        let patches = self.cut(pixels);
+        let [batch, places, values] = patches.dims();
+        let fill = match predictions {
+            Some(predictions) => {
+                let (variance, mean) = patches.clone().var_mean(2);
+                predictions * variance.add_scalar(PATCH_EPSILON).sqrt() + mean
+            }
+            None => patches.full_like(f32::NAN),
+        };
+        let hidden = mask.hidden.clone().greater_elem(0.5);
+        let hidden = hidden.unsqueeze_dim::<3>(2).expand([batch, places, values]);
+        let (side, patch, channels) = (self.side, self.patch, self.channels);
+        patches
+            .mask_where(hidden, fill)
+            .reshape([batch, side, side, patch, patch, channels])
+            .permute([0, 1, 3, 2, 4, 5])
+            .reshape([batch, side * patch, side * patch, channels])
+    }
+
     /// Pixels → `[batch, patches, patch · patch · channels]`, row by row.
     fn cut(&self, pixels: Tensor<4>) -> Tensor<3> {
         let batch = pixels.dims()[0];
@@ -301,5 +329,34 @@ mod tests {
         let altered = x.clone().slice_fill([0..1, 0..4, 4..8, 0..1], 9.0);
         let tokens = |x| crate::layers::state::host(vit.visible(x, &keep));
         assert_eq!(tokens(x), tokens(altered));
+    }
+
+    #[test]
+    fn the_normalized_patches_themselves_fill_the_hidden_places_with_what_was_there() {
+        use crate::layers::state::host;
+        let device = tests_device();
+        let vit = Vit::new(12, 4, 3, 24, 1, 3, &mut Init::new(0, &device));
+        let x = Tensor::<4>::random([2, 12, 12, 3], burn::tensor::Distribution::Default, &device);
+        let mask = Mask::random(2, 9, 0.75, &mut stream(0, Purpose::Method, &[]), &device);
+        let patches = vit.cut(x.clone());
+        let (variance, mean) = patches.clone().var_mean(2);
+        let targets = (patches - mean) / variance.add_scalar(PATCH_EPSILON).sqrt();
+        let (pixels, filled) = (
+            host(x.clone()),
+            host(vit.filled(x.clone(), &mask, Some(targets))),
+        );
+        for (found, expected) in filled.iter().zip(&pixels) {
+            assert!((found - expected).abs() < 1e-5, "{found} beside {expected}");
+        }
+        // Without predictions exactly the hidden patches are not a number, and the others untouched.
+        let (given, hidden) = (host(vit.filled(x, &mask, None)), host(mask.hidden));
+        for (at, (found, expected)) in given.iter().zip(&pixels).enumerate() {
+            let (item, y, x) = (at / 432, at / 36 % 12, at / 3 % 12);
+            if hidden[item * 9 + y / 4 * 3 + x / 4] > 0.5 {
+                assert!(found.is_nan());
+            } else {
+                assert_eq!(found, expected);
+            }
+        }
     }
 }

@@ -32,4 +32,5 @@ pub use crop::CropBox;
 pub use normalization::Normalization;
 pub use settings::{Blur, Crop, Erase, ImageViews, Jitter, Solarize};
 pub use sheet::{encode_png, sheet};
+pub(super) use sheet::{fitted, shown_values};
 pub use view::{ImageView, plain};

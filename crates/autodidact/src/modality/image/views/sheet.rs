@@ -9,6 +9,7 @@ use super::resize::{Flips, crop_resize};
 use super::settings::ImageViews;
 use super::view::{ImageView, with_workspace};
 use crate::error::{Error, Result};
+use crate::modality::Picture;
 use crate::modality::image::Image;
 use crate::random::{Purpose, stream};
 
@@ -18,6 +19,8 @@ const LEAST_TILE: usize = 96;
 const MARGIN: usize = 4;
 /// Level of the margins: neither black nor white, as images often are at their edges.
 const BACKGROUND: u8 = 200;
+/// Color of values that are not a number, which photographs seldom have: what was hidden from the network.
+const HIDDEN: [u8; 3] = [122, 148, 190];
 
 /// Draws a row per image: the image itself, then `columns` views of it, taking the slots in turn (0 columns: each
 /// slot once). Views have the normalization's number of channels; the result is RGB.
@@ -138,15 +141,8 @@ impl Canvas {
     }
 }
 
-/// RGB pixels row by row.
-struct Picture {
-    width: usize,
-    height: usize,
-    rgb: Vec<[u8; 3]>,
-}
-
 /// The whole image, with its aspect kept, shrunk where a tile is too small for it.
-fn fitted(image: &Image, tile: usize) -> Picture {
+pub(in crate::modality::image) fn fitted(image: &Image, tile: usize) -> Picture {
     let longer = image.width().max(image.height());
     let edge = |pixels: usize| {
         if longer <= tile {
@@ -179,17 +175,29 @@ fn fitted(image: &Image, tile: usize) -> Picture {
 
 /// A view on the scale that a person sees.
 fn shown(view: &ImageView, normalization: &Normalization) -> Picture {
+    shown_values(&view.pixels, view.size, view.channels, normalization)
+}
+
+/// The normalized values `[size, size, channels]` of a view on the scale that a person sees.
+pub(in crate::modality::image) fn shown_values(
+    values: &[f32],
+    size: usize,
+    channels: usize,
+    normalization: &Normalization,
+) -> Picture {
     let pixel = |values: &[f32]| {
+        if values.iter().any(|value| value.is_nan()) {
+            return HIDDEN;
+        }
         [0, 1, 2].map(|channel: usize| {
-            let channel = channel.min(view.channels - 1);
+            let channel = channel.min(channels - 1);
             byte(normalization.undo(values[channel], channel))
         })
     };
-    let rgb = view.pixels.chunks_exact(view.channels).map(pixel).collect();
     Picture {
-        width: view.size,
-        height: view.size,
-        rgb,
+        width: size,
+        height: size,
+        rgb: values.chunks_exact(channels).map(pixel).collect(),
     }
 }
 

@@ -1,0 +1,138 @@
+use burn::tensor::Tensor;
+
+use super::super::shapes::Shapes;
+use super::super::tests::{Naive, check, naive};
+use super::super::{Conv2dOptions, conv2d, conv2d_reference};
+use super::{applies, transform};
+use crate::oracle::{device, numbers, relative_error, tensor, values};
+
+fn padded(padding: [usize; 2]) -> Conv2dOptions {
+    Conv2dOptions {
+        padding,
+        ..Default::default()
+    }
+}
+
+fn shapes(
+    [batch, height, width, channels]: [usize; 4],
+    out: usize,
+    options: Conv2dOptions,
+) -> Shapes {
+    Shapes {
+        batch,
+        input: [height, width],
+        channels,
+        output: options.output_size([height, width], [3, 3]),
+        out,
+        kernel: [3, 3],
+        options,
+    }
+}
+
+#[test]
+fn values_and_gradients_match_naive_loops() {
+    for (shape, out, padding) in [
+        ([1, 4, 4, 16], 16, [1, 1]),
+        ([2, 8, 6, 32], 16, [1, 1]),
+        ([2, 7, 9, 16], 48, [1, 1]),
+        ([1, 10, 12, 48], 32, [0, 0]),
+        ([3, 9, 8, 16], 32, [0, 1]),
+        ([1, 6, 8, 32], 32, [2, 3]),
+        ([13, 4, 4, 64], 80, [1, 1]),
+        ([5, 31, 29, 16], 16, [1, 1]),
+    ] {
+        for relu in [false, true] {
+            let options = Conv2dOptions {
+                relu,
+                ..padded(padding)
+            };
+            assert!(applies(&shapes(shape, out, options)), "{shape:?} {out}");
+            check(tensor(shape, 1), out, [3, 3], options);
+        }
+    }
+}
+
+#[test]
+fn errors_are_at_most_twice_those_of_burns_own_operations() {
+    for (shape, out) in [
+        ([2, 16, 16, 16], 16),
+        ([2, 8, 8, 64], 64),
+        ([1, 8, 8, 128], 96),
+        ([3, 4, 4, 256], 64),
+    ] {
+        let run = |convolve: fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+            let x = tensor(shape, 1).require_grad();
+            let weight = tensor([out, shape[3], 3, 3], 2).require_grad();
+            let output = convolve(x.clone(), weight.clone());
+            let upstream = tensor(output.dims(), 3);
+            let gradients = (output.clone() * upstream.clone()).sum().backward();
+            let bias = Tensor::zeros([out], &device());
+            let exact = naive(&x, &weight, &bias, &values(&upstream), padded([1, 1]));
+            let found = [
+                values(&output),
+                values(&x.grad(&gradients).unwrap()),
+                values(&weight.grad(&gradients).unwrap()),
+            ];
+            let Naive {
+                output, x, weight, ..
+            } = exact;
+            let exact = [output, x, weight];
+            std::array::from_fn::<f64, 3, _>(|i| relative_error(&found[i], &exact[i]))
+        };
+        let ours = run(|x, weight| conv2d(x, weight, None, padded([1, 1])));
+        let twins = run(|x, weight| conv2d_reference(x, weight, None, padded([1, 1])));
+        for (ours, twins) in ours.iter().zip(twins) {
+            assert!(*ours <= 2.0 * twins, "{shape:?}: {ours:.2e}, {twins:.2e}");
+        }
+    }
+}
+
+#[test]
+fn nothing_infinite_or_undefined_is_hidden() {
+    for (value, relu) in [(f32::NAN, true), (f32::NAN, false), (f32::INFINITY, false)] {
+        let mut x = numbers(6 * 6 * 16, 1);
+        x[100] = value;
+        let x = Tensor::<1>::from_floats(x.as_slice(), &device()).reshape([1, 6, 6, 16]);
+        let options = Conv2dOptions {
+            relu,
+            ..padded([1, 1])
+        };
+        let output = values(&conv2d(x, tensor([16, 16, 3, 3], 2), None, options));
+        assert!(output.iter().any(|value| !value.is_finite()));
+    }
+}
+
+#[test]
+fn an_empty_batch_gives_an_empty_output() {
+    let x = Tensor::<4>::zeros([0, 4, 4, 16], &device()).require_grad();
+    let weight = tensor([16, 16, 3, 3], 1).require_grad();
+    let output = conv2d(x.clone(), weight.clone(), None, padded([1, 1]));
+    assert_eq!(output.dims(), [0, 4, 4, 16]);
+    let gradients = output.sum().backward();
+    assert_eq!(x.grad(&gradients).unwrap().dims(), x.dims());
+    let gradient = values(&weight.grad(&gradients).unwrap());
+    assert!(gradient.iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn where_tiles_would_reach_far_past_the_image_the_convolution_is_direct() {
+    assert!(!applies(&shapes([8, 1, 1, 64], 64, padded([1, 1]))));
+    assert!(!applies(&shapes([8, 3, 3, 64], 64, padded([1, 1]))));
+    assert!(applies(&shapes([8, 4, 4, 64], 64, padded([1, 1]))));
+    // Three channels fill no vector.
+    assert!(!applies(&shapes([8, 32, 32, 3], 64, padded([1, 1]))));
+}
+
+#[test]
+fn a_kernel_of_one_pixel_in_the_middle_copies_it() {
+    let mut taps = [0.0; 9];
+    taps[4] = 1.0;
+    let components = transform::kernel(&taps);
+    // G e G' of the middle: the outer product of (0, ½, −½, 0) with itself.
+    let column = [0.0, 0.5, -0.5, 0.0];
+    for (i, row) in components.chunks(4).enumerate() {
+        for (j, value) in row.iter().enumerate() {
+            assert_eq!(*value, column[i] * column[j]);
+        }
+    }
+}
