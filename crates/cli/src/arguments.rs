@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Embed(Embed),
     /// How good is it? kNN and a linear probe, beside raw values and the untrained network
     Evaluate(Evaluate),
+    /// The encoder for other programs: safetensors for PyTorch, or an ONNX graph
+    Export(Export),
     /// The items nearest to a file
     Search(Search),
     /// A sheet of what the network will see, before any training
@@ -51,6 +53,9 @@ pub(crate) struct Pretrain {
     /// The run's folder [default: the next free one in runs/]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// Start from another run's encoder, or from published weights of the same network (torchvision's or timm's names)
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    pub(crate) init: Option<PathBuf>,
     /// Don't judge the encoder at the end, though there are labels
     #[arg(long)]
     pub(crate) no_evaluate: bool,
@@ -132,6 +137,27 @@ pub(crate) struct Evaluate {
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The folder of a run
+    pub(crate) run: PathBuf,
+    /// For PyTorch (torchvision's and timm's names), or for engines that run ONNX
+    #[arg(long, value_enum, default_value_t = ExportFormat::Safetensors)]
+    pub(crate) format: ExportFormat,
+    /// Where to write [default: encoder.safetensors or encoder.onnx here]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// ONNX: take values as they come (pixels from 0 to 1) and normalize inside the graph
+    #[arg(long)]
+    pub(crate) raw_input: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    Safetensors,
+    Onnx,
 }
 
 #[derive(Debug, Args)]

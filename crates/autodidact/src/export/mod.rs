@@ -1,5 +1,6 @@
-//! What leaves the house: vectors today, weights and graphs under the ecosystem's names.
+//! What leaves the house: vectors, and networks as graphs that other engines run.
 
 mod embeddings;
+pub mod onnx;
 
 pub use embeddings::{Format, write_embeddings};

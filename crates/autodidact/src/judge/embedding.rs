@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
+use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Objective};
@@ -70,6 +71,12 @@ pub trait Frozen {
         labeled_only: bool,
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Embedded>;
+
+    /// The run's encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
+    ///
+    /// # Errors
+    /// When the kind of data has no graphs.
+    fn onnx(&self, raw: bool) -> Result<OnnxModel>;
 
     /// What the data comes in.
     ///
@@ -214,6 +221,10 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             features,
             unreadable,
         })
+    }
+
+    fn onnx(&self, raw: bool) -> Result<OnnxModel> {
+        self.modality.onnx(&self.pretrained, raw)
     }
 
     fn splits(&self, data: &SourceSpec) -> Result<Splits> {

@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::Init;
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 
 /// A square 2-d convolution without bias, for use before a [`BatchNorm`](super::BatchNorm).
 #[derive(Module, Debug)]
@@ -40,6 +41,17 @@ impl Conv2d {
             ..Conv2dOptions::default()
         };
         conv2d(x, self.weight.val(), None, options)
+    }
+
+    /// [`Conv2d::forward`] as a graph, channels first.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let (stride, padding) = (self.stride as i64, self.padding as i64);
+        let attributes = [
+            ("strides", Attribute::Ints(vec![stride; 2])),
+            ("pads", Attribute::Ints(vec![padding; 4])),
+        ];
+        onnx.node("Conv", &[x, &weight], &attributes)
     }
 }
 

@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::Init;
+use crate::export::onnx::{OnnxModel, Value};
 
 /// y = x Wᵀ + b.
 #[derive(Module, Debug)]
@@ -55,5 +56,18 @@ impl Linear {
             self.weight.val(),
             self.bias.as_ref().map(|bias| bias.val()),
         )
+    }
+    /// [`Linear::forward`] as a graph. The weight keeps its layout and its name; engines turn it over once, on loading.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let weight = onnx.transpose(&weight, &[1, 0]);
+        let product = onnx.node("MatMul", &[x, &weight], &[]);
+        match &self.bias {
+            Some(bias) => {
+                let bias = onnx.weight("bias", bias.val());
+                onnx.node("Add", &[&product, &bias], &[])
+            }
+            None => product,
+        }
     }
 }

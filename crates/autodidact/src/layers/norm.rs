@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::init::Init;
 use super::running::RunningStatistic;
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 
 /// How much of a batch's statistics enters the running ones, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
@@ -57,6 +58,17 @@ impl BatchNorm {
         self.fused(x, Some(shortcut), true)
     }
 
+    /// [`BatchNorm::forward`] by the running statistics as a graph, over the second dimension.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let bias = onnx.weight("bias", self.bias.val());
+        let mean = onnx.weight("running_mean", self.running_mean.value());
+        let variance = onnx.weight("running_var", self.running_var.value());
+        let epsilon = [("epsilon", Attribute::Float(EPSILON as f32))];
+        let inputs = [x, &weight, &bias, &mean, &variance];
+        onnx.node("BatchNormalization", &inputs, &epsilon)
+    }
+
     fn fused<const D: usize>(
         &self,
         x: Tensor<D>,
@@ -102,6 +114,17 @@ impl LayerNorm {
     /// Normalizes each row of `[…, dim]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
+    }
+
+    /// [`LayerNorm::forward`] as a graph.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let weight = onnx.weight("weight", self.weight.val());
+        let bias = onnx.weight("bias", self.bias.val());
+        let attributes = [
+            ("axis", Attribute::Int(-1)),
+            ("epsilon", Attribute::Float(self.epsilon as f32)),
+        ];
+        onnx.node("LayerNormalization", &[x, &weight, &bias], &attributes)
     }
 }
 

@@ -14,8 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
+use crate::layers::state::State;
 pub use picture::Picture;
 pub use source::{Labels, Part, Source, SourceSpec};
 
@@ -99,6 +101,18 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
 
     /// What the network can do: asked while a recipe becomes a plan.
     fn abilities(&self) -> Abilities;
+
+    /// The encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
+    ///
+    /// # Errors
+    /// When this kind of data has no graphs.
+    fn onnx(&self, _encoder: &Self::Encoder, _raw: bool) -> Result<OnnxModel> {
+        Err(
+            Error::recipe(format!("a graph of an encoder for {}", Self::NAME))
+                .expected("a kind of data whose encoders can be written as ONNX")
+                .mend("export it as safetensors"),
+        )
+    }
 
     /// A picture of the views of some items, as PNG, `width` views across at most.
     ///
@@ -206,6 +220,14 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     fn pool(&self, tokens: Tokens) -> Tensor<2>;
     /// Width of that vector.
     fn dim(&self) -> usize;
+    /// Fits published weights to this network before they are loaded: takes out what it has no place for and may do
+    /// without, such as a classifier, and adapts what may differ. Returns a line for people for each such change.
+    ///
+    /// # Errors
+    /// When they can't be adapted.
+    fn adopt(&self, _state: &mut State) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
         self.pool(self.tokens(batch))

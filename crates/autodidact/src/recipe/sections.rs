@@ -97,6 +97,10 @@ pub struct Train {
     pub warmup: f64,
     /// Largest norm of all gradients together; 0 doesn't clip.
     pub clip_norm: f64,
+    /// Weights that the encoder starts from: the folder of a run, or a safetensors file under the ecosystem's names.
+    /// Read when the run begins; a run that is resumed has them in its checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Decides everything that is random.
     pub seed: u64,
     /// `cpu`, or a GPU such as `wgpu` or `wgpu:1`.
@@ -144,6 +148,7 @@ impl Default for Train {
             betas: [0.9, 0.999],
             warmup: 0.05,
             clip_norm: 0.0,
+            init: None,
             seed: 0,
             device: "cpu".to_owned(),
             precision: Precision::F32,

@@ -1,10 +1,10 @@
 //! Where the files of a run are.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::weights::{read_weights, write_weights};
-use super::writer::write_atomic;
+use super::checkpoint::Checkpoint;
+use super::weights::{read_weights, write_published};
+use super::writer::{keep_as, write_atomic};
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::State;
 use crate::recipe::Recipe;
@@ -78,6 +78,51 @@ impl RunFolder {
         self.path.join("checkpoints/last.safetensors")
     }
 
+    /// `checkpoints/previous.safetensors`: the checkpoint before the last, should the disk damage that.
+    pub fn previous(&self) -> PathBuf {
+        self.path.join("checkpoints/previous.safetensors")
+    }
+
+    /// Writes the last checkpoint and keeps the one before it.
+    ///
+    /// # Errors
+    /// When it can't be written; the last one is then untouched.
+    pub fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.last().exists() {
+            keep_as(&self.last(), &self.previous())?;
+        }
+        checkpoint.write(&self.last())
+    }
+
+    /// The newest checkpoint that can be read, and what is wrong with the last one where that isn't it.
+    ///
+    /// The last one is then replaced by the readable one, and kept as `damaged.safetensors`.
+    ///
+    /// # Errors
+    /// Those of the last checkpoint, where no other can be read either.
+    pub fn checkpoint(&self) -> Result<(Checkpoint, Option<Error>)> {
+        let error = match Checkpoint::read(&self.last()) {
+            Ok(checkpoint) => return Ok((checkpoint, None)),
+            Err(error) => error,
+        };
+        let mut older = vec![self.previous()];
+        older.extend(self.all_numbered().unwrap_or_default().into_iter().rev());
+        for path in older {
+            if let Ok(checkpoint) = Checkpoint::read(&path) {
+                // Else the next checkpoint would keep the damaged one as its previous.
+                if self.last().exists() {
+                    keep_as(
+                        &self.last(),
+                        &self.path.join("checkpoints/damaged.safetensors"),
+                    )?;
+                }
+                keep_as(&path, &self.last())?;
+                return Ok((checkpoint, Some(error)));
+            }
+        }
+        Err(error)
+    }
+
     /// `checkpoints/best.safetensors`.
     pub fn best(&self) -> PathBuf {
         self.path.join("checkpoints/best.safetensors")
@@ -94,6 +139,14 @@ impl RunFolder {
     /// # Errors
     /// When the folder can't be read.
     pub fn prune(&self, keep: usize) -> Result<()> {
+        for path in self.all_numbered()?.iter().rev().skip(keep) {
+            std::fs::remove_file(path).at_path(path)?;
+        }
+        Ok(())
+    }
+
+    /// The numbered checkpoints, the oldest first.
+    fn all_numbered(&self) -> Result<Vec<PathBuf>> {
         let folder = self.path.join("checkpoints");
         let mut numbered: Vec<PathBuf> = std::fs::read_dir(&folder)
             .at_path(&folder)?
@@ -104,10 +157,7 @@ impl RunFolder {
             })
             .collect();
         numbered.sort();
-        for path in numbered.iter().rev().skip(keep) {
-            std::fs::remove_file(path).at_path(path)?;
-        }
-        Ok(())
+        Ok(numbered)
     }
 
     /// The recipe, as resolved.
@@ -135,8 +185,7 @@ impl RunFolder {
     /// # Errors
     /// When it can't be written.
     pub fn write_encoder(&self, encoder: &State) -> Result<()> {
-        let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        write_weights(&self.file("encoder.safetensors"), encoder, notes)
+        write_published(&self.file("encoder.safetensors"), encoder)
     }
 
     /// The encoder.

@@ -12,5 +12,5 @@ pub use checkpoint::{Checkpoint, Position};
 pub use folder::RunFolder;
 pub use metrics::{Line, Metrics};
 pub use progress::Progress;
-pub use weights::{read_weights, write_weights};
+pub use weights::{read_weights, write_published, write_weights};
 pub use writer::{AppendLog, write_atomic};

@@ -10,11 +10,37 @@ use super::writer::write_atomic;
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::{Array, State};
 
+/// PyTorch's counter of the batches that a batch norm has seen; momentum makes it idle.
+const COUNTER: &str = "num_batches_tracked";
+
 /// Writes arrays and notes to one file, at once.
 ///
 /// # Errors
 /// When the file can't be written.
 pub fn write_weights(path: &Path, state: &State, notes: HashMap<String, String>) -> Result<()> {
+    write(path, state, &[], notes)
+}
+
+/// Writes an encoder as PyTorch saves it: beside each running variance stands a counter of batches, which is 0, without
+/// which PyTorch refuses to load the file strictly.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_published(path: &Path, state: &State) -> Result<()> {
+    let counters: Vec<String> = state
+        .keys()
+        .filter_map(|name| Some(format!("{}.{COUNTER}", name.strip_suffix(".running_var")?)))
+        .collect();
+    let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    write(path, state, &counters, notes)
+}
+
+fn write(
+    path: &Path,
+    state: &State,
+    counters: &[String],
+    notes: HashMap<String, String>,
+) -> Result<()> {
     let bytes: Vec<(&String, &Array, Vec<u8>)> = state
         .iter()
         .map(|(name, array)| {
@@ -29,7 +55,7 @@ pub fn write_weights(path: &Path, state: &State, notes: HashMap<String, String>)
             )
         })
         .collect();
-    let views = bytes
+    let mut views = bytes
         .iter()
         .map(|(name, array, bytes)| {
             let view =
@@ -39,6 +65,12 @@ pub fn write_weights(path: &Path, state: &State, notes: HashMap<String, String>)
             Ok((name.as_str(), view))
         })
         .collect::<Result<Vec<_>>>()?;
+    for counter in counters {
+        let zero = TensorView::new(Dtype::I64, Vec::new(), &[0; 8]).map_err(|error| {
+            Error::run(format!("`{counter}` that safetensors can't hold")).because(error)
+        })?;
+        views.push((counter.as_str(), zero));
+    }
     let contents = serialize(views, Some(notes)).map_err(|error| {
         Error::run("weights that safetensors can't hold")
             .at(path)
@@ -50,7 +82,8 @@ pub fn write_weights(path: &Path, state: &State, notes: HashMap<String, String>)
 /// Reads arrays and notes. Nothing in the file is run, and its sizes are checked before anything is allocated.
 ///
 /// # Errors
-/// When it is no safetensors file, is cut short, or holds anything but 32-bit floats.
+/// When it is no safetensors file, is cut short, or holds anything but 32-bit floats. PyTorch's counters of
+/// batches are left out.
 pub fn read_weights(path: &Path) -> Result<(State, HashMap<String, String>)> {
     let contents = std::fs::read(path).at_path(path)?;
     let broken = |error: safetensors::SafeTensorError| {
@@ -63,6 +96,9 @@ pub fn read_weights(path: &Path) -> Result<(State, HashMap<String, String>)> {
     let tensors = SafeTensors::deserialize(&contents).map_err(broken)?;
     let mut state = State::new();
     for (name, view) in tensors.tensors() {
+        if name.ends_with(COUNTER) {
+            continue;
+        }
         if view.dtype() != Dtype::F32 {
             return Err(Error::run(format!("`{name}` of type {:?}", view.dtype()))
                 .at(path)

@@ -31,6 +31,23 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Gives the file `from` the second name `to`, replacing what was called so; `from` is there all the while.
+///
+/// # Errors
+/// When the folder can't be written to; the old `to` is then untouched.
+pub fn keep_as(from: &Path, to: &Path) -> Result<()> {
+    let waiting = to.with_extension("keeping");
+    let _ = std::fs::remove_file(&waiting);
+    if std::fs::hard_link(from, &waiting).is_err() {
+        // A file system without second names.
+        return write_atomic(to, &std::fs::read(from).at_path(from)?);
+    }
+    let renamed = std::fs::rename(&waiting, to).at_path(to);
+    // Where both names are one file already, renaming does nothing and leaves the third.
+    let _ = std::fs::remove_file(&waiting);
+    renamed
+}
+
 /// Temporary files are private; what is kept gets the permissions of an ordinary file.
 #[cfg(unix)]
 fn allow_reading(file: &File) -> std::io::Result<()> {

@@ -11,6 +11,7 @@ use super::loader::{Items, Loader, batches_per_epoch, prepare, split};
 use super::monitor::{self, Checkup};
 use super::optimizer::Optimizer;
 use super::session::{Session, StepReport};
+use super::start::start_from;
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::state::{State, load_state, state_of, trained_values};
@@ -33,10 +34,13 @@ pub(super) struct Learner<M: Modality, O: Objective> {
     items: Arc<Items<M>>,
     held_out: Items<M>,
     loader: Option<Loader<M>>,
+    /// Lines about the weights that the encoder started from.
+    started: Vec<String>,
 }
 
 impl<M: Modality, O: Objective> Learner<M, O> {
-    pub(super) fn open(recipe: &Recipe) -> Result<Self> {
+    /// A `fresh` run reads the weights that it starts from, if the recipe names any.
+    pub(super) fn open(recipe: &Recipe, fresh: bool) -> Result<Self> {
         let data = recipe.data()?;
         let seed = recipe.seed();
         let source = M::open(&data.source(seed, None))?;
@@ -104,7 +108,11 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         );
 
         let mut init = Init::new(plan.train.seed, &device);
-        let encoder = plan.modality.encoder(&mut init)?;
+        let mut encoder = plan.modality.encoder(&mut init)?;
+        let mut started = Vec::new();
+        if let (true, Some(path)) = (fresh, &plan.train.init) {
+            (encoder, started) = start_from(encoder, path)?;
+        }
         let model = plan.objective.build(encoder, &mut init)?;
         Ok(Self {
             optimizer: Optimizer::new(&plan.train),
@@ -114,6 +122,7 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             items: Arc::new(items),
             held_out,
             loader: None,
+            started,
         })
     }
 
@@ -143,7 +152,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             0 => String::new(),
             held => format!(", {held} of them held out for the validation loss"),
         };
-        vec![
+        let mut lines = vec![
             format!("data     {}{held}", self.items.source.describe()),
             format!("method   {} ({})", O::NAME, O::SUMMARY),
             format!(
@@ -155,7 +164,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
                 "numbers  {}",
                 self.plan.train.precision.describe(&self.plan.train.device)
             ),
-        ]
+        ];
+        lines.extend(self.started.iter().cloned());
+        lines
     }
 
     fn steps_per_epoch(&self) -> u64 {

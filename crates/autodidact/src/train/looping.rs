@@ -415,7 +415,7 @@ impl<'a> Run<'a> {
 
     fn checkpoint(&mut self) -> Result<()> {
         let snapshot = self.snapshot()?;
-        snapshot.write(&self.folder.last())?;
+        self.folder.write_checkpoint(&snapshot)?;
         let keep = self.session.train().keep;
         if keep > 0 {
             snapshot.write(&self.folder.numbered(self.position.progress.step()))?;

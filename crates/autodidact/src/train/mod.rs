@@ -9,9 +9,10 @@ mod looping;
 mod monitor;
 mod optimizer;
 mod session;
+mod start;
 
 pub use gradients::Gradients;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;
-pub use session::{Session, StepReport, open};
+pub use session::{Session, StepReport, open, reopen};

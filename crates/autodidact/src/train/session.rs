@@ -73,11 +73,22 @@ pub struct StepReport {
 /// # Errors
 /// When the data can't be read or the recipe doesn't fit it.
 pub fn open(recipe: &Recipe) -> Result<Box<dyn Session>> {
-    modality::by_name(&recipe.kind()?, OfKind { recipe })?
+    let fresh = true;
+    modality::by_name(&recipe.kind()?, OfKind { recipe, fresh })?
+}
+
+/// As [`open`], for a run whose weights come from a checkpoint: what it started from is not read again.
+///
+/// # Errors
+/// As [`open`].
+pub fn reopen(recipe: &Recipe) -> Result<Box<dyn Session>> {
+    let fresh = false;
+    modality::by_name(&recipe.kind()?, OfKind { recipe, fresh })?
 }
 
 struct OfKind<'a> {
     recipe: &'a Recipe,
+    fresh: bool,
 }
 
 impl ForModality for OfKind<'_> {
@@ -86,6 +97,7 @@ impl ForModality for OfKind<'_> {
         let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
         let of_method = OfMethod {
             recipe: self.recipe,
+            fresh: self.fresh,
             kind: std::marker::PhantomData::<M>,
         };
         crate::method::by_name(name, of_method)?
@@ -94,12 +106,13 @@ impl ForModality for OfKind<'_> {
 
 struct OfMethod<'a, M> {
     recipe: &'a Recipe,
+    fresh: bool,
     kind: std::marker::PhantomData<M>,
 }
 
 impl<M: Modality> ForObjective for OfMethod<'_, M> {
     type Output = Result<Box<dyn Session>>;
     fn run<O: Objective>(self) -> Self::Output {
-        Ok(Box::new(Learner::<M, O>::open(self.recipe)?))
+        Ok(Box::new(Learner::<M, O>::open(self.recipe, self.fresh)?))
     }
 }

@@ -2,6 +2,7 @@
 
 mod embed;
 mod evaluate;
+mod export;
 mod lists;
 mod pretrain;
 mod report;
@@ -22,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::error::{Error, Kind, Result};
 use autodidact::recipe::{Length, Recipe};
-use autodidact::run::{Checkpoint, RunFolder};
+use autodidact::run::RunFolder;
 use autodidact::train::{self, Outcome, Stop};
 
 use super::{evaluate, put_path, recipe_of, report_unreadable};
@@ -87,6 +87,7 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         };
         recipe = recipe_of(&named, None)?;
     }
+    put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
     let mut session = train::open(&recipe)?;
     let name = format!(
         "{}-{}",
@@ -144,8 +145,13 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         } => Some(Length::Budget(budget.0)),
         _ => None,
     };
-    let checkpoint = Checkpoint::read(&folder.last())?;
-    let mut session = train::open(&recipe)?;
+    let (checkpoint, damaged) = folder.checkpoint()?;
+    if let Some(error) = damaged {
+        let step = checkpoint.position.progress.step();
+        eprintln!("the last checkpoint can't be read: {error}");
+        eprintln!("going on from the one before it, after {step} steps");
+    }
+    let mut session = train::reopen(&recipe)?;
     let mut progress = Progress::new();
     let outcome = train::pretrain(
         session.as_mut(),

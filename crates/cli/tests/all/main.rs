@@ -1,7 +1,9 @@
 //! The binary as a user meets it: verbs, files, messages, exit codes, and what survives a kill.
 
+mod bad_data;
 mod kill;
 mod verbs;
+mod weights;
 
 use std::path::Path;
 use std::process::{Command, Output};

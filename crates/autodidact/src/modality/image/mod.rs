@@ -15,8 +15,11 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Abilities, Change, Draw, Modality, Picture, Pretext, Rows, Source, SourceSpec};
+use super::{
+    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Source, SourceSpec,
+};
 use crate::error::{Error, Result};
+use crate::export::onnx::{Length, OnnxModel};
 use crate::layers::Init;
 use crate::layers::state::host;
 use crate::random::{Purpose, stream};
@@ -235,6 +238,39 @@ impl Modality for Images {
 
     fn abilities(&self) -> Abilities {
         self.network.abilities()
+    }
+
+    /// Input `pixels`, `[batch, channels, height, width]`: 0 (black) to 1 (white) if `raw`, else less the mean and over
+    /// the deviation of the training images. Output `features`, `[batch, dim]`. A ViT takes one size, the others any.
+    fn onnx(&self, encoder: &ImageEncoder, raw: bool) -> Result<OnnxModel> {
+        let mut onnx = OnnxModel::new("encoder");
+        let (height, width) = match encoder {
+            ImageEncoder::Vit(_) => (Length::Fixed(self.side), Length::Fixed(self.side)),
+            _ => (Length::Open("height"), Length::Open("width")),
+        };
+        let shape = [
+            Length::Open("batch"),
+            Length::Fixed(self.channels),
+            height,
+            width,
+        ];
+        let mut pixels = onnx.input("pixels", &shape);
+        let (mean, deviation) = (self.normalization.mean(), self.normalization.deviation());
+        if raw {
+            let shape = [1, self.channels, 1, 1];
+            let mean = onnx.floats("mean", &shape, mean);
+            let deviation = onnx.floats("deviation", &shape, deviation);
+            pixels = onnx.node("Sub", &[&pixels, &mean], &[]);
+            pixels = onnx.node("Div", &[&pixels, &deviation], &[]);
+        }
+        let features = encoder.draw(&mut onnx, &pixels);
+        let shape = [Length::Open("batch"), Length::Fixed(encoder.dim())];
+        onnx.output("features", &features, &shape);
+        onnx.note("input", if raw { "0 to 1" } else { "normalized" });
+        onnx.note("size", self.side.to_string());
+        onnx.note("mean", format!("{mean:?}"));
+        onnx.note("deviation", format!("{deviation:?}"));
+        Ok(onnx)
     }
 
     fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! Networks for images.
 
+mod published;
 mod resnet;
 mod small_conv;
 mod vit;
@@ -11,8 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::ImageBatch;
 use crate::error::{Error, Result};
+use crate::export::onnx::{OnnxModel, Value};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
+use crate::layers::state::State;
 use crate::modality::{Abilities, Encoder, Maskable, Tokens};
 
 pub use resnet::{ResNet, Stem};
@@ -195,9 +198,24 @@ impl Encoder for ImageEncoder {
             Self::Vit(network) => network.dim(),
         }
     }
+
+    fn adopt(&self, state: &mut State) -> Result<Vec<String>> {
+        published::adopt(self, state)
+    }
 }
 
 impl ImageEncoder {
+    /// The pooled vector of `[batch, channels, height, width]` as a graph: `[batch, dim]`.
+    pub fn draw(&self, onnx: &mut OnnxModel, pixels: &Value) -> Value {
+        let stage = match self {
+            Self::SmallConv(network) => network.draw(onnx, pixels),
+            Self::ResNet(network) => network.draw(onnx, pixels),
+            Self::Vit(network) => return network.draw(onnx, pixels),
+        };
+        let mean = onnx.node("GlobalAveragePool", &[&stage], &[]);
+        onnx.node("Flatten", &[&mean], &[])
+    }
+
     fn as_vit(&self) -> Result<&Vit> {
         match self {
             Self::Vit(network) => Ok(network),

@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 use crate::layers::{BatchNorm, Conv2d, Init};
 
 /// How the image enters the network.
@@ -130,9 +131,68 @@ impl ResNet {
         x.flatten(1, 2)
     }
 
+    /// [`ResNet::tokens`] as a graph, `[batch, channels, height, width]` → `[batch, dim, height, width]`.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let x = draw_pair(onnx, ["conv1", "bn1"], (&self.conv1, &self.bn1), x);
+        let mut x = onnx.node("Relu", &[&x], &[]);
+        if self.pooled_stem {
+            let window = [
+                ("kernel_shape", Attribute::Ints(vec![3; 2])),
+                ("strides", Attribute::Ints(vec![2; 2])),
+                ("pads", Attribute::Ints(vec![1; 4])),
+            ];
+            x = onnx.node("MaxPool", &[&x], &window);
+        }
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        for (stage, blocks) in (1..).zip(stages) {
+            for (number, block) in blocks.iter().enumerate() {
+                x = onnx.within(format!("layer{stage}.{number}"), |onnx| {
+                    block.draw(onnx, &x)
+                });
+            }
+        }
+        x
+    }
+
     /// Channels of the last stage.
     pub fn dim(&self) -> usize {
         self.dim
+    }
+}
+
+impl Block {
+    fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let (layers, downsample) = match self {
+            Self::Basic(block) => (
+                vec![(&block.conv1, &block.bn1), (&block.conv2, &block.bn2)],
+                &block.downsample,
+            ),
+            Self::Bottleneck(block) => (
+                vec![
+                    (&block.conv1, &block.bn1),
+                    (&block.conv2, &block.bn2),
+                    (&block.conv3, &block.bn3),
+                ],
+                &block.downsample,
+            ),
+        };
+        let last = layers.len();
+        let mut y = x.clone();
+        for (number, layer) in (1..).zip(layers) {
+            let names = [format!("conv{number}"), format!("bn{number}")];
+            y = draw_pair(onnx, names, layer, &y);
+            if number < last {
+                y = onnx.node("Relu", &[&y], &[]);
+            }
+        }
+        let shortcut = match downsample {
+            Some((conv, norm)) => onnx.within("downsample", |onnx| {
+                draw_pair(onnx, ["0", "1"], (conv, norm), x)
+            }),
+            None => x.clone(),
+        };
+        let sum = onnx.node("Add", &[&y, &shortcut], &[]);
+        onnx.node("Relu", &[&sum], &[])
     }
 }
 
@@ -196,6 +256,18 @@ fn shortcut(downsample: &Option<(Conv2d, BatchNorm)>, x: Tensor<4>) -> Tensor<4>
         Some((conv, norm)) => norm.forward(conv.forward(x)),
         None => x,
     }
+}
+
+/// A convolution and its norm as a graph, under these names.
+fn draw_pair<N: std::fmt::Display>(
+    onnx: &mut OnnxModel,
+    names: [N; 2],
+    (conv, norm): (&Conv2d, &BatchNorm),
+    x: &Value,
+) -> Value {
+    let [conv_name, norm_name] = names;
+    let x = onnx.within(conv_name, |onnx| conv.draw(onnx, x));
+    onnx.within(norm_name, |onnx| norm.draw(onnx, &x))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use crate::export::onnx::{OnnxModel, Value};
 use crate::layers::{BatchNorm, Conv2d, Init};
 
 /// Four 3×3 convolutions, each with batch norm and ReLU, the last three at stride 2: width, 2·, 4· and 8·width
@@ -41,6 +42,17 @@ impl SmallConv {
             x = norm.relu(conv.forward(x));
         }
         x.flatten(1, 2)
+    }
+
+    /// [`SmallConv::tokens`] as a graph, `[batch, channels, height, width]` → `[batch, dim, height, width]`.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let mut x = x.clone();
+        for (number, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
+            x = onnx.within(format!("convs.{number}"), |onnx| conv.draw(onnx, &x));
+            x = onnx.within(format!("norms.{number}"), |onnx| norm.draw(onnx, &x));
+            x = onnx.node("Relu", &[&x], &[]);
+        }
+        x
     }
 
     /// Channels of the last stage.

@@ -11,6 +11,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::error::{Error, Result};
+use crate::export::onnx::{Attribute, OnnxModel, Value};
 use crate::layers::init::Init;
 use crate::layers::masking::Mask;
 use crate::layers::positions::sine_cosine_grid;
@@ -101,6 +102,41 @@ impl Vit {
     pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
         let [_, count, _] = tokens.dims();
         mean_pool(tokens.narrow(1, 1, count - 1))
+    }
+
+    /// [`Vit::tokens`] and [`Vit::pool`] as a graph, `[batch, channels, size, size]` → `[batch, dim]`.
+    pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
+        let dim = self.dim() as i64;
+        let patches = onnx.within("patch_embed.proj", |onnx| {
+            let weight = onnx.weight("weight", self.patch_embed.proj.weight.val());
+            let bias = onnx.weight("bias", self.patch_embed.proj.bias.val());
+            let stride = Attribute::Ints(vec![self.patch as i64; 2]);
+            onnx.node("Conv", &[x, &weight, &bias], &[("strides", stride)])
+        });
+        let patches = onnx.reshape(&patches, &[0, dim, -1]);
+        let patches = onnx.transpose(&patches, &[0, 2, 1]);
+        // The class token once for each item: [1, 1, dim] → [batch, 1, dim].
+        let batch = [("start", Attribute::Int(0)), ("end", Attribute::Int(1))];
+        let batch = onnx.node("Shape", &[x], &batch);
+        let rest = onnx.integers(&[1, dim]);
+        let shape = onnx.node("Concat", &[&batch, &rest], &[("axis", Attribute::Int(0))]);
+        let class = onnx.weight("cls_token", self.cls_token.val());
+        let class = onnx.node("Expand", &[&class, &shape], &[]);
+        let axis = [("axis", Attribute::Int(1))];
+        let tokens = onnx.node("Concat", &[&class, &patches], &axis);
+        let positions = onnx.weight("pos_embed", self.pos_embed.val());
+        let mut x = onnx.node("Add", &[&tokens, &positions], &[]);
+        for (number, block) in self.blocks.iter().enumerate() {
+            x = onnx.within(format!("blocks.{number}"), |onnx| block.draw(onnx, &x));
+        }
+        let x = onnx.within("norm", |onnx| self.norm.draw(onnx, &x));
+        let [from, to, axis] = [1, i64::MAX, 1].map(|bound| onnx.integers(&[bound]));
+        let patches = onnx.node("Slice", &[&x, &from, &to, &axis], &[]);
+        let mean = [
+            ("axes", Attribute::Ints(vec![1])),
+            ("keepdims", Attribute::Int(0)),
+        ];
+        onnx.node("ReduceMean", &[&patches], &mean)
     }
 
     /// Width of a token.

@@ -96,12 +96,13 @@ fn truncated(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + S
         .mend("download or pack it again")
 }
 
-/// A plain name with `/`, or nothing for what is hidden.
+/// A plain name with `/`, or nothing for what is hidden. Nothing is unpacked by name, so that `..` leads nowhere and
+/// is left out.
 fn plain_name(raw: &[u8]) -> Option<String> {
     let name = String::from_utf8_lossy(raw).replace('\\', "/");
     let parts: Vec<&str> = name
         .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
+        .filter(|part| !matches!(*part, "" | "." | ".."))
         .collect();
     (!parts.is_empty() && !parts.iter().any(|part| is_hidden(part))).then(|| parts.join("/"))
 }
@@ -211,9 +212,11 @@ fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
 /// Files that aren't images but say something about them.
 fn is_data_file(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    [".csv", ".bin", ".txt", "ubyte", "ubyte.gz"]
-        .iter()
-        .any(|ending| lower.ends_with(ending))
+    [
+        ".csv", ".bin", ".txt", ".cls", ".json", ".npy", "ubyte", "ubyte.gz",
+    ]
+    .iter()
+    .any(|ending| lower.ends_with(ending))
 }
 
 fn zip(path: &Path) -> Result<Vec<Member>> {

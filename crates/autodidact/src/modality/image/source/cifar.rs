@@ -138,6 +138,7 @@ fn open(
         width: SIDE,
         height: SIDE,
         channels: 3,
+        planar: true,
     };
     let about = format!("CIFAR records in {}{}", root.display(), choice.shown());
     Ok(Some(Set {

@@ -8,6 +8,7 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -61,7 +62,8 @@ pub(super) fn has_image_name(name: &str) -> bool {
     ending.is_some_and(|ending| endings.contains(&ending.as_str()))
 }
 
-/// Decodes an image file: 8-bit grey or sRGB, transparency over white, the first frame of several.
+/// Decodes an image file: 8-bit grey or sRGB, transparency over white, the first frame of several, the way up that its EXIF
+/// note says.
 ///
 /// Values of 16 bits are rounded to 8. Grey stays grey; everything else (palette, CMYK) becomes sRGB.
 ///
@@ -132,7 +134,33 @@ fn jpeg(bytes: &[u8]) -> Result<Image> {
     };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
     let pixels = decoder.decode().map_err(failed)?;
-    Image::new(width, height, channels, pixels)
+    let turned = decoder
+        .exif()
+        .and_then(|exif| Orientation::from_exif_chunk(exif));
+    match turned {
+        None | Some(Orientation::NoTransforms) => Image::new(width, height, channels, pixels),
+        Some(orientation) => turn(width, height, channels, pixels, orientation),
+    }
+}
+
+/// Turns and mirrors pixels as the camera's EXIF note says they are meant to be seen.
+fn turn(
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: Vec<u8>,
+    orientation: Orientation,
+) -> Result<Image> {
+    let wrong = || damaged("JPEG", "its pixels don't fill it");
+    let (wide, high) = (width as u32, height as u32);
+    let mut image = if channels == 1 {
+        DynamicImage::ImageLuma8(image::GrayImage::from_raw(wide, high, pixels).ok_or_else(wrong)?)
+    } else {
+        DynamicImage::ImageRgb8(image::RgbImage::from_raw(wide, high, pixels).ok_or_else(wrong)?)
+    };
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    Image::new(width, height, channels, image.into_bytes())
 }
 
 /// Whether the end marker follows the first scan. Inside a scan 0xFF is always escaped, so that it can't be found by
@@ -174,7 +202,10 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
     let (width, height) = decoder.dimensions();
     check_size(u64::from(width), u64::from(height))?;
     decoder.set_limits(limits).map_err(failed)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    // Damaged notes say nothing about the pixels.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     match image.color() {
         ColorType::L8 | ColorType::L16 => {

@@ -80,18 +80,22 @@ fn walk(
             continue;
         }
         let path = entry.path();
-        // A link that leads nowhere is no file.
-        let Ok(metadata) = std::fs::metadata(&path) else {
-            continue;
+        // The listing says what an entry is; only links have to be asked. One that leads nowhere is no file.
+        let kind = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind,
+            _ => match std::fs::metadata(&path) {
+                Ok(metadata) => metadata.file_type(),
+                Err(_) => continue,
+            },
         };
         let name = if prefix.is_empty() {
             part
         } else {
             format!("{prefix}/{part}")
         };
-        if metadata.is_dir() {
+        if kind.is_dir() {
             walk(&path, &name, above, members)?;
-        } else if metadata.is_file() {
+        } else if kind.is_file() {
             members.push(Member {
                 name,
                 shown: path.display().to_string(),

@@ -200,6 +200,7 @@ fn read_images(member: &Member, memory: u64) -> Result<Records> {
         width,
         height,
         channels: 1,
+        planar: false,
     })
 }
 

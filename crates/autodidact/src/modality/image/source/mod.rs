@@ -1,4 +1,5 @@
-//! Where images come from: folders, archives, the formats of MNIST and CIFAR, CSV lists, or our own drawing.
+//! Where images come from: folders, archives, the formats of MNIST and CIFAR, NumPy arrays, WebDataset
+//! shards, CSV lists, or our own drawing.
 //!
 //! A folder and an archive are both a list of members with names; what the names say (parts, classes, lists) is read
 //! in one place, whatever holds the bytes. Nothing is unpacked by name, and nothing that a file declares is trusted.
@@ -14,12 +15,14 @@ mod labels;
 mod layout;
 mod list;
 mod names;
+mod npy;
 mod set;
 mod storage;
 mod survey;
 pub mod synthetic;
 #[cfg(test)]
 mod tests;
+mod webdataset;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,7 +44,8 @@ use crate::modality::source::{Part, Source, SourceSpec};
 
 /// Opens the images that the user named.
 ///
-/// Recognizes, in this order: IDX files (MNIST), CIFAR records, a list (`index.csv`, `labels.csv`, `metadata.csv`, or
+/// Recognizes, in this order: IDX files (MNIST), CIFAR records, NumPy arrays (`.npy`, `.npz`), WebDataset samples
+/// (`key.jpg` with `key.cls` or `key.json`, in shards or not), a list (`index.csv`, `labels.csv`, `metadata.csv`, or
 /// the CSV file itself), images in folders whose names are parts or classes, and archives (`.tar`, `.tar.gz`, `.zip`)
 /// of any of these. Without a path the set is [`Synthetic`].
 ///
@@ -136,6 +140,8 @@ fn open_file(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
             .at(path)
             .expected("the file of images beside it")
             .mend("name the file of images, or the folder of both"));
+    } else if npy::is_array(&head) {
+        return Ok((npy::open_file(path, &member, spec.part)?, 0));
     } else if decode::sniff(&head).is_some() {
         // A set of one: what a search asks with.
         return open_members(vec![member], path, spec);
@@ -147,7 +153,7 @@ fn open_file(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
     };
     let Some(kind) = kind else {
         return Err(Error::data("is a file of unknown kind").at(path).expected(
-            "a folder, a .tar, .tar.gz or .zip archive, an IDX file of images, or a CSV list of files",
+            "a folder, a .tar, .tar.gz or .zip archive, an IDX, .npy or .npz file of images, or a CSV list of files",
         ));
     };
     let (members, held) = archive::list(path, kind, spec.memory_limit, true)?;
@@ -248,6 +254,12 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
     if let Some(set) = cifar::recognize(members, root, spec.part)? {
         return Ok(Some(set));
     }
+    if let Some(set) = npy::recognize(members, root, spec.part)? {
+        return Ok(Some(set));
+    }
+    if let Some(set) = webdataset::recognize(members, root, spec.part)? {
+        return Ok(Some(set));
+    }
     let images: Vec<&Member> = members.iter().filter(|member| is_image(member)).collect();
     if images.is_empty() {
         return Ok(None);
@@ -320,7 +332,7 @@ fn expand(
     }
     let parts: BTreeSet<Split> = archives
         .iter()
-        .filter_map(|(stem, ..)| Split::of_name(stem))
+        .filter_map(|(stem, ..)| webdataset::split_of(stem))
         .collect();
     // Archives that aren't parts may have parts inside.
     let whole = all || parts.is_empty();
@@ -332,7 +344,7 @@ fn expand(
     let mut inner = Vec::new();
     let mut held = 0;
     for (stem, path, kind) in archives {
-        let split = Split::of_name(stem);
+        let split = webdataset::split_of(stem);
         if !whole && split.is_none() {
             continue;
         }

@@ -53,8 +53,10 @@ pub(super) struct Records {
     pub(super) width: usize,
     /// Height in pixels.
     pub(super) height: usize,
-    /// 1, or 3 for one plane after the other.
+    /// 1 or 3.
     pub(super) channels: usize,
+    /// Whether three channels lie one plane after the other, rather than pixel by pixel.
+    pub(super) planar: bool,
 }
 
 /// A stretch of records.
@@ -85,7 +87,7 @@ impl Records {
         let mut bytes = vec![0; self.width * self.height * self.channels];
         let offset = run.offset + place as u64 * self.stride + self.skip;
         run.blob.read_at(offset, &mut bytes).at_path(&run.name)?;
-        if self.channels == 3 {
+        if self.channels == 3 && self.planar {
             let plane = self.width * self.height;
             bytes = (0..plane)
                 .flat_map(|i| [bytes[i], bytes[plane + i], bytes[2 * plane + i]])

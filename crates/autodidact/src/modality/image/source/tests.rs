@@ -1,5 +1,6 @@
 //! Small data sets of every kind, made in temporary folders, and hostile files.
 
+mod arrays;
 mod formats;
 mod hostile;
 mod real;

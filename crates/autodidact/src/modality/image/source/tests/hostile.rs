@@ -60,7 +60,7 @@ fn errors_say_what_was_found_and_what_to_do() {
     }
 }
 
-fn mutate(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+pub(super) fn mutate(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..rng.random_range(1..8) {
         let at = rng.random_range(0..bytes.len());

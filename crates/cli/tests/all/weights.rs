@@ -1,0 +1,86 @@
+//! Weights in and out: `export` and `pretrain --init`.
+
+use std::fs;
+
+use super::{TINY, autodidact, fails, succeeds};
+
+#[test]
+fn an_encoder_is_exported_and_another_run_starts_from_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let pretrain = |more: &[&str]| {
+        let mut command = autodidact(here);
+        command.arg("pretrain").args(TINY).args(["--no-evaluate"]);
+        command.args(more);
+        command
+    };
+    succeeds(&mut pretrain(&["--steps", "2", "--out", "first"]));
+    succeeds(autodidact(here).args(["export", "first", "--out", "w.safetensors"]));
+    let weights = fs::read(here.join("w.safetensors")).unwrap();
+    let text = String::from_utf8_lossy(&weights);
+    assert!(
+        text.contains("norms.0.num_batches_tracked"),
+        "for strict=True"
+    );
+    succeeds(autodidact(here).args(["export", "first", "--format", "onnx", "--raw-input"]));
+    let graph = fs::read(here.join("encoder.onnx")).unwrap();
+    let text = String::from_utf8_lossy(&graph);
+    for name in [
+        "GlobalAveragePool",
+        "convs.3.weight",
+        "deviation",
+        "features",
+    ] {
+        assert!(text.contains(name), "no {name} in the graph");
+    }
+
+    // A learning rate of nearly nothing leaves what the run started from.
+    let still = ["--steps", "1", "--set", "train.learning_rate=1e-12"];
+    let begin = |from: &str, out: &str| {
+        let mut arguments = still.to_vec();
+        arguments.extend(["--init", from, "--out", out, "--set", "train.seed=7"]);
+        succeeds(&mut pretrain(&arguments))
+    };
+    let out = begin("w.safetensors", "second");
+    assert!(out.contains("start    from"), "{out}");
+    begin("first", "third");
+    let conv = |run: &str| {
+        let path = here.join(run).join("encoder.safetensors");
+        let (state, _) = autodidact::run::read_weights(&path).unwrap();
+        state["convs.0.weight"].values.clone()
+    };
+    for run in ["second", "third"] {
+        for (started, first) in conv(run).iter().zip(conv("first")) {
+            assert!((started - first).abs() < 1e-6, "{started} beside {first}");
+        }
+    }
+
+    // The checkpoint holds them: the file isn't needed again.
+    fs::rename(here.join("w.safetensors"), here.join("weights.pth")).unwrap();
+    succeeds(autodidact(here).args([
+        "pretrain",
+        "--resume",
+        "second",
+        "--steps",
+        "1",
+        "--no-evaluate",
+    ]));
+
+    let (error, _) = fails(&mut pretrain(&["--steps", "1", "--init", "weights.pth"]));
+    assert!(
+        error.contains("pickle") && error.contains("save_file"),
+        "{error}"
+    );
+    let (error, _) = fails(&mut pretrain(&[
+        "--steps",
+        "1",
+        "--init",
+        "first",
+        "--set",
+        "encoder.width=8",
+    ]));
+    assert!(
+        error.contains("`convs.0.weight` [4, 3, 3, 3] instead of [8, 3, 3, 3]"),
+        "{error}"
+    );
+}
