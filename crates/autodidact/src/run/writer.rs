@@ -35,7 +35,7 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// When the folder can't be written to; the old `to` is then untouched.
-pub fn keep_as(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn keep_as(from: &Path, to: &Path) -> Result<()> {
     let waiting = to.with_extension("keeping");
     let _ = std::fs::remove_file(&waiting);
     if std::fs::hard_link(from, &waiting).is_err() {
