@@ -19,9 +19,22 @@ pub fn fill<T: Table>(defaults: &T, user: Option<&Toml>, section: &str) -> Resul
     if let Some(table) = table.as_table_mut() {
         lay_over(table, user);
     }
-    table
-        .try_into()
-        .map_err(|error: toml::de::Error| explain(&error, section))
+    table.try_into().map_err(|error: toml::de::Error| {
+        // Serde doesn't say which value doesn't fit: the one that doesn't fit alone either.
+        let misfit = user.iter().find_map(|(key, value)| {
+            let mut table = Toml::try_from(defaults).ok()?;
+            lay_over(&mut table, &Toml::from_iter([(key.clone(), value.clone())]));
+            let error = table.try_into::<T>().err()?;
+            Some((key, error))
+        });
+        match misfit {
+            Some((key, error)) if !error.message().starts_with("unknown field") => {
+                let found = error.message().trim();
+                Error::recipe(format!("{}: {found}", place(section, key)))
+            }
+            _ => explain(&error, section),
+        }
+    })
 }
 
 fn lay_over(below: &mut Toml, above: &Toml) {
@@ -51,20 +64,24 @@ fn explain(error: &toml::de::Error, section: &str) -> Error {
     }
 }
 
-/// An error for a key that isn't one, with the nearest that is.
-pub(super) fn unknown_key(key: &str, known: &[&str], section: &str) -> Error {
-    let place = |key: &str| match section {
+/// A key as it is written on the command line.
+fn place(section: &str, key: &str) -> String {
+    match section {
         "" => key.to_owned(),
         _ => format!("{section}.{key}"),
-    };
+    }
+}
+
+/// An error for a key that isn't one, with the nearest that is.
+pub(super) fn unknown_key(key: &str, known: &[&str], section: &str) -> Error {
     let mut error =
-        Error::recipe(format!("unknown key `{}`", place(key))).expected(known.join(", "));
+        Error::recipe(format!("unknown key `{}`", place(section, key))).expected(known.join(", "));
     let nearest = known
         .iter()
         .map(|name| (strsim::jaro_winkler(name, key), name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, name)) = nearest.filter(|(likeness, _)| *likeness > 0.7) {
-        error = error.mend(format!("did you mean `{}`?", place(name)));
+        error = error.mend(format!("did you mean `{}`?", place(section, name)));
     }
     error
 }
@@ -103,6 +120,14 @@ mod tests {
             (filled.rate, filled.inner.width, filled.inner.depth),
             (2.0, 7, 2)
         );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let user: Toml = "rate = 2\ninner = { width = \"wide\" }".parse().unwrap();
+        let error = fill(&outer(), Some(&user), "train").unwrap_err();
+        assert!(error.to_string().contains("train.inner: "), "{error}");
+        assert!(error.to_string().contains("\"wide\""), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ const SMALL: &[&str] = &[
     "--batch-size",
     "20",
     "--steps",
-    "6",
+    "12",
     "--no-evaluate",
     "--set",
     "encoder.width=4",
@@ -58,8 +58,7 @@ fn broken_files_are_counted_and_left_out() {
     let out = succeeds(
         autodidact(here)
             .args(["pretrain", "photos", "--out", "run"])
-            .args(SMALL)
-            .args(["--steps", "12"]),
+            .args(SMALL),
     );
     assert!(out.contains("4 items could not be read"), "{out}");
 }
@@ -138,10 +137,10 @@ fn half_a_checkpoint_gives_way_to_the_one_before_it() {
     let run = |out: &str| {
         succeeds(autodidact(here).arg("pretrain").args(TINY).args([
             "--steps",
-            "6",
+            "400",
             "--no-evaluate",
             "--set",
-            "train.checkpoint_every=\"0s\"",
+            "train.checkpoint_every=\"0.1s\"",
             "--out",
             out,
         ]));

@@ -39,10 +39,11 @@ fn an_encoder_is_exported_and_another_run_starts_from_it() {
     let begin = |from: &str, out: &str| {
         let mut arguments = still.to_vec();
         arguments.extend(["--init", from, "--out", out, "--set", "train.seed=7"]);
-        succeeds(&mut pretrain(&arguments))
+        succeeds(&mut pretrain(&arguments));
+        fs::read_to_string(here.join(out).join("train.log")).unwrap()
     };
-    let out = begin("w.safetensors", "second");
-    assert!(out.contains("start    from"), "{out}");
+    let log = begin("w.safetensors", "second");
+    assert!(log.contains("start    from"), "{log}");
     begin("first", "third");
     let conv = |run: &str| {
         let path = here.join(run).join("encoder.safetensors");
