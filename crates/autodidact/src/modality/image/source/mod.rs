@@ -44,9 +44,9 @@ use crate::modality::source::{Part, Source, SourceSpec};
 
 /// Opens the images that the user named.
 ///
-/// Recognizes, in this order: IDX files (MNIST), CIFAR records, NumPy arrays (`.npy`, `.npz`), WebDataset samples
-/// (`key.jpg` with `key.cls` or `key.json`, in shards or not), a list (`index.csv`, `labels.csv`, `metadata.csv`, or
-/// the CSV file itself), images in folders whose names are parts or classes, and archives (`.tar`, `.tar.gz`, `.zip`)
+/// Recognizes, in this order: IDX files (MNIST), CIFAR records, NumPy arrays (`.npy`, `.npz`), a list
+/// (`index.csv`, `labels.csv`, `metadata.csv`, or the CSV file itself), WebDataset samples (`key.jpg` with `key.cls` or
+/// `key.json`, in shards or not), images in folders whose names are parts or classes, and archives (`.tar`, `.tar.gz`, `.zip`)
 /// of any of these. Without a path the set is [`Synthetic`].
 ///
 /// `spec.memory_limit` covers the encoded members of `.tar.gz` files first and then decoded images. Without a wish
@@ -257,9 +257,6 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
     if let Some(set) = npy::recognize(members, root, spec.part)? {
         return Ok(Some(set));
     }
-    if let Some(set) = webdataset::recognize(members, root, spec.part)? {
-        return Ok(Some(set));
-    }
     let images: Vec<&Member> = members.iter().filter(|member| is_image(member)).collect();
     if images.is_empty() {
         return Ok(None);
@@ -268,6 +265,9 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
         && list.fits(members)
     {
         return list.open(members, spec.part).map(Some);
+    }
+    if let Some(set) = webdataset::recognize(members, root, spec.part)? {
+        return Ok(Some(set));
     }
     let names: Vec<&str> = images.iter().map(|member| member.name.as_str()).collect();
     let layout = Layout::of(&names);

@@ -114,6 +114,19 @@ fn samples_of_shards_are_joined_by_their_keys() {
 }
 
 #[test]
+fn a_list_says_more_surely_what_it_means_than_notes_beside_images() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["1", "2"] {
+        write(folder.path(), &format!("{name}.png"), &png(1));
+        write(folder.path(), &format!("{name}.json"), b"{\"label\": 7}");
+    }
+    let list = b"file,label\n1.png,cat\n2.png,dog\n";
+    write(folder.path(), "index.csv", list);
+    let source = open(&spec(folder.path())).unwrap();
+    assert_eq!(source.labels().unwrap().classes, ["cat", "dog"]);
+}
+
+#[test]
 fn numbers_of_shards_are_no_classes() {
     let folder = tempfile::tempdir().unwrap();
     for shard in 0..3 {
