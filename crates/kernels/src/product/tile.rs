@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 
 use pulp::Simd;
 
-use crate::tile::{load, store};
+use crate::tile::{load, prefetch, store};
 
 /// Steps by which a panel is fetched ahead from the second-level cache.
 const AHEAD: usize = 8;
@@ -223,19 +223,6 @@ unsafe fn step<S: Simd, const P: usize, const V: usize>(
             }
         }
     }
-}
-
-/// Asks for the cache line at an address, which need not be valid.
-#[inline(always)]
-fn prefetch(address: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch faults nowhere, and every x86-64 has the instruction.
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 /// Asks for the cache line at an address, which need not be valid, to write to it.

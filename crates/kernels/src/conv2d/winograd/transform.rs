@@ -1,189 +1,180 @@
 //! The transforms of Winograd's filtering, each a few additions along both axes of a tile.
 
-// Loops over the rows and columns of a tile unroll into registers; iterators keep them in memory.
+// Loops over the rows and columns of a tile unroll into registers; iterators keep them in memory, and
+// the closures of `map` and `from_fn` may be compiled apart, for the narrow vectors of the baseline.
 #![allow(clippy::needless_range_loop)]
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use super::{COMPONENTS, Finish, Plan, Shared, Tiles};
 use crate::buffer::{Unwritten, in_parts};
-use crate::tile::{Panels, load, store};
+use crate::tile::{Panels, load, prefetch, store};
+
+/// Tiles by which pixels are fetched ahead: the products between one block's and the next let the
+/// hardware forget what it was about to fetch.
+const AHEAD: usize = 12;
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 /// `Bᵀ d B` of every tile of a block, where d are the 4×4 pixels of the source that it sees.
 pub(super) struct Taken<'a> {
-    tiles: &'a Tiles,
-    source: &'a [f32],
-    channels: usize,
-    block: Range<usize>,
-    dest: &'a mut [f32],
-    plan: Plan,
+    pub(super) tiles: &'a Tiles,
+    pub(super) source: &'a [f32],
+    /// What stands where a tile reaches past its image: a pixel of zeros.
+    pub(super) zeros: &'a [f32],
+    pub(super) block: Range<usize>,
+    pub(super) plan: Plan,
 }
 
-impl<'a> Taken<'a> {
-    pub(super) fn new(
-        tiles: &'a Tiles,
-        source: &'a [f32],
-        channels: usize,
-        block: &Range<usize>,
-        dest: &'a mut [f32],
-        plan: Plan,
-    ) -> Self {
-        let [height, width] = tiles.source;
-        assert_eq!(source.len(), tiles.batch * height * width * channels);
-        assert!(block.end <= tiles.count() && plan.length() <= dest.len());
-        assert!(block.len() * plan.tile <= plan.component && channels <= plan.tile);
-        Self {
-            tiles,
-            source,
-            channels,
-            block: block.clone(),
-            dest,
-            plan,
-        }
-    }
-}
-
-impl WithSimd for Taken<'_> {
-    type Output = ();
-
+impl Taken<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let zeros = vec![0.0; self.channels];
+    pub(super) fn run<S: Simd>(self, simd: S, dest: &mut [f32]) {
+        let channels = self.plan.channels;
         let [height, width] = self.tiles.source;
-        for (index, tile) in self.block.clone().enumerate() {
-            let [image, row, column] = self.tiles.place(tile);
-            let top = (2 * row) as isize - self.tiles.padding[0];
-            let left = (2 * column) as isize - self.tiles.padding[1];
-            let pixel = |i: usize, j: usize| {
-                let (row, column) = (top + i as isize, left + j as isize);
-                if row < 0 || column < 0 || row >= height as isize || column >= width as isize {
-                    return zeros.as_ptr();
-                }
-                let pixel = (image * height + row as usize) * width + column as usize;
-                self.source[pixel * self.channels..].as_ptr()
-            };
-            let pixels: [[*const f32; 4]; 4] =
-                std::array::from_fn(|i| std::array::from_fn(|j| pixel(i, j)));
-            let dest = self.dest[index * self.plan.tile..].as_mut_ptr();
-            for channel in (0..self.channels).step_by(S::F32_LANES) {
-                // SAFETY: each pixel has all channels, which are whole vectors, and there is room
-                // for the components of the tile.
-                unsafe {
-                    let d = |i: usize, j: usize| load(simd, pixels[i][j].add(channel));
-                    let dest = dest.add(channel);
-                    let mut rows = [[simd.splat_f32s(0.0); 4]; 2];
-                    for j in 0..4 {
-                        rows[0][j] = simd.sub_f32s(d(0, j), d(2, j));
+        assert_eq!(
+            self.source.len(),
+            self.tiles.batch * height * width * channels
+        );
+        assert!(self.block.end <= self.tiles.count() && channels <= self.zeros.len());
+        assert!(self.plan.length(self.block.len()) <= dest.len());
+        assert!(channels.is_multiple_of(S::F32_LANES));
+        let mut next = self.tiles.place(self.block.start);
+        for dest in dest
+            .chunks_exact_mut(self.plan.tile())
+            .take(self.block.len())
+        {
+            let [image, row, column] = next;
+            next = self.tiles.next(next);
+            // What lies before the image is a large number.
+            let top = (2 * row).wrapping_add_signed(-self.tiles.padding[0]);
+            let left = (2 * column).wrapping_add_signed(-self.tiles.padding[1]);
+            let first = (image * height).wrapping_add(top).wrapping_mul(width);
+            let first = first.wrapping_add(left).wrapping_mul(channels);
+            let first = self.source.as_ptr().wrapping_add(first);
+            let ahead = first.wrapping_add(2 * AHEAD * channels);
+            for (i, j) in [(2, 1), (2, 2), (3, 1), (3, 2)] {
+                prefetch_pixel(ahead.wrapping_add((i * width + j) * channels), channels);
+            }
+            // SAFETY: each pixel has all channels, which are whole vectors, and there is room for the
+            // components of the tile.
+            unsafe {
+                if top < height.saturating_sub(3) && left < width.saturating_sub(3) {
+                    let rows = [0, width, 2 * width, 3 * width];
+                    let row = |i: usize| first.add(rows[i] * channels);
+                    let rows = [row(0), row(1), row(2), row(3)];
+                    let pixel = |i: usize, j: usize, channel: usize| {
+                        load(simd, rows[i].add(j * channels + channel))
+                    };
+                    take(simd, channels, pixel, dest);
+                } else {
+                    let mut pixels = [[self.zeros.as_ptr(); 4]; 4];
+                    for i in 0..4 {
+                        for j in 0..4 {
+                            if top.wrapping_add(i) < height && left.wrapping_add(j) < width {
+                                pixels[i][j] = first.wrapping_add((i * width + j) * channels);
+                            }
+                        }
                     }
-                    put_row(simd, rows[0], dest, 0, self.plan);
-                    for j in 0..4 {
-                        let (one, two) = (d(1, j), d(2, j));
-                        rows[0][j] = simd.add_f32s(one, two);
-                        rows[1][j] = simd.sub_f32s(two, one);
-                    }
-                    put_row(simd, rows[0], dest, 1, self.plan);
-                    put_row(simd, rows[1], dest, 2, self.plan);
-                    for j in 0..4 {
-                        rows[0][j] = simd.sub_f32s(d(1, j), d(3, j));
-                    }
-                    put_row(simd, rows[0], dest, 3, self.plan);
+                    let pixel =
+                        |i: usize, j: usize, channel: usize| load(simd, pixels[i][j].add(channel));
+                    take(simd, channels, pixel, dest);
                 }
             }
         }
     }
 }
 
-/// Writes the four components of a row, transformed along it.
-///
-/// # Safety
-/// There must be room for the components.
+/// `Bᵀ d B` of a tile, where `d` gives a vector of channels of a pixel.
 #[inline(always)]
-unsafe fn put_row<S: Simd>(simd: S, d: [S::f32s; 4], dest: *mut f32, row: usize, plan: Plan) {
-    let v = [
-        simd.sub_f32s(d[0], d[2]),
-        simd.add_f32s(d[1], d[2]),
-        simd.sub_f32s(d[2], d[1]),
-        simd.sub_f32s(d[1], d[3]),
-    ];
-    for j in 0..4 {
-        // SAFETY: by the caller's promise.
-        unsafe { store(simd, dest.add((4 * row + j) * plan.component), v[j]) };
+fn take<S: Simd>(
+    simd: S,
+    channels: usize,
+    d: impl Fn(usize, usize, usize) -> S::f32s,
+    dest: &mut [f32],
+) {
+    for channel in (0..channels).step_by(S::F32_LANES) {
+        let dest = dest[COMPONENTS * channel..][..COMPONENTS * S::F32_LANES].as_mut_ptr();
+        let mut rows = [[simd.splat_f32s(0.0); 4]; 4];
+        for j in 0..4 {
+            let [zero, one] = [d(0, j, channel), d(1, j, channel)];
+            let [two, three] = [d(2, j, channel), d(3, j, channel)];
+            rows[0][j] = simd.sub_f32s(zero, two);
+            rows[1][j] = simd.add_f32s(one, two);
+            rows[2][j] = simd.sub_f32s(two, one);
+            rows[3][j] = simd.sub_f32s(one, three);
+        }
+        for i in 0..4 {
+            let row = rows[i];
+            let components = [
+                simd.sub_f32s(row[0], row[2]),
+                simd.add_f32s(row[1], row[2]),
+                simd.sub_f32s(row[2], row[1]),
+                simd.sub_f32s(row[1], row[3]),
+            ];
+            for j in 0..4 {
+                // SAFETY: there is room for the components.
+                unsafe { store(simd, dest.add((4 * i + j) * S::F32_LANES), components[j]) };
+            }
+        }
     }
 }
 
 /// `A y Aᵀ` of every tile of a block, where y are its 2×2 pixels of the output's gradient.
 pub(super) struct Spread<'a> {
-    tiles: &'a Tiles,
-    gradient: &'a [f32],
-    channels: usize,
-    block: Range<usize>,
-    dest: &'a mut [f32],
-    plan: Plan,
+    pub(super) tiles: &'a Tiles,
+    pub(super) gradient: &'a [f32],
+    /// What stands where a tile reaches past its image: a pixel of zeros.
+    pub(super) zeros: &'a [f32],
+    pub(super) block: Range<usize>,
+    pub(super) plan: Plan,
 }
 
-impl<'a> Spread<'a> {
-    pub(super) fn new(
-        tiles: &'a Tiles,
-        gradient: &'a [f32],
-        channels: usize,
-        block: &Range<usize>,
-        dest: &'a mut [f32],
-        plan: Plan,
-    ) -> Self {
-        let [height, width] = tiles.dest;
-        assert_eq!(gradient.len(), tiles.batch * height * width * channels);
-        assert!(block.end <= tiles.count() && plan.length() <= dest.len());
-        assert!(block.len() * plan.tile <= plan.component && channels <= plan.tile);
-        Self {
-            tiles,
-            gradient,
-            channels,
-            block: block.clone(),
-            dest,
-            plan,
-        }
-    }
-}
-
-impl WithSimd for Spread<'_> {
-    type Output = ();
-
+impl Spread<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let zeros = vec![0.0; self.channels];
+    pub(super) fn run<S: Simd>(self, simd: S, dest: &mut [f32]) {
+        let channels = self.plan.channels;
         let [height, width] = self.tiles.dest;
-        for (index, tile) in self.block.clone().enumerate() {
-            let [image, row, column] = self.tiles.place(tile);
-            let pixel = |i: usize, j: usize| {
-                let (row, column) = (2 * row + i, 2 * column + j);
-                if row >= height || column >= width {
-                    return zeros.as_ptr();
+        assert_eq!(
+            self.gradient.len(),
+            self.tiles.batch * height * width * channels
+        );
+        assert!(self.block.end <= self.tiles.count() && channels <= self.zeros.len());
+        assert!(self.plan.length(self.block.len()) <= dest.len());
+        assert!(channels.is_multiple_of(S::F32_LANES));
+        let mut next = self.tiles.place(self.block.start);
+        for dest in dest
+            .chunks_exact_mut(self.plan.tile())
+            .take(self.block.len())
+        {
+            let [image, row, column] = next;
+            next = self.tiles.next(next);
+            let mut pixels = [[self.zeros.as_ptr(); 2]; 2];
+            for i in 0..2 {
+                for j in 0..2 {
+                    let (row, column) = (2 * row + i, 2 * column + j);
+                    if row < height && column < width {
+                        let place = ((image * height + row) * width + column) * channels;
+                        pixels[i][j] = self.gradient.as_ptr().wrapping_add(place);
+                    }
                 }
-                let pixel = (image * height + row) * width + column;
-                self.gradient[pixel * self.channels..].as_ptr()
-            };
-            let pixels: [[*const f32; 2]; 2] =
-                std::array::from_fn(|i| std::array::from_fn(|j| pixel(i, j)));
-            let dest = self.dest[index * self.plan.tile..].as_mut_ptr();
-            for channel in (0..self.channels).step_by(S::F32_LANES) {
-                // SAFETY: each pixel has all channels, which are whole vectors, and there is room
-                // for the components of the tile.
+            }
+            for pixel in pixels.as_flattened() {
+                prefetch_pixel(pixel.wrapping_add(2 * AHEAD * channels), channels);
+            }
+            for channel in (0..channels).step_by(S::F32_LANES) {
+                let dest = dest[COMPONENTS * channel..][..COMPONENTS * S::F32_LANES].as_mut_ptr();
+                // SAFETY: each pixel has all channels, which are whole vectors, and there is room for
+                // the components.
                 unsafe {
                     let y = |i: usize, j: usize| load(simd, pixels[i][j].add(channel));
-                    let rows = [[y(0, 0), y(0, 1)], [y(1, 0), y(1, 1)]];
-                    let spread = |one: S::f32s, two: S::f32s| {
-                        let sum = simd.add_f32s(one, two);
-                        let difference = simd.sub_f32s(one, two);
-                        [one, sum, difference, simd.neg_f32s(two)]
-                    };
-                    let columns = [0, 1].map(|j| spread(rows[0][j], rows[1][j]));
+                    let left = spread(simd, y(0, 0), y(1, 0));
+                    let right = spread(simd, y(0, 1), y(1, 1));
                     for i in 0..4 {
-                        let components = spread(columns[0][i], columns[1][i]);
+                        let components = spread(simd, left[i], right[i]);
                         for j in 0..4 {
-                            let dest = dest.add((4 * i + j) * self.plan.component + channel);
-                            store(simd, dest, components[j]);
+                            store(simd, dest.add((4 * i + j) * S::F32_LANES), components[j]);
                         }
                     }
                 }
@@ -192,72 +183,64 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-/// `Aᵀ m A` of every tile of a block, where m are the components of the product, written where its
-/// pixels are.
-pub(super) struct Written<'a> {
-    tiles: &'a Tiles,
-    columns: usize,
-    block: Range<usize>,
-    products: &'a [f32],
-    plan: Plan,
-    finish: Finish<'a>,
-    dest: Shared,
-}
-
-impl<'a> Written<'a> {
-    /// # Safety
-    /// `dest` must have room for all pixels, and nobody else may touch those of the block before
-    /// this was dispatched.
-    pub(super) unsafe fn new(
-        tiles: &'a Tiles,
-        columns: usize,
-        block: &Range<usize>,
-        products: &'a [f32],
-        plan: Plan,
-        finish: Finish<'a>,
-        dest: Shared,
-    ) -> Self {
-        assert!(block.end <= tiles.count() && plan.length() <= products.len());
-        assert!(block.len() * plan.tile <= plan.component && columns <= plan.tile);
-        assert!(finish.bias.is_none_or(|bias| bias.len() == columns));
-        Self {
-            tiles,
-            columns,
-            block: block.clone(),
-            products,
-            plan,
-            finish,
-            dest,
-        }
+#[inline(always)]
+fn prefetch_pixel(pixel: *const f32, channels: usize) {
+    for line in (0..channels).step_by(LINE) {
+        prefetch(pixel.wrapping_add(line));
     }
 }
 
-impl WithSimd for Written<'_> {
-    type Output = ();
+/// `A y` of two numbers y.
+#[inline(always)]
+fn spread<S: Simd>(simd: S, one: S::f32s, two: S::f32s) -> [S::f32s; 4] {
+    let sum = simd.add_f32s(one, two);
+    let difference = simd.sub_f32s(one, two);
+    [one, sum, difference, simd.neg_f32s(two)]
+}
 
+/// `Aᵀ m A` of every tile of a block, where m are the components of the product, written where its
+/// pixels are.
+pub(super) struct Written<'a> {
+    pub(super) tiles: &'a Tiles,
+    pub(super) block: Range<usize>,
+    pub(super) products: &'a [f32],
+    pub(super) plan: Plan,
+    pub(super) finish: Finish<'a>,
+}
+
+impl Written<'_> {
+    /// # Safety
+    /// `dest` must have room for all pixels, and nobody else may touch those of the block meanwhile.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    pub(super) unsafe fn run<S: Simd>(self, simd: S, dest: Shared) {
+        let columns = self.plan.channels;
         let [height, width] = self.tiles.dest;
+        assert!(self.block.end <= self.tiles.count() && columns.is_multiple_of(S::F32_LANES));
+        assert!(self.plan.length(self.block.len()) <= self.products.len());
+        assert!(self.finish.bias.is_none_or(|bias| bias.len() == columns));
         // The floor comes first: where a value is NaN, x86 takes the second operand, which must show.
         let floor = simd.splat_f32s(if self.finish.relu {
             0.0
         } else {
             f32::NEG_INFINITY
         });
-        for (index, tile) in self.block.clone().enumerate() {
-            let [image, row, column] = self.tiles.place(tile);
+        let mut next = self.tiles.place(self.block.start);
+        let tiles = self.products.chunks_exact(self.plan.tile());
+        for products in tiles.take(self.block.len()) {
+            let [image, row, column] = next;
+            next = self.tiles.next(next);
             let first = (image * height + 2 * row) * width + 2 * column;
+            let dest = dest.pointer().wrapping_add(first * columns);
             let rows = if 2 * row + 1 < height { 2 } else { 1 };
             let both = 2 * column + 1 < width;
-            let products = self.products[index * self.plan.tile..].as_ptr();
-            for channel in (0..self.columns).step_by(S::F32_LANES) {
-                // SAFETY: the components have all columns, which are whole vectors, and the pixels
-                // are ours by the promise of whoever made this.
+            for channel in (0..columns).step_by(S::F32_LANES) {
+                let products =
+                    products[COMPONENTS * channel..][..COMPONENTS * S::F32_LANES].as_ptr();
+                // SAFETY: the components have whole vectors, and the pixels are ours by the caller's
+                // promise.
                 unsafe {
-                    let m = |i: usize, j: usize| {
-                        let component = (4 * i + j) * self.plan.component;
-                        load(simd, products.add(component + channel))
-                    };
+                    let m =
+                        |i: usize, j: usize| load(simd, products.add((4 * i + j) * S::F32_LANES));
                     let bias = match self.finish.bias {
                         Some(bias) => load(simd, bias.as_ptr().add(channel)),
                         None => simd.splat_f32s(0.0),
@@ -271,14 +254,13 @@ impl WithSimd for Written<'_> {
                     for i in 0..rows {
                         let s = sums[i];
                         let y = simd.add_f32s(s[0], simd.add_f32s(s[1], s[2]));
-                        let pixel = (first + i * width) * self.columns + channel;
-                        let dest = self.dest.pointer().add(pixel);
+                        let dest = dest.add(i * width * columns + channel);
                         let y = simd.max_f32s(floor, simd.add_f32s(y, bias));
                         store(simd, dest, y);
                         if both {
                             let y = simd.sub_f32s(simd.sub_f32s(s[1], s[2]), s[3]);
                             let y = simd.max_f32s(floor, simd.add_f32s(y, bias));
-                            store(simd, dest.add(self.columns), y);
+                            store(simd, dest.add(columns), y);
                         }
                     }
                 }

@@ -1,0 +1,212 @@
+//! The products of all components of a block of tiles.
+
+// Loops over `0..P` and `0..V` unroll into registers; iterators over the arrays keep them in memory.
+#![allow(clippy::needless_range_loop)]
+
+use pulp::Simd;
+
+use super::{COMPONENTS, Plan, Right, UNIT};
+use crate::tile::{Panels, load, store};
+
+/// `products[tile, component] = taken[tile, component] · right[component]` for so many tiles.
+///
+/// Tiles are done in whole units: what follows them in the operands is read and written, too.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    simd: S,
+    (taken, left): (&[f32], Plan),
+    right: &Right,
+    tiles: usize,
+    (products, product): (&mut [f32], Plan),
+) {
+    let panels = right.panels;
+    let tiles = tiles.next_multiple_of(UNIT);
+    assert!(left.channels == right.depth && product.channels == panels.columns);
+    assert!(
+        right.depth.is_multiple_of(S::F32_LANES) && panels.columns.is_multiple_of(S::F32_LANES)
+    );
+    assert!(left.length(tiles) <= taken.len() && product.length(tiles) <= products.len());
+    for component in 0..COMPONENTS {
+        let weight = right.component(component);
+        for index in 0..panels.count() {
+            let (first, _, width) = panels.panel(index);
+            let panel = Panel {
+                taken: taken[component * S::F32_LANES..].as_ptr(),
+                left,
+                weight: weight[right.depth * first..].as_ptr(),
+                dest: products[COMPONENTS * first + component * S::F32_LANES..].as_mut_ptr(),
+                product,
+                tiles,
+            };
+            // SAFETY: the operands have all channels of the tiles, in whole vectors, the weight has
+            // the panel, and the tiles are whole units.
+            unsafe {
+                match (S::REGISTER_COUNT >= 32, width > S::F32_LANES) {
+                    (true, true) => panel.multiply::<S, 12, 2>(simd),
+                    (true, false) => panel.multiply::<S, 12, 1>(simd),
+                    (false, true) => panel.multiply::<S, 6, 2>(simd),
+                    (false, false) => panel.multiply::<S, 6, 1>(simd),
+                }
+            }
+        }
+    }
+}
+
+/// The columns of a panel of a component.
+struct Panel {
+    taken: *const f32,
+    left: Plan,
+    weight: *const f32,
+    dest: *mut f32,
+    product: Plan,
+    tiles: usize,
+}
+
+impl Panel {
+    /// # Safety
+    /// The operands must have all channels of the tiles, whose number must be a multiple of P, and
+    /// the weight a panel of V vectors.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const P: usize, const V: usize>(&self, simd: S) {
+        let lanes = S::F32_LANES;
+        for first in (0..self.tiles).step_by(P) {
+            // SAFETY: by the caller's promise.
+            unsafe {
+                let mut sum = [[simd.splat_f32s(0.0); V]; P];
+                let mut left = [self.taken; P];
+                for p in 0..P {
+                    left[p] = left[p].add((first + p) * self.left.tile());
+                }
+                let mut weight = self.weight;
+                for _ in 0..self.left.channels / lanes {
+                    for k in 0..lanes {
+                        let mut right = [simd.splat_f32s(0.0); V];
+                        for v in 0..V {
+                            right[v] = load(simd, weight.add((k * V + v) * lanes));
+                        }
+                        for p in 0..P {
+                            let left = simd.splat_f32s(*left[p].add(k));
+                            for v in 0..V {
+                                sum[p][v] = simd.mul_add_e_f32s(left, right[v], sum[p][v]);
+                            }
+                        }
+                    }
+                    weight = weight.add(V * lanes * lanes);
+                    for p in 0..P {
+                        left[p] = left[p].wrapping_add(COMPONENTS * lanes);
+                    }
+                }
+                for p in 0..P {
+                    let dest = self.dest.add((first + p) * self.product.tile());
+                    for v in 0..V {
+                        store(simd, dest.add(v * COMPONENTS * lanes), sum[p][v]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds `Σ_tile taken[tile, component, k] · spread[tile, component, column]` to the sums of each
+/// component, laid out as the right operand of [`multiply`].
+#[inline(always)]
+pub(super) fn correlate<S: Simd>(
+    simd: S,
+    [(taken, left), (spread, right)]: [(&[f32], Plan); 2],
+    panels: Panels,
+    tiles: usize,
+    sums: &mut [f32],
+) {
+    let lanes = S::F32_LANES;
+    let area = left.channels * panels.columns;
+    assert!(right.channels == panels.columns && sums.len() == COMPONENTS * area);
+    assert!(left.channels.is_multiple_of(lanes) && panels.columns.is_multiple_of(lanes));
+    assert!(left.length(tiles) <= taken.len() && right.length(tiles) <= spread.len());
+    for component in 0..COMPONENTS {
+        for index in 0..panels.count() {
+            let (first, _, width) = panels.panel(index);
+            let sums = Sum {
+                taken: taken[component * lanes..].as_ptr(),
+                left,
+                spread: spread[COMPONENTS * first + component * lanes..].as_ptr(),
+                right,
+                tiles,
+                dest: sums[component * area + left.channels * first..].as_mut_ptr(),
+            };
+            let mut row = 0;
+            while row < left.channels {
+                let rest = left.channels - row;
+                // SAFETY: the operands have all channels of the tiles, in whole vectors, and there is
+                // room for the panel. Channels are a multiple of four.
+                unsafe {
+                    row += match (S::REGISTER_COUNT >= 32, width > lanes) {
+                        (true, true) if rest >= 12 => sums.correlate::<S, 12, 2>(simd, row),
+                        (true, false) if rest >= 12 => sums.correlate::<S, 12, 1>(simd, row),
+                        (false, true) if rest >= 10 || rest == 6 => {
+                            sums.correlate::<S, 6, 2>(simd, row)
+                        }
+                        (_, true) => sums.correlate::<S, 4, 2>(simd, row),
+                        (_, false) => sums.correlate::<S, 4, 1>(simd, row),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// The sum of a panel of a component.
+struct Sum {
+    taken: *const f32,
+    left: Plan,
+    spread: *const f32,
+    right: Plan,
+    tiles: usize,
+    dest: *mut f32,
+}
+
+impl Sum {
+    /// Sums K channels from `row` on, and returns K.
+    ///
+    /// # Safety
+    /// The operands must have these channels of the tiles, and the sum a panel of V vectors.
+    #[inline(always)]
+    unsafe fn correlate<S: Simd, const K: usize, const V: usize>(
+        &self,
+        simd: S,
+        row: usize,
+    ) -> usize {
+        let lanes = S::F32_LANES;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let mut sum = [[simd.splat_f32s(0.0); V]; K];
+            let mut places = [0; K];
+            for i in 0..K {
+                let channel = row + i;
+                places[i] = channel / lanes * lanes * COMPONENTS + channel % lanes;
+            }
+            let (mut left, mut right) = (self.taken, self.spread);
+            for _ in 0..self.tiles {
+                let mut columns = [simd.splat_f32s(0.0); V];
+                for v in 0..V {
+                    columns[v] = load(simd, right.add(v * COMPONENTS * lanes));
+                }
+                for i in 0..K {
+                    let left = simd.splat_f32s(*left.add(places[i]));
+                    for v in 0..V {
+                        sum[i][v] = simd.mul_add_e_f32s(left, columns[v], sum[i][v]);
+                    }
+                }
+                left = left.wrapping_add(self.left.tile());
+                right = right.wrapping_add(self.right.tile());
+            }
+            let dest = self.dest.add(row * V * lanes);
+            for i in 0..K {
+                for v in 0..V {
+                    let dest = dest.add((i * V + v) * lanes);
+                    store(simd, dest, simd.add_f32s(load(simd, dest), sum[i][v]));
+                }
+            }
+        }
+        K
+    }
+}
