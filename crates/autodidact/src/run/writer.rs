@@ -22,7 +22,8 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
         .prefix(".writing-")
         .tempfile_in(folder)
         .at_path(folder)?;
-    file.write_all(contents).at_path(path)?;
+    // Past `tempfile`, whose errors name the passing file.
+    file.as_file_mut().write_all(contents).at_path(path)?;
     file.as_file().sync_all().at_path(path)?;
     allow_reading(file.as_file()).at_path(path)?;
     file.persist(path)

@@ -134,10 +134,10 @@ fn report_unreadable(unreadable: &[(String, String)]) {
     if unreadable.is_empty() {
         return;
     }
-    println!(
-        "{} items could not be read and were left out:",
-        unreadable.len()
-    );
+    match unreadable.len() {
+        1 => println!("1 item could not be read and was left out:"),
+        n => println!("{n} items could not be read and were left out:"),
+    }
     for (_, why) in unreadable.iter().take(5) {
         println!("  {why}");
     }

@@ -17,8 +17,9 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::error::{Error, Result};
 use crate::modality::image::Image;
 
-/// The most pixels of an image.
-pub const MOST_PIXELS: u64 = 64 << 20;
+/// The most pixels of an image: an aerial photo of 12,000×9,000 is read, and a file that declares more than anybody
+/// photographs is not.
+pub const MOST_PIXELS: u64 = 128 << 20;
 
 /// Bytes that [`sniff`] looks at.
 pub(super) const HEAD: u64 = 32;

@@ -145,6 +145,21 @@ fn a_name_that_climbs_out_of_its_archive_is_read_in_place() {
     write(folder.path(), "in/x.zip", &packed);
     let source = open(&spec(folder.path().join("in/x.zip"))).unwrap();
     assert_eq!(names(&*source), ["evil/1.png", "good/2.png"]);
+    let mut header = tar::Header::new_gnu();
+    // Written by hand: the crate refuses to pack such a name.
+    header.as_old_mut().name[..16].copy_from_slice(b"../../evil/3.png");
+    header.set_size(png(3).len() as u64);
+    header.set_cksum();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append(&header, png(3).as_slice()).unwrap();
+    let packed = builder.into_inner().unwrap();
+    write(folder.path(), "in/x.tar", &packed);
+    write(folder.path(), "in/x.tar.gz", &gzip(&packed));
+    for name in ["in/x.tar", "in/x.tar.gz"] {
+        let source = open(&spec(folder.path().join(name))).unwrap();
+        assert_eq!(names(&*source), ["evil/3.png"]);
+        assert_eq!(source.get(0).unwrap(), decode(&png(3)).unwrap());
+    }
     assert!(!folder.path().join("evil").exists());
 }
 
