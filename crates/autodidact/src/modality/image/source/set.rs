@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::columns::Columns;
 use super::decode;
 use super::storage::{Blob, Member};
 use super::synthetic::Synthetic;
@@ -27,6 +28,8 @@ pub(super) enum Items {
     Files(Vec<Member>),
     /// Raw pixels.
     Records(Records),
+    /// Encoded files in the rows of tables.
+    Columns(Columns),
     /// Drawn when they are asked for.
     Synthetic(Synthetic),
 }
@@ -35,8 +38,16 @@ impl Items {
     /// Whether the images lie in memory as they are, so that a cache would only keep them twice.
     pub(super) fn in_memory(&self) -> bool {
         match self {
-            Self::Files(_) | Self::Synthetic(_) => false,
+            Self::Files(_) | Self::Columns(_) | Self::Synthetic(_) => false,
             Self::Records(records) => records.runs.iter().all(|run| run.blob.is_memory()),
+        }
+    }
+
+    /// Bytes of memory that encoded images may come to take.
+    pub(super) fn held(&self) -> u64 {
+        match self {
+            Self::Columns(columns) => columns.held(),
+            _ => 0,
         }
     }
 }
@@ -106,6 +117,7 @@ impl Source<Image> for Set {
         match &self.items {
             Items::Files(members) => members.len(),
             Items::Records(records) => records.runs.iter().map(|run| run.count).sum(),
+            Items::Columns(columns) => columns.len(),
             Items::Synthetic(synthetic) => synthetic.len(),
         }
     }
@@ -116,6 +128,7 @@ impl Source<Image> for Set {
             Items::Records(records) => records
                 .find(index)
                 .map(|(run, place)| format!("{}/{place:05}", run.name)),
+            Items::Columns(columns) => columns.name(index),
             Items::Synthetic(synthetic) => Some(synthetic.name(index)),
         }
         .unwrap_or_else(|| index.to_string())
@@ -128,6 +141,7 @@ impl Source<Image> for Set {
                 decode::decode(&member.read()?).map_err(|error| error.at(&member.shown))
             }
             Items::Records(records) => records.get(index),
+            Items::Columns(columns) => columns.get(index),
             Items::Synthetic(synthetic) if index < synthetic.len() => synthetic.draw(index),
             Items::Synthetic(_) => Err(beyond(index)),
         }

@@ -1,6 +1,7 @@
 //! Small data sets of every kind, made in temporary folders, and hostile files.
 
 mod arrays;
+mod columns;
 mod formats;
 mod hostile;
 mod real;
