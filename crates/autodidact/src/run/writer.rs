@@ -49,6 +49,18 @@ pub(super) fn keep_as(from: &Path, to: &Path) -> Result<()> {
     renamed
 }
 
+/// Gives a file that was written as a log, and is whole now, its place under the name `to`, replacing what was called so.
+///
+/// # Errors
+/// When the folder can't be written to; both files are then as they were.
+pub fn take_place(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).at_path(to)?;
+    if let Some(folder) = to.parent() {
+        sync_folder(folder);
+    }
+    Ok(())
+}
+
 /// Temporary files are private; what is kept gets the permissions of an ordinary file.
 #[cfg(unix)]
 fn allow_reading(file: &File) -> std::io::Result<()> {
