@@ -1,6 +1,7 @@
 //! One Parquet file: which of its columns is which, and reading them a row or a column at a time.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
@@ -9,8 +10,8 @@ use arrow::datatypes::DataType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
 use parquet::basic::{Compression, ConvertedType, Type};
 use parquet::errors::ParquetError;
@@ -70,8 +71,8 @@ impl Table {
         };
         // Types as Parquet has them: what the writer's own types were doesn't matter here.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&file, options)
-            .map_err(|source| damaged(&member.shown).because(source))?;
+        let metadata = guarded(|| ArrowReaderMetadata::load(&file, options).map_err(text))
+            .map_err(|why| damaged(&member.shown).because(why))?;
         let notes = Notes::of(&metadata);
         let leaves = metadata.parquet_schema().columns();
         let image = image_column(leaves, &notes).map_err(|error| error.at(&member.shown))?;
@@ -88,7 +89,13 @@ impl Table {
                 return Err(damaged(&member.shown));
             }
             for at in [Some(image), label].into_iter().flatten() {
-                readable(group.column(at).compression()).map_err(|error| error.at(&member.shown))?;
+                let column = group.column(at);
+                readable(column.compression()).map_err(|error| error.at(&member.shown))?;
+                let first = column.dictionary_page_offset();
+                let first = first.unwrap_or(column.data_page_offset());
+                if first < 0 || !(0..=length as i64).contains(&column.compressed_size()) {
+                    return Err(damaged(&member.shown));
+                }
             }
             groups.push(Group {
                 first,
@@ -210,60 +217,90 @@ impl Table {
         })
     }
 
-    fn reader(&self, column: usize) -> ParquetRecordBatchReaderBuilder<Stretch> {
-        let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), [column]);
-        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
-            .with_projection(mask)
+    /// Reads a column batch by batch, those rows of it that `narrow` leaves.
+    fn each(
+        &self,
+        column: usize,
+        narrow: impl FnOnce(Reader) -> Reader,
+        mut take: impl FnMut(&ArrayRef) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
+        guarded(|| {
+            let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), [column]);
+            let reader = Reader::new_with_metadata(self.file.clone(), self.metadata.clone());
+            let reader = reader.with_projection(mask).with_batch_size(BATCH);
+            for batch in narrow(reader).build().map_err(text)? {
+                take(&only_column(&batch.map_err(text)?))?;
+            }
+            Ok(())
+        })
     }
 
+    /// The images of a group of rows.
     fn group(&self, number: usize) -> std::result::Result<Vec<BinaryArray>, String> {
-        let reader = self.reader(self.image).with_row_groups(vec![number]);
-        let reader = reader.with_batch_size(BATCH).build().map_err(text)?;
         let (mut batches, mut bytes) = (Vec::new(), 0);
-        for batch in reader {
-            let images = images(&batch.map_err(text)?)?;
+        let narrow = |reader: Reader| reader.with_row_groups(vec![number]);
+        self.each(self.image, narrow, |column| {
+            let images = images(column)?;
             bytes += images.value_data().len() as u64;
-            if bytes > LONGEST_MEMBER {
-                return Err("its group of rows unpacks to more than 1 GiB".to_owned());
-            }
             batches.push(images);
-        }
+            not_too_long(bytes)
+        })?;
         Ok(batches)
     }
 
+    /// The image of one row of a group.
     fn one(&self, number: usize, within: usize) -> std::result::Result<BinaryArray, String> {
         let rows = vec![RowSelector::skip(within), RowSelector::select(1)];
-        let reader = self.reader(self.image).with_row_groups(vec![number]);
-        let reader = reader.with_row_selection(RowSelection::from(rows));
-        let mut reader: ParquetRecordBatchReader =
-            reader.with_batch_size(1).build().map_err(text)?;
-        let batch = reader.next().ok_or("its group of rows ends too early")?;
-        images(&batch.map_err(text)?)
+        let narrow = |reader: Reader| {
+            let reader = reader.with_row_groups(vec![number]);
+            reader.with_row_selection(RowSelection::from(rows))
+        };
+        let mut found = None;
+        self.each(self.image, narrow, |column| {
+            found = Some(images(column)?);
+            Ok(())
+        })?;
+        found.ok_or_else(|| "its group of rows ends too early".to_owned())
     }
 
     fn column_of_texts(&self, column: usize) -> Result<Vec<Option<String>>> {
-        let name = self.leaf(column).path().string();
-        let failed = |why: String| {
-            damaged(&format!("{}, column {name}", self.shown)).because(why)
-        };
-        let reader = self.reader(column).with_batch_size(BATCH);
-        let (mut texts, mut bytes) = (Vec::with_capacity(self.rows), 0);
-        for batch in reader.build().map_err(|error| failed(text(error)))? {
-            let values = only_column(&batch.map_err(|error| failed(text(error)))?);
-            let values = cast(&values, &DataType::Utf8).map_err(|error| failed(text(error)))?;
+        let (mut texts, mut bytes) = (Vec::new(), 0);
+        let read = self.each(column, |reader| reader, |column| {
+            let values = cast(column, &DataType::Utf8).map_err(text)?;
             for value in values.as_string::<i32>() {
                 bytes += value.map_or(0, str::len) as u64;
                 texts.push(value.map(str::to_owned));
             }
-            if bytes > LONGEST_MEMBER {
-                return Err(failed("it unpacks to more than 1 GiB".to_owned()));
-            }
-        }
-        if texts.len() != self.rows {
-            return Err(failed("it ends too early".to_owned()));
-        }
+            not_too_long(bytes)
+        });
+        let read = match read {
+            Ok(()) if texts.len() != self.rows => Err("it ends too early".to_owned()),
+            read => read,
+        };
+        let name = self.leaf(column).path().string();
+        let place = format!("{}, column {name}", self.shown);
+        read.map_err(|why| damaged(&place).because(why))?;
         Ok(texts)
     }
+}
+
+/// What reads the rows.
+type Reader = ParquetRecordBatchReaderBuilder<Stretch>;
+
+/// Does what calls the crate that reads Parquet. It means to answer damage with errors; files that were made to harm
+/// have made it panic all the same, and that ends here.
+fn guarded<T>(
+    work: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("its inner lengths contradict each other".to_owned()))
+}
+
+fn not_too_long(bytes: u64) -> std::result::Result<(), String> {
+    if bytes > LONGEST_MEMBER {
+        return Err("it unpacks to more than 1 GiB".to_owned());
+    }
+    Ok(())
 }
 
 fn text(error: impl ToString) -> String {
@@ -286,8 +323,7 @@ fn only_column(batch: &RecordBatch) -> ArrayRef {
     column
 }
 
-fn images(batch: &RecordBatch) -> std::result::Result<BinaryArray, String> {
-    let column = only_column(batch);
+fn images(column: &ArrayRef) -> std::result::Result<BinaryArray, String> {
     let images = column.as_binary_opt::<i32>();
     images.cloned().ok_or_else(|| format!("it is of type {}", column.data_type()))
 }
