@@ -106,6 +106,7 @@ fn reply(mut stream: TcpStream, answer: Answer) -> String {
 }
 
 /// Whether there is a program to fetch with; says aloud that a test is skipped where there is none.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn can_fetch() -> bool {
     let there = |program| {
         let mut command = std::process::Command::new(program);

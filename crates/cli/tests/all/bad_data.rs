@@ -312,6 +312,7 @@ fn a_full_disk_is_named_and_what_was_there_stays() {
 
 #[cfg(unix)]
 #[test]
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_folder_that_may_not_be_written_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = tempfile::tempdir().unwrap();

@@ -4,7 +4,9 @@
 //! A folder and an archive are both a list of members with names; what the names say (parts, classes, lists) is read
 //! in one place, whatever holds the bytes. Nothing is unpacked by name, and nothing that a file declares is trusted.
 
+mod alike;
 mod archive;
+mod bands;
 mod cache;
 mod channels;
 mod cifar;
@@ -33,6 +35,7 @@ pub use channels::{is_grey, to_channels};
 pub use decode::{MOST_PIXELS, decode};
 pub use survey::{Survey, survey};
 
+use self::alike::Alike;
 use self::archive::Archive;
 use self::layout::{Layout, Split};
 use self::list::List;
@@ -78,7 +81,7 @@ pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
     }
     let held = held.saturating_add(set.items.held());
     Ok(Box::new(Cached::new(
-        set,
+        Alike::new(set),
         spec.memory_limit.saturating_sub(held),
     )))
 }
