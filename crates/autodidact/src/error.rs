@@ -69,9 +69,21 @@ impl Error {
         Self::new(Kind::Training, found)
     }
 
-    /// The operating system refused `path`.
+    /// The operating system refused `path`. Says what to do where that depends on the refusal alone.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::new(Kind::Io, source.to_string()).at(path)
+        use std::io::ErrorKind::{
+            FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        let error = Self::new(Kind::Io, source.to_string()).at(path);
+        match source.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => {
+                error.mend("make room there, or name another place")
+            }
+            ReadOnlyFilesystem | PermissionDenied => {
+                error.mend("name a place that you may use, or change its permissions")
+            }
+            _ => error,
+        }
     }
 
     /// Names the file, folder or archive member (`photos.zip!cats/1.jpg`).

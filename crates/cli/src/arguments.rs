@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Methods,
     /// The recipes that come with the program, or one of them
     Recipes(Recipes),
-    /// The data that can be read, and the data that comes with the program
+    /// The data that can be read, and the data that is known by name
     Datasets,
     /// What this build can run on
     Devices,
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Pretrain {
-    /// A folder, an archive or a file; without it, the embedded synthetic images
+    /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the embedded synthetic images
     pub(crate) data: Option<PathBuf>,
     /// Go on where this run stopped; with --epochs, --steps or --budget for that much longer
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out"])]
@@ -106,7 +106,7 @@ pub(crate) struct Settings {
 pub(crate) struct Embed {
     /// The folder of a run
     pub(crate) run: PathBuf,
-    /// A folder, an archive or a file; without it, the data that the run learned from
+    /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the data that the run learned from
     pub(crate) data: Option<PathBuf>,
     /// Where to write; the ending decides the format: .parquet, .npy (with an index beside it) or .csv
     #[arg(long, short, value_name = "FILE", default_value = "embeddings.parquet")]
@@ -178,7 +178,7 @@ pub(crate) struct Search {
 
 #[derive(Debug, Args)]
 pub(crate) struct Views {
-    /// A folder, an archive or a file; without it, the embedded synthetic images
+    /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the embedded synthetic images
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -13,4 +13,4 @@ pub use folder::RunFolder;
 pub use metrics::{Line, Metrics};
 pub use progress::Progress;
 pub use weights::{read_weights, write_published, write_weights};
-pub use writer::{AppendLog, write_atomic};
+pub use writer::{AppendLog, take_place, write_atomic};

@@ -22,7 +22,8 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
         .prefix(".writing-")
         .tempfile_in(folder)
         .at_path(folder)?;
-    file.write_all(contents).at_path(path)?;
+    // Past `tempfile`, whose errors name the passing file.
+    file.as_file_mut().write_all(contents).at_path(path)?;
     file.as_file().sync_all().at_path(path)?;
     allow_reading(file.as_file()).at_path(path)?;
     file.persist(path)
@@ -46,6 +47,18 @@ pub(super) fn keep_as(from: &Path, to: &Path) -> Result<()> {
     // Where both names are one file already, renaming does nothing and leaves the third.
     let _ = std::fs::remove_file(&waiting);
     renamed
+}
+
+/// Gives a file that was written as a log, and is whole now, its place under the name `to`, replacing what was called so.
+///
+/// # Errors
+/// When the folder can't be written to; both files are then as they were.
+pub fn take_place(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).at_path(to)?;
+    if let Some(folder) = to.parent() {
+        sync_folder(folder);
+    }
+    Ok(())
 }
 
 /// Temporary files are private; what is kept gets the permissions of an ordinary file.

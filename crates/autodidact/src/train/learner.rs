@@ -34,8 +34,8 @@ pub(super) struct Learner<M: Modality, O: Objective> {
     items: Arc<Items<M>>,
     held_out: Items<M>,
     loader: Option<Loader<M>>,
-    /// Lines about the weights that the encoder started from.
-    started: Vec<String>,
+    /// Lines for people about the batch, and about the weights that the encoder started from.
+    notes: Vec<String>,
 }
 
 impl<M: Modality, O: Objective> Learner<M, O> {
@@ -67,7 +67,8 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             );
         }
         // A batch can't be larger than the data.
-        plan.train.batch_size = plan.train.batch_size.min(usable.len() / parts * parts);
+        let asked = plan.train.batch_size;
+        plan.train.batch_size = asked.min(usable.len() / parts * parts);
         let batch = plan.train.batch_size;
         let wanted = (usable.len() as f64 * plan.data.validation) as usize;
         let room = usable.len().saturating_sub(4 * batch);
@@ -109,9 +110,16 @@ impl<M: Modality, O: Objective> Learner<M, O> {
 
         let mut init = Init::new(plan.train.seed, &device);
         let mut encoder = plan.modality.encoder(&mut init)?;
-        let mut started = Vec::new();
+        let mut notes = Vec::new();
+        if batch < asked {
+            notes.push(format!(
+                "batch    {batch} items and not {asked}: there are no more"
+            ));
+        }
         if let (true, Some(path)) = (fresh, &plan.train.init) {
-            (encoder, started) = start_from(encoder, path)?;
+            let (adopted, lines) = start_from(encoder, path)?;
+            encoder = adopted;
+            notes.extend(lines);
         }
         let model = plan.objective.build(encoder, &mut init)?;
         Ok(Self {
@@ -122,7 +130,7 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             items: Arc::new(items),
             held_out,
             loader: None,
-            started,
+            notes,
         })
     }
 
@@ -165,7 +173,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
                 self.plan.train.precision.describe(&self.plan.train.device)
             ),
         ];
-        lines.extend(self.started.iter().cloned());
+        lines.extend(self.notes.iter().cloned());
         lines
     }
 

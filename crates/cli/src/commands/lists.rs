@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use autodidact::datasets::{self, Store};
 use autodidact::error::{Error, Result};
 use autodidact::recipe::Recipe;
 use clap::CommandFactory;
@@ -41,6 +42,23 @@ pub(crate) fn datasets() -> Result<ExitCode> {
     println!("kinds of data that can be read:");
     for (name, summary) in autodidact::modality::ALL {
         println!("  {name:<10} {summary}");
+    }
+    println!("published data, fetched when it is named (`autodidact pretrain cifar10`):");
+    let store = Store::of_user();
+    for set in datasets::ALL {
+        let here = store.as_ref().is_ok_and(|store| store.has(set));
+        println!(
+            "  {:<14} {:>4} MB  {:<12}  {}; license: {}",
+            set.name,
+            set.megabytes(),
+            if here { "in the cache" } else { "" },
+            set.summary,
+            set.license
+        );
+    }
+    match store {
+        Ok(store) => println!("  the cache is {}", store.path().display()),
+        Err(error) => println!("  {error}"),
     }
     println!("data that comes with the program:");
     println!(

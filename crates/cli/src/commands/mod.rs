@@ -12,11 +12,13 @@ mod views;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use autodidact::datasets::{self, Store};
 use autodidact::error::{Error, Result};
 use autodidact::modality::{Part, SourceSpec};
 use autodidact::recipe::Recipe;
 
 use crate::arguments::{Command, Settings};
+use crate::progress::Bar;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
@@ -85,11 +87,48 @@ fn recipe_of(settings: &Settings, data: Option<&Path>) -> Result<Recipe> {
         // What a recipe measured on its own data doesn't hold for other data.
         recipe.remove("data", "measured");
     }
-    put_path(&mut recipe, "data.path", data)?;
+    put_data(&mut recipe, data)?;
     for assignment in &settings.set {
         recipe.set(assignment)?;
     }
     Ok(recipe)
+}
+
+/// The data that is named, by its path or by the name of published data.
+fn put_data(recipe: &mut Recipe, data: Option<&Path>) -> Result<()> {
+    let path = data.map(located).transpose()?;
+    put_path(recipe, "data.path", path.as_deref())
+}
+
+/// Where data lies: at its path or, where nothing is there and published data is called so, in the cache, fetched if
+/// it has to be.
+fn located(data: &Path) -> Result<PathBuf> {
+    let known = data.to_str().and_then(datasets::find);
+    let Some(set) = known.filter(|_| !data.exists()) else {
+        return Ok(data.to_path_buf());
+    };
+    let store = Store::of_user()?;
+    let folder = store.folder(set);
+    if store.has(set) {
+        return Ok(folder);
+    }
+    eprintln!(
+        "{} is not here yet: fetching about {} MB into {} (license: {})",
+        set.name,
+        set.megabytes(),
+        folder.display(),
+        set.license
+    );
+    let bar = Bar::new();
+    let fetched = store.fetch(set, &mut |file, bytes, of| {
+        bar.show(
+            &format!("MB of {file}"),
+            (bytes / 1_000_000) as usize,
+            (bytes.max(of) / 1_000_000) as usize,
+        );
+    });
+    bar.finish();
+    fetched
 }
 
 /// Paths are kept absolute, so that a run can be taken up from any folder.
@@ -120,7 +159,7 @@ fn source_of(
 ) -> Result<SourceSpec> {
     let mut spec = recipe.data()?.source(recipe.seed(), part);
     if let Some(data) = data {
-        spec.path = Some(data.to_path_buf());
+        spec.path = Some(located(data)?);
         spec.labels = None;
     }
     if let Some(labels) = labels {
@@ -134,10 +173,10 @@ fn report_unreadable(unreadable: &[(String, String)]) {
     if unreadable.is_empty() {
         return;
     }
-    println!(
-        "{} items could not be read and were left out:",
-        unreadable.len()
-    );
+    match unreadable.len() {
+        1 => println!("1 item could not be read and was left out:"),
+        n => println!("{n} items could not be read and were left out:"),
+    }
     for (_, why) in unreadable.iter().take(5) {
         println!("  {why}");
     }

@@ -9,7 +9,7 @@ use autodidact::recipe::{Length, Recipe};
 use autodidact::run::RunFolder;
 use autodidact::train::{self, Outcome, Stop};
 
-use super::{evaluate, put_path, recipe_of, report_unreadable};
+use super::{evaluate, put_data, put_path, recipe_of, report_unreadable};
 use crate::arguments::{Pretrain, Settings};
 use crate::progress::Progress;
 
@@ -120,9 +120,7 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         .expected("only data, a length, --precision or --set for a run that is resumed")
         .mend("begin a new run"));
     }
-    if let Some(data) = &arguments.data {
-        put_path(&mut recipe, "data.path", Some(data))?;
-    }
+    put_data(&mut recipe, arguments.data.as_deref())?;
     put_path(&mut recipe, "data.labels", settings.labels.as_deref())?;
     if let Some(precision) = settings.precision {
         recipe.put("train.precision", precision.to_string())?;

@@ -1,6 +1,7 @@
 //! The binary as a user meets it: verbs, files, messages, exit codes, and what survives a kill.
 
 mod bad_data;
+mod datasets;
 mod kill;
 mod verbs;
 mod weights;

@@ -221,7 +221,7 @@ fn unreadable_images_are_named_and_left_out() {
             .args(tiny),
     );
     assert!(
-        out.contains("1 items could not be read") && out.contains("99-broken.png"),
+        out.contains("1 item could not be read") && out.contains("99-broken.png"),
         "{out}"
     );
     for number in 0..20 {

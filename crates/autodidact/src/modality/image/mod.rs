@@ -26,7 +26,7 @@ use crate::random::{Purpose, stream};
 
 pub use batch::ImageBatch;
 pub use encoder::{Architecture, ImageEncoder, ImageNetwork, Stem};
-pub use image::Image;
+pub use image::{Image, MOST_CHANNELS, Pixels};
 pub use views::{ImageView, ImageViews, Normalization};
 
 /// Images looked at before training.
@@ -52,7 +52,7 @@ pub struct Images {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageMeasurements {
-    /// 1 where all images are grey, 3 otherwise.
+    /// 1 where all images are grey, 3 where they are color, or as many as they have.
     pub channels: usize,
     /// Mean of each channel, on a scale from 0 to 1.
     pub mean: Vec<f32>,
@@ -62,10 +62,25 @@ pub struct ImageMeasurements {
     pub side: usize,
 }
 
+impl Images {
+    /// Whether an image can be seen with the channels that were measured: grey and color become each other, and nothing
+    /// else becomes anything else.
+    fn fits(&self, image: &Image) -> Result<()> {
+        let visible = |channels: usize| matches!(channels, 1 | 3);
+        let (found, wanted) = (image.channels(), self.channels);
+        if found == wanted || visible(found) && visible(wanted) {
+            return Ok(());
+        }
+        Err(Error::data(format!("holds images of {found} channels"))
+            .expected(format!("{wanted}, as in the data that was learned from"))
+            .mend("name data that was recorded alike, or begin a new run"))
+    }
+}
+
 impl Modality for Images {
     const NAME: &'static str = "images";
     const SUMMARY: &'static str =
-        "photographs, drawings, scans: files in folders or archives, IDX, CIFAR, CSV lists";
+        "photographs, scans, satellite bands: files in folders, archives or Parquet, arrays, IDX, CIFAR, CSV lists";
     type Item = Image;
     type View = ImageView;
     type Batch = ImageBatch;
@@ -105,7 +120,8 @@ impl Modality for Images {
         let side = measured.side.clamp(8, LARGEST_SIDE) / 4 * 4;
         let mut views = match (pretext.change, measured.channels) {
             (Change::Light, _) => ImageViews::light(side),
-            (_, 1) => ImageViews::grey(side),
+            // What changes colors means nothing to channels that aren't colors.
+            (_, channels) if channels != 3 => ImageViews::grey(side),
             (Change::Strong, _) => ImageViews::strong(side),
             (Change::StrongUneven, _) => ImageViews::strong_uneven(side),
         };
@@ -154,10 +170,13 @@ impl Modality for Images {
                 .expected("one size")
                 .mend("give all views.crops one size, or take a convolutional encoder"));
         }
-        if !matches!(measured.channels, 1 | 3) || measured.mean.len() != measured.channels {
+        if !(1..=MOST_CHANNELS).contains(&measured.channels)
+            || measured.mean.len() != measured.channels
+        {
             return Err(
-                Error::recipe(format!("data.measured.channels = {}", measured.channels))
-                    .expected("1 or 3"),
+                Error::recipe(format!("data.measured.channels = {}", measured.channels)).expected(
+                    format!("1 to {MOST_CHANNELS}, and a mean and a deviation for each"),
+                ),
             );
         }
         Ok(Self {
@@ -178,20 +197,23 @@ impl Modality for Images {
             items
                 .iter()
                 .map(|(id, image)| {
+                    self.fits(image)?;
                     let mut rng = stream(draw.seed, Purpose::View, &[draw.epoch, *id, slot as u64]);
-                    self.views
-                        .draw(image, slot, &mut rng, &self.normalization, self.channels)
+                    let views = &self.views;
+                    Ok(views.draw(image, slot, &mut rng, &self.normalization, self.channels))
                 })
                 .collect()
         };
-        Ok((0..self.slots()).map(of_slot).collect())
+        (0..self.slots()).map(of_slot).collect()
     }
 
     fn plain(&self, items: &[(u64, Image)]) -> Result<Vec<ImageView>> {
         let view = |(_, image): &(u64, Image)| {
-            views::plain(image, self.side, &self.normalization, self.channels)
+            self.fits(image)?;
+            let (normalization, channels) = (&self.normalization, self.channels);
+            Ok(views::plain(image, self.side, normalization, channels))
         };
-        Ok(items.iter().map(view).collect())
+        items.iter().map(view).collect()
     }
 
     fn collate(&self, views: &[ImageView], rows: &Rows, device: &Device) -> Result<ImageBatch> {

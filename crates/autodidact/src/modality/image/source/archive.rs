@@ -213,7 +213,7 @@ fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
 fn is_data_file(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     [
-        ".csv", ".bin", ".txt", ".cls", ".json", ".npy", "ubyte", "ubyte.gz",
+        ".csv", ".bin", ".txt", ".cls", ".json", ".npy", ".parquet", "ubyte", "ubyte.gz",
     ]
     .iter()
     .any(|ending| lower.ends_with(ending))

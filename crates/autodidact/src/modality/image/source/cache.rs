@@ -39,7 +39,7 @@ impl<S: Source<Image>> Cached<S> {
     }
 
     fn keep(&self, index: usize, image: &Image) {
-        let bytes = image.pixels().len() as u64 + OVERHEAD;
+        let bytes = image.values().bytes() as u64 + OVERHEAD;
         let reserve = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
         if self
             .used

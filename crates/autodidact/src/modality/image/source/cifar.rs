@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::layout::{self, Split};
-use super::set::{Items, Records, Run, Set};
+use super::set::{Items, Records, Run, Set, Stored};
 use super::storage::Member;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::{Labels, Part};
@@ -139,6 +139,7 @@ fn open(
         height: SIDE,
         channels: 3,
         planar: true,
+        values: Stored::Byte,
     };
     let about = format!("CIFAR records in {}{}", root.display(), choice.shown());
     Ok(Some(Set {

@@ -7,6 +7,7 @@
 //! blue lie about 0.001, -0.001 and 0.001 (of 1) beside those of libjpeg.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -14,11 +15,13 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::bands;
 use crate::error::{Error, Result};
-use crate::modality::image::Image;
+use crate::modality::image::{Image, Pixels};
 
-/// The most pixels of an image.
-pub const MOST_PIXELS: u64 = 64 << 20;
+/// The most pixels of an image: an aerial photo of 12,000×9,000 is read, and a file that declares more than anybody
+/// photographs is not.
+pub const MOST_PIXELS: u64 = 128 << 20;
 
 /// Bytes that [`sniff`] looks at.
 pub(super) const HEAD: u64 = 32;
@@ -62,16 +65,21 @@ pub(super) fn has_image_name(name: &str) -> bool {
     ending.is_some_and(|ending| endings.contains(&ending.as_str()))
 }
 
-/// Decodes an image file: 8-bit grey or sRGB, transparency over white, the first frame of several, the way up that its EXIF
+/// Decodes an image file: grey or sRGB, transparency over white, the first frame of several, the way up that its EXIF
 /// note says.
 ///
-/// Values of 16 bits are rounded to 8. Grey stays grey; everything else (palette, CMYK) becomes sRGB.
+/// Values of 16 bits and floats stay what they are, and so do the channels of a TIFF that are neither color nor opacity.
+/// Grey stays grey; everything else (palette, CMYK) becomes sRGB.
 ///
 /// # Errors
 /// When the bytes are no image that is read here, are damaged or end too early, or show more than [`MOST_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Image> {
     match sniff(&bytes[..bytes.len().min(HEAD as usize)]) {
         Some(ImageFormat::Jpeg) => jpeg(bytes),
+        Some(ImageFormat::Tiff) => match bands::decode(bytes)? {
+            Some(image) => Ok(image),
+            None => other(bytes, ImageFormat::Tiff),
+        },
         Some(format) => other(bytes, format),
         None if bytes.is_empty() => Err(Error::data("is empty").expected("an image file")),
         None => Err(
@@ -94,13 +102,13 @@ fn shown(bytes: &[u8]) -> String {
     }
 }
 
-fn damaged(format: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(super) fn damaged(format: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::data(format!("is a damaged {format} file"))
         .because(source)
         .expected("an intact image")
 }
 
-fn check_size(width: u64, height: u64) -> Result<()> {
+pub(super) fn check_size(width: u64, height: u64) -> Result<()> {
     if width == 0 || height == 0 || width.saturating_mul(height) > MOST_PIXELS {
         return Err(Error::data(format!("is {width}×{height} pixels"))
             .expected(format!(
@@ -207,19 +215,33 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
     let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
+    let of = |channels: usize, pixels: Pixels| Image::of(width, height, channels, pixels);
     match image.color() {
-        ColorType::L8 | ColorType::L16 => {
-            Image::new(width, height, 1, image.into_luma8().into_raw())
-        }
-        ColorType::La8 | ColorType::La16 => {
+        ColorType::L8 => of(1, Pixels::Bytes(image.into_luma8().into_raw().into())),
+        ColorType::L16 => of(1, Pixels::Words(image.into_luma16().into_raw().into())),
+        ColorType::La8 => {
             let pixels = image.into_luma_alpha8();
-            Image::new(width, height, 1, over_white::<2, 1>(pixels.as_raw()))
+            of(1, Pixels::Bytes(over_white::<2, 1>(pixels.as_raw()).into()))
+        }
+        ColorType::La16 => {
+            let pixels = image.into_luma_alpha16();
+            of(1, Pixels::Words(words_over_white::<2, 1>(pixels.as_raw()).into()))
+        }
+        ColorType::Rgb16 => of(3, Pixels::Words(image.into_rgb16().into_raw().into())),
+        ColorType::Rgba16 => {
+            let pixels = image.into_rgba16();
+            of(3, Pixels::Words(words_over_white::<4, 3>(pixels.as_raw()).into()))
+        }
+        ColorType::Rgb32F => of(3, Pixels::Floats(image.into_rgb32f().into_raw().into())),
+        ColorType::Rgba32F => {
+            let pixels = image.into_rgba32f();
+            of(3, Pixels::Floats(floats_over_white(pixels.as_raw())))
         }
         color if color.has_alpha() => {
             let pixels = image.into_rgba8();
-            Image::new(width, height, 3, over_white::<4, 3>(pixels.as_raw()))
+            of(3, Pixels::Bytes(over_white::<4, 3>(pixels.as_raw()).into()))
         }
-        _ => Image::new(width, height, 3, image.into_rgb8().into_raw()),
+        _ => of(3, Pixels::Bytes(image.into_rgb8().into_raw().into())),
     }
 }
 
@@ -235,4 +257,21 @@ fn over_white<const FROM: usize, const TO: usize>(pixels: &[u8]) -> Vec<u8> {
         );
     }
     out
+}
+
+/// As [`over_white`], for values of 16 bits.
+fn words_over_white<const FROM: usize, const TO: usize>(pixels: &[u16]) -> Vec<u16> {
+    let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
+    for pixel in pixels.as_chunks::<FROM>().0 {
+        let alpha = u64::from(pixel[FROM - 1]);
+        let over = |value: u16| (u64::from(value) * alpha + 65_535 * (65_535 - alpha) + 32_767) / 65_535;
+        out.extend(pixel[..TO].iter().map(|&value| over(value) as u16));
+    }
+    out
+}
+
+/// As [`over_white`], for floats from 0 to 1.
+fn floats_over_white(pixels: &[f32]) -> Arc<[f32]> {
+    let over = |&[r, g, b, alpha]: &[f32; 4]| [r, g, b].map(|value| value * alpha + 1.0 - alpha);
+    pixels.as_chunks::<4>().0.iter().flat_map(over).collect()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 
 use super::layout::{self, Split};
-use super::set::{Items, Records, Run, Set};
+use super::set::{Items, Records, Run, Set, Stored};
 use super::storage::{Member, Spill};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::{Labels, Part};
@@ -201,6 +201,7 @@ fn read_images(member: &Member, memory: u64) -> Result<Records> {
         height,
         channels: 1,
         planar: false,
+        values: Stored::Byte,
     })
 }
 

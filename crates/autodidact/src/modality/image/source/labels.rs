@@ -141,7 +141,8 @@ pub(super) fn is_name_column(header: &str) -> bool {
     names.contains(&header.trim().to_ascii_lowercase().as_str())
 }
 
-fn is_label_column(header: &str) -> bool {
+/// Whether a header names the column of labels.
+pub(super) fn is_label_column(header: &str) -> bool {
     ["label", "class", "labels", "target", "category"]
         .contains(&header.trim().to_ascii_lowercase().as_str())
 }

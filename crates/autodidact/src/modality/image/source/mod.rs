@@ -1,13 +1,16 @@
-//! Where images come from: folders, archives, the formats of MNIST and CIFAR, NumPy arrays, WebDataset
-//! shards, CSV lists, or our own drawing.
+//! Where images come from: folders, archives, the formats of MNIST and CIFAR, NumPy arrays, Parquet files,
+//! WebDataset shards, CSV lists, or our own drawing.
 //!
 //! A folder and an archive are both a list of members with names; what the names say (parts, classes, lists) is read
 //! in one place, whatever holds the bytes. Nothing is unpacked by name, and nothing that a file declares is trusted.
 
+mod alike;
 mod archive;
+mod bands;
 mod cache;
 mod channels;
 mod cifar;
+mod columns;
 mod decode;
 mod folder;
 mod idx;
@@ -32,6 +35,7 @@ pub use channels::{is_grey, to_channels};
 pub use decode::{MOST_PIXELS, decode};
 pub use survey::{Survey, survey};
 
+use self::alike::Alike;
 use self::archive::Archive;
 use self::layout::{Layout, Split};
 use self::list::List;
@@ -44,7 +48,7 @@ use crate::modality::source::{Part, Source, SourceSpec};
 
 /// Opens the images that the user named.
 ///
-/// Recognizes, in this order: IDX files (MNIST), CIFAR records, NumPy arrays (`.npy`, `.npz`), a list
+/// Recognizes, in this order: IDX files (MNIST), CIFAR records, NumPy arrays (`.npy`, `.npz`), Parquet files, a list
 /// (`index.csv`, `labels.csv`, `metadata.csv`, or the CSV file itself), WebDataset samples (`key.jpg` with `key.cls` or
 /// `key.json`, in shards or not), images in folders whose names are parts or classes, and archives (`.tar`, `.tar.gz`, `.zip`)
 /// of any of these. Without a path the set is [`Synthetic`].
@@ -75,8 +79,9 @@ pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
     if set.items.in_memory() {
         return Ok(Box::new(set));
     }
+    let held = held.saturating_add(set.items.held());
     Ok(Box::new(Cached::new(
-        set,
+        Alike::new(set),
         spec.memory_limit.saturating_sub(held),
     )))
 }
@@ -142,6 +147,9 @@ fn open_file(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
             .mend("name the file of images, or the folder of both"));
     } else if npy::is_array(&head) {
         return Ok((npy::open_file(path, &member, spec.part)?, 0));
+    } else if columns::is_parquet(&head) {
+        let set = columns::open_file(path, &member, spec.part, spec.memory_limit)?;
+        return Ok((set, 0));
     } else if decode::sniff(&head).is_some() {
         // A set of one: what a search asks with.
         return open_members(vec![member], path, spec);
@@ -153,7 +161,7 @@ fn open_file(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
     };
     let Some(kind) = kind else {
         return Err(Error::data("is a file of unknown kind").at(path).expected(
-            "a folder, a .tar, .tar.gz or .zip archive, an IDX, .npy or .npz file of images, or a CSV list of files",
+            "a folder, a .tar, .tar.gz or .zip archive, an IDX, .npy, .npz or .parquet file of images, or a CSV list of files",
         ));
     };
     let (members, held) = archive::list(path, kind, spec.memory_limit, true)?;
@@ -257,6 +265,9 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
     if let Some(set) = npy::recognize(members, root, spec.part)? {
         return Ok(Some(set));
     }
+    if let Some(set) = columns::recognize(members, root, spec.part, spec.memory_limit)? {
+        return Ok(Some(set));
+    }
     let images: Vec<&Member> = members.iter().filter(|member| is_image(member)).collect();
     if images.is_empty() {
         return Ok(None);
@@ -290,8 +301,8 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
 }
 
 /// Endings of files that are common beside images and never are one.
-const NO_IMAGES: [&str; 14] = [
-    "csv", "tsv", "txt", "json", "jsonl", "xml", "md", "zip", "tar", "gz", "tgz", "npy", "bin",
+const NO_IMAGES: [&str; 15] = [
+    "csv", "tsv", "txt", "json", "jsonl", "xml", "md", "zip", "tar", "gz", "tgz", "npy", "parquet", "bin",
     "mp4",
 ];
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::decode;
 use super::layout::{self, Split};
-use super::set::{Items, Records, Run, Set};
+use super::set::{Items, Records, Run, Set, Stored};
 use super::storage::{Blob, Member, Place};
 use crate::error::{AtPath, Error, Result};
+use crate::modality::image::MOST_CHANNELS;
 use crate::modality::source::{Labels, Part};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -124,7 +125,7 @@ fn parse(name: &str) -> Option<Named> {
 
 /// Opens the arrays of images among `members`, where there is nothing else: one, or one for each part.
 ///
-/// Shapes are items × height × width, with 1 or 3 channels last or first; labels are an array of whole numbers called
+/// Shapes are items × height × width, with channels last or first; labels are an array of whole numbers called
 /// `y` or `labels`, with the part's name where there are parts.
 ///
 /// # Errors
@@ -223,20 +224,32 @@ pub(super) fn open_file(path: &Path, member: &Member, wanted: Option<Part>) -> R
 
 fn records(member: &Member) -> Result<Records> {
     let array = Array::open(member)?;
-    if !matches!(array.kind.as_str(), "|u1" | "<u1" | ">u1") {
-        return Err(Error::data(format!("holds values of type {}", array.kind))
-            .at(&member.shown)
-            .expected("8-bit values without sign (uint8)")
-            .mend("bring them to 0..255 and write them with astype('uint8')"));
-    }
+    let values = match array.kind.as_str() {
+        "|u1" | "<u1" | ">u1" => Stored::Byte,
+        "<u2" => Stored::Word { low_first: true },
+        ">u2" => Stored::Word { low_first: false },
+        "<f4" => Stored::Float { low_first: true },
+        ">f4" => Stored::Float { low_first: false },
+        kind => {
+            return Err(Error::data(format!("holds values of type {kind}"))
+                .at(&member.shown)
+                .expected("uint8, uint16, or float32 from 0 to 1")
+                .mend("bring them to 0..1 and write them with astype('float32')"));
+        }
+    };
+    // Of two axes that could be channels, grey or color, or else the shorter is.
     let (count, height, width, channels, planar) = match *array.shape.as_slice() {
         [n, h, w] => (n, h, w, 1, false),
         [n, h, w, c @ (1 | 3)] => (n, h, w, c, false),
         [n, c @ (1 | 3), h, w] => (n, h, w, c, true),
+        [n, h, w, c] if c <= h && (1..=MOST_CHANNELS as u64).contains(&c) => (n, h, w, c, false),
+        [n, c, h, w] if (1..=MOST_CHANNELS as u64).contains(&c) => (n, h, w, c, true),
         _ => {
             return Err(Error::data(format!("is of shape {:?}", array.shape))
                 .at(&member.shown)
-                .expected("items × height × width, with 1 or 3 channels last or first, or none"));
+                .expected(format!(
+                    "items × height × width, with 1 to {MOST_CHANNELS} channels last or first, or none"
+                )));
         }
     };
     let pixels = height.checked_mul(width);
@@ -248,7 +261,7 @@ fn records(member: &Member) -> Result<Records> {
         );
     }
     Ok(Records {
-        stride: height * width * channels,
+        stride: height * width * channels * values.width() as u64,
         runs: vec![Run {
             blob: array.blob,
             offset: array.offset,
@@ -260,6 +273,7 @@ fn records(member: &Member) -> Result<Records> {
         height: height as usize,
         channels: channels as usize,
         planar,
+        values,
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::columns::Columns;
 use super::decode;
 use super::storage::{Blob, Member};
 use super::synthetic::Synthetic;
 use crate::error::{AtPath, Error, Result};
-use crate::modality::image::Image;
+use crate::modality::image::{Image, Pixels};
 use crate::modality::source::{Labels, Part, Source};
 
 /// What was found, before the cache.
@@ -27,6 +28,8 @@ pub(super) enum Items {
     Files(Vec<Member>),
     /// Raw pixels.
     Records(Records),
+    /// Encoded files in the rows of tables.
+    Columns(Columns),
     /// Drawn when they are asked for.
     Synthetic(Synthetic),
 }
@@ -35,8 +38,16 @@ impl Items {
     /// Whether the images lie in memory as they are, so that a cache would only keep them twice.
     pub(super) fn in_memory(&self) -> bool {
         match self {
-            Self::Files(_) | Self::Synthetic(_) => false,
+            Self::Files(_) | Self::Columns(_) | Self::Synthetic(_) => false,
             Self::Records(records) => records.runs.iter().all(|run| run.blob.is_memory()),
+        }
+    }
+
+    /// Bytes of memory that encoded images may come to take.
+    pub(super) fn held(&self) -> u64 {
+        match self {
+            Self::Columns(columns) => columns.held(),
+            _ => 0,
         }
     }
 }
@@ -53,10 +64,50 @@ pub(super) struct Records {
     pub(super) width: usize,
     /// Height in pixels.
     pub(super) height: usize,
-    /// 1 or 3.
+    /// Values per pixel.
     pub(super) channels: usize,
-    /// Whether three channels lie one plane after the other, rather than pixel by pixel.
+    /// Whether several channels lie one plane after the other, rather than pixel by pixel.
     pub(super) planar: bool,
+    /// How a value is stored.
+    pub(super) values: Stored,
+}
+
+/// How a value is stored in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// 8 bits.
+    Byte,
+    /// 16 bits, the low byte first or last.
+    Word { low_first: bool },
+    /// A float from 0 to 1, the low byte first or last.
+    Float { low_first: bool },
+}
+
+impl Stored {
+    /// Bytes of a value.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Word { .. } => 2,
+            Self::Float { .. } => 4,
+        }
+    }
+
+    fn pixels(self, bytes: Vec<u8>) -> Pixels {
+        let words = |read: fn([u8; 2]) -> u16| {
+            Pixels::Words(bytes.as_chunks().0.iter().map(|&word| read(word)).collect())
+        };
+        let floats = |read: fn([u8; 4]) -> f32| {
+            Pixels::Floats(bytes.as_chunks().0.iter().map(|&float| read(float)).collect())
+        };
+        match self {
+            Self::Word { low_first: true } => words(u16::from_le_bytes),
+            Self::Word { low_first: false } => words(u16::from_be_bytes),
+            Self::Float { low_first: true } => floats(f32::from_le_bytes),
+            Self::Float { low_first: false } => floats(f32::from_be_bytes),
+            Self::Byte => Pixels::Bytes(bytes.into()),
+        }
+    }
 }
 
 /// A stretch of records.
@@ -84,16 +135,28 @@ impl Records {
 
     fn get(&self, index: usize) -> Result<Image> {
         let (run, place) = self.find(index).ok_or_else(|| beyond(index))?;
-        let mut bytes = vec![0; self.width * self.height * self.channels];
+        let width = self.values.width();
+        let mut bytes = vec![0; self.width * self.height * self.channels * width];
         let offset = run.offset + place as u64 * self.stride + self.skip;
         run.blob.read_at(offset, &mut bytes).at_path(&run.name)?;
-        if self.channels == 3 && self.planar {
+        if self.planar && self.channels == 3 && width == 1 {
+            // The most common by far.
             let plane = self.width * self.height;
             bytes = (0..plane)
                 .flat_map(|i| [bytes[i], bytes[plane + i], bytes[2 * plane + i]])
                 .collect();
+        } else if self.planar && self.channels > 1 {
+            let plane = self.width * self.height;
+            let value = |at: usize| &bytes[at * width..(at + 1) * width];
+            bytes = (0..plane)
+                .flat_map(|i| (0..self.channels).map(move |channel| channel * plane + i))
+                .flat_map(value)
+                .copied()
+                .collect();
         }
-        Image::new(self.width, self.height, self.channels, bytes)
+        let pixels = self.values.pixels(bytes);
+        Image::of(self.width, self.height, self.channels, pixels)
+            .map_err(|error| error.at(format!("{}/{place:05}", run.name)))
     }
 }
 
@@ -106,6 +169,7 @@ impl Source<Image> for Set {
         match &self.items {
             Items::Files(members) => members.len(),
             Items::Records(records) => records.runs.iter().map(|run| run.count).sum(),
+            Items::Columns(columns) => columns.len(),
             Items::Synthetic(synthetic) => synthetic.len(),
         }
     }
@@ -116,6 +180,7 @@ impl Source<Image> for Set {
             Items::Records(records) => records
                 .find(index)
                 .map(|(run, place)| format!("{}/{place:05}", run.name)),
+            Items::Columns(columns) => columns.name(index),
             Items::Synthetic(synthetic) => Some(synthetic.name(index)),
         }
         .unwrap_or_else(|| index.to_string())
@@ -128,6 +193,7 @@ impl Source<Image> for Set {
                 decode::decode(&member.read()?).map_err(|error| error.at(&member.shown))
             }
             Items::Records(records) => records.get(index),
+            Items::Columns(columns) => columns.get(index),
             Items::Synthetic(synthetic) if index < synthetic.len() => synthetic.draw(index),
             Items::Synthetic(_) => Err(beyond(index)),
         }
@@ -163,12 +229,18 @@ pub(super) fn describe(source: &dyn Source<Image>, about: &str) -> String {
     let size = source.get(0).map_or_else(
         |_| "the first can't be read".to_owned(),
         |image| {
-            let color = if image.channels() == 1 {
-                "grey"
-            } else {
-                "color"
+            let color = match image.channels() {
+                1 => "grey".to_owned(),
+                3 => "color".to_owned(),
+                channels => format!("of {channels} channels"),
             };
-            format!("the first {}×{} {color}", image.width(), image.height())
+            let depth = match image.values() {
+                Pixels::Bytes(_) => "",
+                Pixels::Words(_) => ", 16 bits",
+                Pixels::Floats(_) => ", floats",
+            };
+            let (width, height) = (image.width(), image.height());
+            format!("the first {width}×{height} {color}{depth}")
         },
     );
     format!(

@@ -5,14 +5,14 @@ use rayon::prelude::*;
 
 use super::channels;
 use crate::error::Error;
-use crate::modality::image::Image;
+use crate::modality::image::{Image, MOST_CHANNELS, Pixels};
 use crate::modality::source::Source;
 use crate::random::{Purpose, stream};
 
 /// What [`survey`] found.
 #[derive(Debug)]
 pub struct Survey {
-    /// 1 where every image looked at shows nothing but grey, else 3.
+    /// 1 where every image looked at shows nothing but grey, else 3, or the number that images of neither kind have.
     pub channels: usize,
     /// Mean of the pixels, per channel, on the scale 0..1.
     pub mean: Vec<f32>,
@@ -30,13 +30,16 @@ pub struct Survey {
     pub bad: Vec<(String, Error)>,
 }
 
+/// White on the scale of the sums: 16 bits hold every byte and word exactly, and floats as closely as is measured.
+const WHITE: f32 = 65_535.0;
+
 /// Sums of one image or several; integers, so that the order of adding doesn't matter.
 #[derive(Default)]
 struct Sums {
-    color: bool,
+    channels: usize,
     pixels: u64,
-    sum: [u64; 3],
-    squares: [u64; 3],
+    sum: [u128; MOST_CHANNELS],
+    squares: [u128; MOST_CHANNELS],
     sides: Vec<(usize, usize)>,
     bad: Vec<(String, Error)>,
 }
@@ -44,7 +47,11 @@ struct Sums {
 impl Sums {
     fn of(image: &Image) -> Self {
         let mut sums = Self {
-            color: !channels::is_grey(image),
+            channels: if channels::is_grey(image) {
+                1
+            } else {
+                image.channels()
+            },
             pixels: (image.width() * image.height()) as u64,
             sides: vec![(
                 image.width().min(image.height()),
@@ -52,26 +59,36 @@ impl Sums {
             )],
             ..Self::default()
         };
-        for (at, values) in (0..image.channels().min(3))
-            .map(|c| (c, image.pixels()[c..].iter().step_by(image.channels())))
-        {
-            // A row's worth at a time in 32 bits would be faster; decoding costs more than this.
-            for &value in values {
-                sums.sum[at] += u64::from(value);
-                sums.squares[at] += u64::from(value) * u64::from(value);
-            }
+        for channel in 0..image.channels() {
+            let (from, every) = (channel, image.channels());
+            // Bytes of a row's worth at a time in 32 bits would be faster; decoding costs more than this.
+            let (sum, squares) = match image.values() {
+                Pixels::Bytes(values) => {
+                    let (sum, squares) = sums_of(values[from..].iter().step_by(every).copied());
+                    (sum * 257, squares * 257 * 257)
+                }
+                Pixels::Words(values) => sums_of(values[from..].iter().step_by(every).copied()),
+                Pixels::Floats(values) => {
+                    let values = values[from..].iter().step_by(every);
+                    sums_of(values.map(|value| (value * WHITE).round() as u16))
+                }
+            };
+            (sums.sum[channel], sums.squares[channel]) = (sum, squares);
         }
         if image.channels() == 1 {
-            sums.sum = [sums.sum[0]; 3];
-            sums.squares = [sums.squares[0]; 3];
+            // Beside color images, grey is three equal colors.
+            sums.sum.copy_within(..1, 1);
+            sums.sum.copy_within(..1, 2);
+            sums.squares.copy_within(..1, 1);
+            sums.squares.copy_within(..1, 2);
         }
         sums
     }
 
     fn add(mut self, mut other: Self) -> Self {
-        self.color |= other.color;
+        self.channels = self.channels.max(other.channels);
         self.pixels += other.pixels;
-        for c in 0..3 {
+        for c in 0..MOST_CHANNELS {
             self.sum[c] += other.sum[c];
             self.squares[c] += other.squares[c];
         }
@@ -79,6 +96,18 @@ impl Sums {
         self.bad.append(&mut other.bad);
         self
     }
+}
+
+/// Sum and sum of squares.
+fn sums_of(values: impl Iterator<Item = impl Into<u64>>) -> (u128, u128) {
+    // 134 million squares of 32 bits stay below 64.
+    let (mut sum, mut squares) = (0u64, 0u64);
+    for value in values {
+        let value: u64 = value.into();
+        sum += value;
+        squares += value * value;
+    }
+    (sum.into(), squares.into())
 }
 
 /// Looks at up to `sample` images, spread evenly over the set: one drawn by `seed` from each of as many stretches.
@@ -109,14 +138,15 @@ pub fn survey(source: &dyn Source<Image>, sample: usize, seed: u64) -> Survey {
 }
 
 fn finish(mut sums: Sums) -> Survey {
-    let channels = if sums.color { 3 } else { 1 };
+    let channels = sums.channels.max(1);
     let mut mean = vec![0.5; channels];
     let mut deviation = vec![0.25; channels];
     if sums.pixels > 0 {
-        let pixels = sums.pixels as f64 * 255.0;
+        let white = f64::from(WHITE);
+        let pixels = sums.pixels as f64 * white;
         for c in 0..channels {
             let first = sums.sum[c] as f64 / pixels;
-            let second = sums.squares[c] as f64 / pixels / 255.0;
+            let second = sums.squares[c] as f64 / pixels / white;
             mean[c] = first as f32;
             deviation[c] = (second - first * first).max(0.0).sqrt() as f32;
         }

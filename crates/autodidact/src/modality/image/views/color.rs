@@ -98,13 +98,13 @@ pub(super) fn solarize(planes: &mut Planes, threshold: u8) {
     );
 }
 
-/// The mean of the pixels' grey levels. Sixteen sums run side by side, whatever the width of the vectors, so that
+/// The mean of the pixels' grey levels, or of all values where they aren't colors. Sixteen sums run side by side, whatever the width of the vectors, so that
 /// every processor adds in the same order.
 #[inline(always)]
 fn mean_grey(planes: &Planes) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0; LANES];
-    let len = planes.plane_len();
+    let mut len = planes.plane_len();
     if let Some([r, g, b]) = planes.rgb() {
         let (mut rs, mut gs, mut bs) = (
             r.chunks_exact(LANES),
@@ -124,6 +124,7 @@ fn mean_grey(planes: &Planes) -> f32 {
             *sum += luma(*r, *g, *b);
         }
     } else {
+        len = planes.values.len();
         let mut values = planes.values.chunks_exact(LANES);
         for values in &mut values {
             for lane in 0..LANES {

@@ -1,5 +1,7 @@
 //! Which part of an image a view shows (torchvision's `RandomResizedCrop.make_params`).
 
+use std::ops::Range;
+
 use rand::RngExt;
 
 use crate::modality::image::Image;
@@ -93,11 +95,11 @@ impl Region {
         }
     }
 
-    /// The bytes of its row `y`, counted from its upper edge.
+    /// Where the values of its row `y` are, counted from its upper edge.
     #[inline(always)]
-    pub(super) fn row(self, image: &Image, y: usize) -> &[u8] {
+    pub(super) fn row(self, image: &Image, y: usize) -> Range<usize> {
         let at = ((self.y + y) * image.width() + self.x) * image.channels();
-        &image.pixels()[at..at + self.width * image.channels()]
+        at..at + self.width * image.channels()
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::planes::{Planes, vectorized};
 use crate::error::{Error, Result};
+use crate::modality::image::MOST_CHANNELS;
 
 /// Deviations below this (a fifth of a byte's step) count as this, so that an image set that is all one level
 /// stays finite.
@@ -18,18 +19,20 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// One mean (0 to 1) and one deviation (0 or more) for each of 1 or 3 channels.
+    /// One mean (0 to 1) and one deviation (0 or more) for each of 1 to [`MOST_CHANNELS`] channels.
     ///
     /// # Errors
-    /// When there are other than 1 or 3 of both, or one of them is out of its range.
+    /// When there are not as many of both, or one of them is out of its range.
     pub fn new(mean: Vec<f32>, deviation: Vec<f32>) -> Result<Self> {
-        if !matches!((mean.len(), deviation.len()), (1, 1) | (3, 3)) {
+        if !(1..=MOST_CHANNELS).contains(&mean.len()) || mean.len() != deviation.len() {
             return Err(Error::recipe(format!(
                 "a normalization of {} means and {} deviations",
                 mean.len(),
                 deviation.len()
             ))
-            .expected("1 of each for grey images, 3 of each for color"));
+            .expected(format!(
+                "1 of each for grey images, 3 of each for color, one for each channel, at most {MOST_CHANNELS}"
+            )));
         }
         if let Some(mean) = mean.iter().find(|mean| !(0.0..=1.0).contains(*mean)) {
             return Err(
@@ -77,7 +80,7 @@ impl Normalization {
             (None, 3) => {
                 self.interleave_three(&planes.values, &planes.values, &planes.values, &mut pixels)
             }
-            _ => {
+            (_, 1) => {
                 let (scale, shift) = self.affine(0);
                 vectorized(
                     #[inline(always)]
@@ -87,6 +90,15 @@ impl Normalization {
                         }
                     },
                 );
+            }
+            _ => {
+                for channel in 0..channels {
+                    let (scale, shift) = self.affine(channel);
+                    let plane = planes.plane(channel % planes.channels);
+                    for (pixel, value) in pixels.chunks_exact_mut(channels).zip(plane) {
+                        pixel[channel] = value * scale + shift;
+                    }
+                }
             }
         }
         pixels
@@ -152,7 +164,7 @@ mod tests {
                 .to_string()
         };
         assert!(error(&[0.5], &[0.1; 3]).contains("1 means and 3 deviations"));
-        assert!(error(&[0.5; 2], &[0.1; 2]).contains("1 of each for grey images"));
+        assert!(error(&[0.5; 33], &[0.1; 33]).contains("1 of each for grey images"));
         assert!(error(&[120.0], &[0.1]).contains("pixel mean of 120"));
         assert!(error(&[0.5], &[f32::NAN]).contains("pixel deviation of NaN"));
         assert!(

@@ -2,7 +2,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Pixels `[channels][height][width]`, 0 (black) to 1 (white); 1 channel is grey, 3 are red, green and blue.
+/// Pixels `[channels][height][width]`, 0 (black) to 1 (white); 1 channel is grey, 3 are red, green and blue,
+/// others are whatever was measured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Planes {
     pub(super) width: usize,
@@ -21,6 +22,12 @@ impl Planes {
     /// Values in one plane.
     pub(super) fn plane_len(&self) -> usize {
         self.width * self.height
+    }
+
+    /// The values of one channel.
+    pub(super) fn plane(&self, channel: usize) -> &[f32] {
+        let len = self.plane_len();
+        &self.values[channel * len..(channel + 1) * len]
     }
 
     /// Red, green and blue, where there are three planes.

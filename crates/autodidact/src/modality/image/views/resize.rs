@@ -1,4 +1,4 @@
-//! Antialiased bilinear resize of a region, straight from the bytes of an image.
+//! Antialiased bilinear resize of a region, straight from the values of an image.
 //!
 //! The filter is the triangle of Pillow and torchvision (`antialias=True`): its half-width is one pixel of the
 //! source when enlarging, and one pixel of the result when shrinking, so that no source pixel is skipped.
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::crop::Region;
 use super::planes::{Planes, vectorized};
-use crate::modality::image::Image;
+use crate::modality::image::{Image, Pixels};
 
 /// Rows that are brought to their final width together.
 const ROWS: usize = 4;
@@ -36,20 +36,32 @@ pub(super) struct Flips {
     pub(super) vertical: bool,
 }
 
-/// Scales `region` of `image` to `out`'s width × height. `out` gets 3 planes from an image of 3 channels or more
-/// (those beyond the third are left out), else 1 (its first channel).
+/// Planes of an image of `stored` channels for a view of `wanted`: all of them where as many are wanted, otherwise the
+/// first three, or the first where there are fewer.
+fn kept(stored: usize, wanted: usize) -> usize {
+    match stored {
+        _ if stored == wanted => stored,
+        3.. => 3,
+        _ => 1,
+    }
+}
+
+/// Scales `region` of `image` to width × height, into as many planes of `out` as are [`kept`] for a view of `wanted`
+/// channels.
 pub(super) fn crop_resize(
     image: &Image,
     region: Region,
     (width, height): (usize, usize),
+    wanted: usize,
     flips: Flips,
     buffers: &mut ResizeBuffers,
     out: &mut Planes,
 ) {
-    let channels = if image.channels() >= 3 { 3 } else { 1 };
+    let channels = kept(image.channels(), wanted);
     out.reshape(width, height, channels);
-    // The bytes become 0..1 on the way down, at no cost.
-    buffers.down.fill(region.height, height, 1.0 / 255.0);
+    // Black to white becomes 0..1 on the way down, at no cost.
+    let white = f64::from(image.values().white());
+    buffers.down.fill(region.height, height, 1.0 / white);
     buffers.across.fill(region.width, width, 1.0);
     // One value more than the row, because pixels of three values are read four at a time.
     let row = region.width * channels + 1;
@@ -62,12 +74,22 @@ pub(super) fn crop_resize(
         let (start, weights) = buffers.down.at(y);
         for source in read.max(start)..start + weights.len() {
             let slot = (source % weights.len()) * row;
-            let bytes = region.row(image, source);
+            let range = region.row(image, source);
             let floats = &mut buffers.rows[slot..slot + row];
-            vectorized(
-                #[inline(always)]
-                || to_floats(bytes, image.channels(), channels, floats),
-            );
+            match image.values() {
+                Pixels::Bytes(bytes) => vectorized(
+                    #[inline(always)]
+                    || to_floats(&bytes[range.clone()], image.channels(), channels, floats),
+                ),
+                Pixels::Words(words) => vectorized(
+                    #[inline(always)]
+                    || to_floats(&words[range.clone()], image.channels(), channels, floats),
+                ),
+                Pixels::Floats(values) => vectorized(
+                    #[inline(always)]
+                    || to_floats(&values[range.clone()], image.channels(), channels, floats),
+                ),
+            }
         }
         read = start + weights.len();
 
@@ -118,14 +140,21 @@ fn finish_rows(
                 planes.into_iter().for_each(<[f32]>::reverse);
             }
         } else {
-            let plane = &mut out.values[at..at + width];
-            let blended = &blended[r * row..][..row];
-            vectorized(
-                #[inline(always)]
-                || blend_grey_pixels(blended, across, plane),
-            );
-            if flips.horizontal {
-                plane.reverse();
+            let channels = out.channels;
+            for channel in 0..channels {
+                let plane = &mut out.values[channel * width * height + at..][..width];
+                let blended = &blended[r * row + channel..(r + 1) * row];
+                if channels == 1 {
+                    vectorized(
+                        #[inline(always)]
+                        || blend_grey_pixels(blended, across, plane),
+                    );
+                } else {
+                    blend_one_channel(blended, channels, across, plane);
+                }
+                if flips.horizontal {
+                    plane.reverse();
+                }
             }
         }
     }
@@ -189,18 +218,18 @@ fn triangle(pixel: f64, center: f64, support: f64) -> f64 {
 }
 
 #[inline(always)]
-fn to_floats(bytes: &[u8], stored: usize, kept: usize, floats: &mut [f32]) {
+fn to_floats<T: Copy + Into<f32>>(values: &[T], stored: usize, kept: usize, floats: &mut [f32]) {
     if stored == kept {
-        for (float, &byte) in floats.iter_mut().zip(bytes) {
-            *float = f32::from(byte);
+        for (float, &value) in floats.iter_mut().zip(values) {
+            *float = value.into();
         }
     } else {
-        for (floats, bytes) in floats
+        for (floats, values) in floats
             .chunks_exact_mut(kept)
-            .zip(bytes.chunks_exact(stored))
+            .zip(values.chunks_exact(stored))
         {
-            for (float, &byte) in floats.iter_mut().zip(bytes) {
-                *float = f32::from(byte);
+            for (float, &value) in floats.iter_mut().zip(values) {
+                *float = value.into();
             }
         }
     }
@@ -272,6 +301,18 @@ fn blend_grey_pixels(blended: &[f32], across: &Taps, plane: &mut [f32]) {
         let source = &blended[start..start + weights.len()];
         *out = source
             .iter()
+            .zip(weights)
+            .map(|(value, weight)| value * weight)
+            .sum();
+    }
+}
+
+/// Blends the first of every `channels` values. For images that are neither grey nor color, which are few: it takes no
+/// vectors.
+fn blend_one_channel(blended: &[f32], channels: usize, across: &Taps, plane: &mut [f32]) {
+    for ((start, weights), out) in across.each().zip(plane) {
+        let source = blended[start * channels..].iter().step_by(channels);
+        *out = source
             .zip(weights)
             .map(|(value, weight)| value * weight)
             .sum();

@@ -70,12 +70,18 @@ pub fn sheet(
     Image::new(canvas.width, canvas.height, 3, canvas.pixels)
 }
 
-/// Writes an image of 1 or 3 channels as a PNG file.
+/// Writes an 8-bit image of 1 or 3 channels as a PNG file.
 ///
 /// # Errors
 /// When the image has another number of channels, or is larger than the format allows.
 pub fn encode_png(image: &Image) -> Result<Vec<u8>> {
     let color = match image.channels() {
+        channels if image.pixels().is_empty() => {
+            return Err(
+                Error::data(format!("an image of {channels} channels and more than 8 bits"))
+                    .expected("8 bits"),
+            );
+        }
         1 => image::ExtendedColorType::L8,
         3 => image::ExtendedColorType::Rgb8,
         channels => {
@@ -158,6 +164,7 @@ pub(in crate::modality::image) fn fitted(image: &Image, tile: usize) -> Picture 
             image,
             Region::whole(image),
             (width, height),
+            3,
             Flips::default(),
             &mut work.resize,
             &mut planes,

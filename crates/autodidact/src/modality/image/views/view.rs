@@ -23,7 +23,7 @@ pub struct ImageView {
     pub pixels: Vec<f32>,
     /// Edge in pixels.
     pub size: usize,
-    /// Values per pixel, 1 or 3.
+    /// Values per pixel.
     pub channels: usize,
     /// The part of the image that is shown.
     pub crop: CropBox,
@@ -36,13 +36,12 @@ pub struct ImageView {
 }
 
 impl ImageViews {
-    /// Draws the view in `slot` (an index into [`ImageViews::slots`]) with 1 or 3 `channels`. A color image that is
-    /// wanted in grey becomes grey before anything else changes it; a grey image that is wanted in color repeats its
-    /// level. A size that was left to the data is the shorter edge of this image.
+    /// Draws the view in `slot` (an index into [`ImageViews::slots`]) with `channels`: 1, 3, or the image's own. A color
+    /// image that is wanted in grey becomes grey before anything else changes it; a grey image that is wanted in color
+    /// repeats its level. Changes of hue, saturation and greyness pass by channels that aren't colors. A size that was left to the data is the shorter edge of this image.
     ///
     /// # Panics
-    /// When there is no such slot, or `channels` is neither 1 nor 3: mistakes of the caller, not of the data. The
-    /// settings must have passed [`ImageViews::check`].
+    /// When there is no such slot: a mistake of the caller, not of the data. The settings must have passed [`ImageViews::check`].
     pub fn draw(
         &self,
         image: &Image,
@@ -54,10 +53,6 @@ impl ImageViews {
         let crop = self
             .crop_of(slot)
             .unwrap_or_else(|| panic!("view {slot} of {}", self.slots().len()));
-        assert!(
-            channels == 1 || channels == 3,
-            "a view of {channels} channels"
-        );
         let size = if crop.size == 0 {
             image.width().min(image.height())
         } else {
@@ -85,6 +80,7 @@ impl ImageViews {
                 image,
                 region,
                 (size, size),
+                channels,
                 at_once,
                 &mut work.resize,
                 planes,
@@ -134,20 +130,18 @@ impl ImageViews {
     }
 }
 
-/// The whole image scaled to `size` × `size` pixels, 1 or more, with 1 or 3 `channels`: what evaluation sees.
+/// The whole image scaled to `size` × `size` pixels, 1 or more, with `channels`, which are 1, 3, or its own:
+/// what evaluation sees.
 ///
 /// # Panics
-/// When `channels` is neither 1 nor 3, or `size` is 0.
+/// When `channels` or `size` is 0.
 pub fn plain(
     image: &Image,
     size: usize,
     normalization: &Normalization,
     channels: usize,
 ) -> ImageView {
-    assert!(
-        channels == 1 || channels == 3,
-        "a view of {channels} channels"
-    );
+    assert!(channels > 0, "a view of no channels");
     assert!(size > 0, "a view of no pixels");
     let region = Region::whole(image);
     let pixels = with_workspace(|work| {
@@ -155,6 +149,7 @@ pub fn plain(
             image,
             region,
             (size, size),
+            channels,
             Flips::default(),
             &mut work.resize,
             &mut work.planes,

@@ -7,7 +7,7 @@ use super::*;
 use crate::random::{Purpose, stream};
 
 /// An array as `numpy.save` writes it.
-fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+pub(super) fn npy(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
@@ -72,16 +72,16 @@ fn parts_and_labels_of_an_npz_are_found() {
 }
 
 #[test]
-fn arrays_that_would_lose_by_rounding_are_refused() {
+fn arrays_of_other_types_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (kind, width) in [("<u2", 2), ("<f4", 4)] {
+    for (kind, width) in [("<i2", 2), ("<f8", 8)] {
         write(
             folder.path(),
             "x.npy",
             &npy(kind, "(1, 2, 2)", &vec![0; 4 * width]),
         );
         let text = error(&spec(folder.path().join("x.npy"))).to_string();
-        assert!(text.contains(kind) && text.contains("uint8"), "{text}");
+        assert!(text.contains(kind) && text.contains("uint16"), "{text}");
     }
 }
 
@@ -145,6 +145,21 @@ fn a_name_that_climbs_out_of_its_archive_is_read_in_place() {
     write(folder.path(), "in/x.zip", &packed);
     let source = open(&spec(folder.path().join("in/x.zip"))).unwrap();
     assert_eq!(names(&*source), ["evil/1.png", "good/2.png"]);
+    let mut header = tar::Header::new_gnu();
+    // Written by hand: the crate refuses to pack such a name.
+    header.as_old_mut().name[..16].copy_from_slice(b"../../evil/3.png");
+    header.set_size(png(3).len() as u64);
+    header.set_cksum();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append(&header, png(3).as_slice()).unwrap();
+    let packed = builder.into_inner().unwrap();
+    write(folder.path(), "in/x.tar", &packed);
+    write(folder.path(), "in/x.tar.gz", &gzip(&packed));
+    for name in ["in/x.tar", "in/x.tar.gz"] {
+        let source = open(&spec(folder.path().join(name))).unwrap();
+        assert_eq!(names(&*source), ["evil/3.png"]);
+        assert_eq!(source.get(0).unwrap(), decode(&png(3)).unwrap());
+    }
     assert!(!folder.path().join("evil").exists());
 }
 

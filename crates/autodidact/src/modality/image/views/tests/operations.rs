@@ -88,6 +88,7 @@ fn cropped(image: &Image, region: Region, size: usize, flips: Flips) -> Planes {
         image,
         region,
         (size, size),
+        3,
         flips,
         &mut ResizeBuffers::default(),
         &mut planes,

@@ -1,0 +1,177 @@
+//! More than 8 bits and more than three channels, kept as they are.
+
+use tiff::encoder::{TiffEncoder, colortype};
+use tiff::tags::Tag;
+
+use super::arrays::npy;
+use super::*;
+use crate::modality::image::views::{Normalization, plain};
+
+/// Values that 8 bits can't tell apart.
+fn words(count: u16) -> Vec<u16> {
+    (0..count).map(|i| 1000 + i * 3).collect()
+}
+
+fn tiff<C: colortype::ColorType>(width: u32, height: u32, values: &[C::Inner]) -> Vec<u8>
+where
+    [C::Inner]: tiff::encoder::TiffValue,
+{
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    TiffEncoder::new(&mut bytes)
+        .unwrap()
+        .write_image::<C>(width, height, values)
+        .unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn sixteen_bits_and_floats_stay_what_they_are() {
+    let values = words(24);
+    let kept = Pixels::Words(values.clone().into());
+    let color = image::ImageBuffer::from_raw(4, 2, values.clone()).unwrap();
+    for format in [ImageFormat::Png, ImageFormat::Tiff] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        DynamicImage::ImageRgb16(color.clone())
+            .write_to(&mut bytes, format)
+            .unwrap();
+        let image = decode(&bytes.into_inner()).unwrap();
+        assert_eq!((image.channels(), image.values()), (3, &kept));
+    }
+    let image = decode(&tiff::<colortype::Gray16>(6, 4, &values)).unwrap();
+    assert_eq!((image.channels(), image.values()), (1, &kept));
+    let floats: Vec<f32> = (0..24).map(|i| i as f32 / 1e4).collect();
+    let image = decode(&tiff::<colortype::Gray32Float>(6, 4, &floats)).unwrap();
+    assert_eq!(image.values(), &Pixels::Floats(floats.clone().into()));
+    let mut beyond = floats;
+    beyond[5] = 7.5;
+    let text = decode(&tiff::<colortype::Gray32Float>(6, 4, &beyond)).unwrap_err();
+    assert!(text.to_string().contains("holds the value 7.5; expected 0 (black) to 1"), "{text}");
+}
+
+#[test]
+fn arrays_keep_their_bits_and_their_channels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    // One image of 4 rows, 5 columns and 2 channels, channels last and first.
+    let value = |y: u16, x: u16, c: u16| y * 10_000 + x * 1_000 + c;
+    let mut last = Vec::new();
+    let mut first = Vec::new();
+    for y in 0..4 {
+        for x in 0..5 {
+            last.extend((0..2).map(|c| value(y, x, c)));
+        }
+    }
+    for c in 0..2 {
+        for y in 0..4 {
+            first.extend((0..5).map(|x| value(y, x, c)));
+        }
+    }
+    let low: Vec<u8> = last.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let high: Vec<u8> = first.iter().flat_map(|word| word.to_be_bytes()).collect();
+    for bytes in [npy("<u2", "(1, 4, 5, 2)", &low), npy(">u2", "(1, 2, 4, 5)", &high)] {
+        fs::write(&path, bytes).unwrap();
+        let image = open(&spec(&path)).unwrap().get(0).unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (5, 4, 2));
+        assert_eq!(image.values(), &Pixels::Words(last.clone().into()));
+    }
+    let floats: Vec<u8> = [0.25f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(&path, npy("<f4", "(2, 1, 1)", &floats)).unwrap();
+    let source = open(&spec(&path)).unwrap();
+    assert_eq!(source.get(0).unwrap().values(), &Pixels::Floats([0.25].into()));
+    let text = source.get(1).unwrap_err().to_string();
+    assert!(text.contains("x/00001: holds the value NaN"), "{text}");
+}
+
+#[test]
+fn views_of_deep_images_are_not_rounded_and_each_channel_is_its_own() {
+    let values = words(5 * 16);
+    let image = Image::of(4, 4, 5, Pixels::Words(values.clone().into())).unwrap();
+    let normalization = Normalization::new(vec![0.0; 5], vec![1.0; 5]).unwrap();
+    let view = plain(&image, 4, &normalization, 5);
+    for (seen, value) in view.pixels.iter().zip(&values) {
+        assert!((seen - f32::from(*value) / 65_535.0).abs() < 1e-7);
+    }
+    // The same picture in 8 bits, in 16 and in floats looks the same.
+    let bytes: Vec<u8> = (0..60).map(|i| i * 4).collect();
+    let wide = bytes.iter().map(|&byte| u16::from(byte) * 257).collect();
+    let floats = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let normalization = Normalization::imagenet();
+    let seen = [
+        Pixels::Bytes(bytes.clone().into()),
+        Pixels::Words(wide),
+        Pixels::Floats(floats),
+    ]
+    .map(|pixels| {
+        let image = Image::of(5, 4, 3, pixels).unwrap();
+        plain(&image, 3, &normalization, 3).pixels
+    });
+    for other in &seen[1..] {
+        for (a, b) in seen[0].iter().zip(other) {
+            assert!((a - b).abs() < 1e-5, "{a} beside {b}");
+        }
+    }
+}
+
+#[test]
+fn a_survey_counts_channels_and_measures_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    // Channels of constant 0, 1/3, 2/3 and 1.
+    let values: Vec<u8> = (0..64u16).flat_map(|i| (i % 4 * 21_845).to_le_bytes()).collect();
+    fs::write(&path, npy("<u2", "(1, 4, 4, 4)", &values)).unwrap();
+    let source = open(&spec(&path)).unwrap();
+    assert!(source.describe().contains("of 4 channels, 16 bits"), "{}", source.describe());
+    let survey = survey(&*source, 10, 0);
+    assert_eq!(survey.channels, 4);
+    for (channel, mean) in survey.mean.iter().enumerate() {
+        assert!((mean - channel as f32 / 3.0).abs() < 1e-6, "{mean}");
+    }
+    assert!(survey.deviation.iter().all(|deviation| *deviation < 1e-3));
+}
+
+#[test]
+fn an_image_of_another_sort_than_the_first_counts_as_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let bands = |name: &str| {
+        let values = words(6 * 4 * 5);
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        let mut image = encoder.new_image::<colortype::Gray16>(6 * 5, 4).unwrap();
+        image.encoder().write_tag(Tag::ImageWidth, 6u32).unwrap();
+        image.encoder().write_tag(Tag::SamplesPerPixel, 5u16).unwrap();
+        let sixteen = &[16u16; 5][..];
+        image.encoder().write_tag(Tag::BitsPerSample, sixteen).unwrap();
+        image.encoder().write_tag(Tag::SampleFormat, &[1u16; 5][..]).unwrap();
+        image.write_data(&values).unwrap();
+        write(folder.path(), name, &bytes.into_inner());
+        values
+    };
+    let values = bands("1.tif");
+    write(folder.path(), "2.png", &png(1));
+    bands("3.tif");
+    let source = open(&spec(folder.path())).unwrap();
+    let image = source.get(2).unwrap();
+    assert_eq!((image.width(), image.height(), image.channels()), (6, 4, 5));
+    assert_eq!(image.values(), &Pixels::Words(values.into()));
+    let text = source.get(1).unwrap_err().to_string();
+    assert!(text.contains("2.png: holds 3 channels; expected 5, as the first"), "{text}");
+}
+
+#[test]
+fn channels_that_a_color_file_says_nothing_of_are_not_left_out_silently() {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+    // As many grey values as 6×3 pixels of four channels have, and tags that say that they are color.
+    let mut image = encoder.new_image::<colortype::Gray16>(24, 3).unwrap();
+    let tags = image.encoder();
+    tags.write_tag(Tag::ImageWidth, 6u32).unwrap();
+    tags.write_tag(Tag::SamplesPerPixel, 4u16).unwrap();
+    tags.write_tag(Tag::BitsPerSample, &[16u16; 4][..]).unwrap();
+    tags.write_tag(Tag::SampleFormat, &[1u16; 4][..]).unwrap();
+    tags.write_tag(Tag::PhotometricInterpretation, 2u16)
+        .unwrap();
+    tags.write_tag(Tag::ExtraSamples, &[0u16][..]).unwrap();
+    image.write_data(&words(72)).unwrap();
+    let error = decode(&bytes.into_inner()).unwrap_err();
+    assert!(error.to_string().contains("4 channels, of which it calls 3 colors"), "{error}");
+}
