@@ -24,6 +24,7 @@ WORKLOADS = {
     "vit-mae": "D",
     "conv-simclr": "E",
     "gru-cpc": "F",
+    "narrow-simclr": "G",
 }
 VARIANTS = ["f32", "f32-channels-last", "bf16", "bf16-channels-last"]
 
@@ -49,11 +50,11 @@ class ResidualBlock(nn.Module):
         return F.relu(y + self.shortcut(x), inplace=True)
 
 
-def resnet18():
+def resnet18(width):
     """With the stem for small images: a 3×3 convolution and no pooling."""
-    layers = [conv_norm(3, 64, 3, 1), nn.ReLU(inplace=True)]
-    inputs = 64
-    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+    layers = [conv_norm(3, width, 3, 1), nn.ReLU(inplace=True)]
+    inputs = width
+    for outputs, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [ResidualBlock(inputs, outputs, stride), ResidualBlock(outputs, outputs, 1)]
         inputs = outputs
     return nn.Sequential(*layers)
@@ -235,7 +236,9 @@ def cpc(batch=32):
 def prepare(workload, channels_last):
     """Network, optimizer, inputs, and the loss of what the network gives."""
     if workload == "resnet-simclr":
-        return simclr(resnet18(), 512, 128, 64, (3, 32, 32), channels_last)
+        return simclr(resnet18(64), 512, 128, 64, (3, 32, 32), channels_last)
+    if workload == "narrow-simclr":
+        return simclr(resnet18(16), 128, 128, 256, (3, 32, 32), channels_last)
     if workload == "conv-simclr":
         return simclr(three_convolutions(), 128, 64, 256, (1, 28, 28), channels_last)
     return {"bert-mlm": mlm, "vit-mae": mae, "gru-cpc": cpc}[workload]()

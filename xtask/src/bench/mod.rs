@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 use sides::{Program, Torch};
 
 /// The workloads of `steps`: name, letter, and whether PyTorch has two layouts for their data.
-const WORKLOADS: [(&str, &str, bool); 5] = [
+const WORKLOADS: [(&str, &str, bool); 6] = [
     ("resnet-simclr", "B", true),
     ("bert-mlm", "C", false),
     ("vit-mae", "D", false),
     ("conv-simclr", "E", true),
     ("gru-cpc", "F", false),
+    ("narrow-simclr", "G", true),
 ];
 
 /// The shapes that both sides of `kernels` run.

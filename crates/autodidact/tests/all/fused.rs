@@ -139,6 +139,7 @@ fn full_sizes_have_the_parameters_of_their_twins() {
         ("vit-mae", 3_127_280),
         ("conv-simclr", 117_664),
         ("gru-cpc", 101_184),
+        ("narrow-simclr", 733_200),
     ] {
         let found = workloads::start(name, Size::Full, Change::default()).parameters();
         assert_eq!(found, expected, "{name}");

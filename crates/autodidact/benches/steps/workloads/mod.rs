@@ -1,4 +1,4 @@
-//! Whole training steps on made-up data: five networks, each with its loss and its optimizer.
+//! Whole training steps on made-up data: six networks, each with its loss and its optimizer.
 //!
 //! | name | letter | network | batch | loss | optimizer |
 //! |---|---|---|---|---|---|
@@ -7,8 +7,9 @@
 //! | `vit-mae` | D | 6 blocks of 192 and 2 of 128 | 128 × 64 patches of 48, 75 % hidden | squares | AdamW |
 //! | `conv-simclr` | E | 3 convolutions | 256 pairs of 1×28×28 | NT-Xent | SGD |
 //! | `gru-cpc` | F | 5 convolutions and a GRU | 32 × 512 of 6 | cross-entropy | Adam |
+//! | `narrow-simclr` | G | ResNet-18 of width 16, small stem | 256 pairs of 3×32×32 | NT-Xent | SGD |
 //!
-//! `xtask/torch/steps.py` has the same five in PyTorch, with the same number of parameters and of multiplications.
+//! `xtask/torch/steps.py` has the same six in PyTorch, with the same number of parameters and of multiplications.
 //! Letters are for typing. A is left to single kernels, see `cargo xtask bench kernels`.
 
 #![allow(
@@ -34,12 +35,13 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 /// The workloads by name and letter.
-pub(crate) const ALL: [(&str, char); 5] = [
+pub(crate) const ALL: [(&str, char); 6] = [
     ("resnet-simclr", 'B'),
     ("bert-mlm", 'C'),
     ("vit-mae", 'D'),
     ("conv-simclr", 'E'),
     ("gru-cpc", 'F'),
+    ("narrow-simclr", 'G'),
 ];
 
 /// How large a workload is.
@@ -113,6 +115,7 @@ pub(crate) fn start(name: &str, size: Size, change: Change) -> Box<dyn Training>
         "vit-mae" => begin(mae::Patches::new(full), change),
         "conv-simclr" => begin(simclr::small(full), change),
         "gru-cpc" => begin(cpc::Series::new(full), change),
+        "narrow-simclr" => begin(simclr::narrow(full), change),
         _ => panic!("no workload named {name}"),
     }
 }
