@@ -19,8 +19,12 @@ pub(crate) enum Command {
     Pretrain(Pretrain),
     /// Write one vector per item: .parquet, .npy or .csv
     Embed(Embed),
-    /// How good is it? kNN and a linear probe, beside raw values and the untrained network
+    /// How good is it? kNN, probes on all and on few labels, clusters, retrieval, beside raw values and the untrained network
     Evaluate(Evaluate),
+    /// Learn classes from labels, a handful or many, starting from a run's encoder
+    Finetune(Finetune),
+    /// The class of each item, how sure that is, and the probabilities: .csv, .parquet or .jsonl
+    Predict(Predict),
     /// The encoder for other programs: safetensors for PyTorch, or an ONNX graph
     Export(Export),
     /// The items nearest to a file
@@ -134,9 +138,99 @@ pub(crate) struct Evaluate {
     /// A run of the method `supervised`, shown beside as the ceiling
     #[arg(long, value_name = "RUN")]
     pub(crate) ceiling: Option<PathBuf>,
+    /// Nearest neighbors and a linear probe only, as at the end of `pretrain`
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Finetune {
+    /// The folder of the run to start from
+    #[arg(required_unless_present = "resume")]
+    pub(crate) run: Option<PathBuf>,
+    /// Labeled data; without it, the data that the run learned from
+    pub(crate) data: Option<PathBuf>,
+    /// Go on with this fine-tuning, which was stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "run", "data", "labels", "mode", "stages", "share", "from_scratch", "balance", "layer_decay", "length",
+        "batch_size", "seed", "set", "out",
+    ])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Labels that override those found in the data: a CSV of name and label
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Data to judge on; without it, the data's own test part
+    #[arg(long, value_name = "DATA")]
+    pub(crate) test: Option<PathBuf>,
+    /// What learns: the classifier alone, the last stages of the network too, or all of it
+    #[arg(long, value_enum, default_value_t = Mode::All)]
+    pub(crate) mode: Mode,
+    /// With --mode last: how many stages learn [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) stages: Option<usize>,
+    /// Learn from this part of the labels of each class, such as 0.01
+    #[arg(long, value_name = "PART", group = "share")]
+    pub(crate) labels_fraction: Option<f64>,
+    /// Learn from that many labels of each class
+    #[arg(long, value_name = "N", group = "share")]
+    pub(crate) labels_per_class: Option<usize>,
+    /// Start from untrained weights: what the labels teach without pretraining
+    #[arg(long)]
+    pub(crate) from_scratch: bool,
+    /// Let classes count alike, however many items each has
+    #[arg(long)]
+    pub(crate) balance: bool,
+    /// By how much slower a stage learns than the next, up to 1 [default: 0.9, from scratch 1]
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) layer_decay: Option<f64>,
+    /// Length in passes over the labeled items, at most [default: 5 to 100, by their number]
+    #[arg(long, group = "length")]
+    pub(crate) epochs: Option<f64>,
+    /// Length in steps, at most
+    #[arg(long, group = "length")]
+    pub(crate) steps: Option<u64>,
+    /// Length in time, such as 90s or 10m, at most
+    #[arg(long, group = "length", value_name = "TIME")]
+    pub(crate) budget: Option<Duration>,
+    /// Items per step [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<i64>,
+    /// Decides everything that is random, also which labels are used
+    #[arg(long)]
+    pub(crate) seed: Option<u32>,
+    /// Any setting of the recipe, such as train.learning_rate=1e-3 (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The new run's folder [default: the next free one in runs/]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mode {
+    Frozen,
+    Last,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// The folder of a run that has a classifier
+    pub(crate) run: PathBuf,
+    /// A folder, an archive or a file
+    pub(crate) data: PathBuf,
+    /// Where to write; the ending decides the format: .csv, .parquet or .jsonl
+    #[arg(long, short, value_name = "FILE", default_value = "predictions.csv")]
+    pub(crate) out: PathBuf,
+    /// Take the test part of data that comes in parts
+    #[arg(long)]
+    pub(crate) test_part: bool,
+    /// Labels to compare with: a CSV of name and label
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

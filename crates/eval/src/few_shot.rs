@@ -1,7 +1,12 @@
 //! Draws of a few labeled items per class, for scores that depend on which labels were at hand.
 
+use rayon::prelude::*;
+
+use crate::classification;
 use crate::error::{EvalError, Result};
 use crate::labels::Encoded;
+use crate::matrix::Matrix;
+use crate::probe::{LogisticRegression, standardize_together};
 use crate::sampling::{generator, permutation};
 
 /// Index sets with `per_class` items of every class, each ascending; draw *i* is the same whatever the number of
@@ -36,9 +41,74 @@ pub fn draws(labels: &[u32], per_class: usize, draws: usize, seed: u64) -> Resul
     Ok((0..draws).map(draw).collect())
 }
 
+/// The penalty of a probe on a few labels, which leave nothing to choose it on: scikit-learn's default.
+const C: f64 = 1.;
+
+/// Whether a linear probe that learned from `per_class` labeled items of each class is right about each test item,
+/// for each of several [`draws`] of those items.
+///
+/// The features are standardized by all training rows, which needs no labels, and scaled by the root of their
+/// number of columns, so that a penalty of 1 means the same for vectors of any width.
+///
+/// # Errors
+///
+/// As [`draws`], and if the columns differ or there is only one class.
+pub fn probe(
+    train: &Matrix,
+    train_labels: &[u32],
+    test: &Matrix,
+    test_labels: &[u32],
+    per_class: usize,
+    draws: usize,
+    seed: u64,
+) -> Result<Vec<Vec<bool>>> {
+    EvalError::check_length("training labels", train_labels.len(), train.rows())?;
+    let sets = self::draws(train_labels, per_class, draws, seed)?;
+    let (train, test) = standardize_together(train, test)?;
+    let judge = |set: &Vec<usize>| {
+        let labels: Vec<u32> = set.iter().map(|&row| train_labels[row]).collect();
+        let regression = LogisticRegression {
+            c: C,
+            ..LogisticRegression::default()
+        };
+        let model = regression.fit(&train.select(set)?, &labels)?;
+        classification::hits(&model.predict(&test)?, test_labels)
+    };
+    sets.par_iter().map(judge).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_labels_of_clear_classes_serve_better_and_the_scale_of_a_feature_does_not_matter() {
+        let labels: Vec<u32> = (0..400).map(|row| row % 4).collect();
+        let noise = |row: usize, step: f32| (row as f32 * step).sin() * 0.9;
+        let matrix = |scale: f32| {
+            let data = labels.iter().enumerate().flat_map(|(row, &label)| {
+                let angle = label as f32 * std::f32::consts::FRAC_PI_2;
+                [
+                    scale * (angle.cos() + noise(row, 12.9)),
+                    angle.sin() + noise(row, 78.2),
+                ]
+            });
+            Matrix::from_vec(400, 2, data.collect()).unwrap()
+        };
+        let accuracy = |x: &Matrix, per_class| {
+            let hits = probe(x, &labels, x, &labels, per_class, 8, 1).unwrap();
+            assert_eq!(hits.len(), 8);
+            let right = hits.iter().flatten().filter(|&&hit| hit).count();
+            right as f64 / (8. * 400.)
+        };
+        let (few, many) = (accuracy(&matrix(1.), 1), accuracy(&matrix(1.), 50));
+        assert!(0.4 < few && few + 0.05 < many, "{few} and {many}");
+        assert!((accuracy(&matrix(1000.), 50) - many).abs() < 0.01);
+        assert!(matches!(
+            probe(&matrix(1.), &labels, &matrix(1.), &labels, 101, 1, 0),
+            Err(EvalError::FewItems { .. })
+        ));
+    }
 
     #[test]
     fn every_class_is_drawn_equally_and_draws_differ() {

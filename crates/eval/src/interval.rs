@@ -89,6 +89,66 @@ pub fn paired_difference<Score: Copy + Into<f64>>(
     )
 }
 
+/// The interval of a statistic of `items` items that is no mean over them, such as the agreement of two groupings.
+/// `statistic` gets the items of a resample, of which some occur more than once and some not at all.
+///
+/// An item that occurs twice agrees with itself, which lifts such statistics in every resample. So only the spread of
+/// the resamples counts: they are moved until their mean is the statistic of all items.
+///
+/// # Errors
+///
+/// If there are no items, a setting is out of its range, or the statistic can't be computed.
+pub fn bootstrap_statistic(
+    items: usize,
+    statistic: impl Fn(&[usize]) -> Result<f64> + Sync,
+    settings: &Bootstrap,
+) -> Result<Interval> {
+    if items == 0 {
+        return Err(EvalError::Empty { what: "items" });
+    }
+    settings.check()?;
+    let resample = |index: usize| {
+        let mut generator = generator(settings.seed, index as u64);
+        let drawn: Vec<usize> = (0..items)
+            .map(|_| generator.random_range(0..items))
+            .collect();
+        statistic(&drawn)
+    };
+    let values = (0..settings.resamples)
+        .into_par_iter()
+        .map(resample)
+        .collect::<Result<Vec<f64>>>()?;
+    let all: Vec<usize> = (0..items).collect();
+    let value = statistic(&all)?;
+    let lifted = values.iter().sum::<f64>() / values.len() as f64 - value;
+    let moved = values.iter().map(|resampled| resampled - lifted).collect();
+    Ok(settings.around(value, moved))
+}
+
+impl Bootstrap {
+    fn check(&self) -> Result<()> {
+        EvalError::check_count("resamples", self.resamples)?;
+        if self.level > 0. && self.level < 1. {
+            return Ok(());
+        }
+        Err(EvalError::Setting {
+            name: "level",
+            found: self.level,
+            expected: "between 0 and 1",
+        })
+    }
+
+    fn around(&self, value: f64, mut resampled: Vec<f64>) -> Interval {
+        resampled.sort_unstable_by(f64::total_cmp);
+        let tail = (1. - self.level) / 2.;
+        Interval {
+            value,
+            low: quantile(&resampled, tail),
+            high: quantile(&resampled, 1. - tail),
+        }
+    }
+}
+
 fn resampled_mean(scores: Vec<f64>, settings: &Bootstrap) -> Result<Interval> {
     if scores.is_empty() {
         return Err(EvalError::Empty { what: "scores" });
@@ -100,14 +160,7 @@ fn resampled_mean(scores: Vec<f64>, settings: &Bootstrap) -> Result<Interval> {
             value: scores[row] as f32,
         });
     }
-    EvalError::check_count("resamples", settings.resamples)?;
-    if !(settings.level > 0. && settings.level < 1.) {
-        return Err(EvalError::Setting {
-            name: "level",
-            found: settings.level,
-            expected: "between 0 and 1",
-        });
-    }
+    settings.check()?;
     let count = scores.len() as f64;
     let resample = |index: usize| {
         let mut generator = generator(settings.seed, index as u64);
@@ -116,17 +169,11 @@ fn resampled_mean(scores: Vec<f64>, settings: &Bootstrap) -> Result<Interval> {
             .sum::<f64>()
             / count
     };
-    let mut means: Vec<f64> = (0..settings.resamples)
+    let means: Vec<f64> = (0..settings.resamples)
         .into_par_iter()
         .map(resample)
         .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    let tail = (1. - settings.level) / 2.;
-    Ok(Interval {
-        value: scores.iter().sum::<f64>() / count,
-        low: quantile(&means, tail),
-        high: quantile(&means, 1. - tail),
-    })
+    Ok(settings.around(scores.iter().sum::<f64>() / count, means))
 }
 
 /// The quantile of sorted numbers, linear between neighbors as NumPy's.
@@ -253,5 +300,38 @@ mod tests {
             .is_err()
         );
         assert!(paired_difference(&[true], &[true, false], &settings).is_err());
+    }
+
+    #[test]
+    fn a_statistic_that_is_a_mean_has_the_interval_of_the_mean() {
+        let scores: Vec<f64> = (0..500).map(|item| f64::from(item % 7)).collect();
+        let settings = Bootstrap::default();
+        let mean = |drawn: &[usize]| {
+            Ok(drawn.iter().map(|&item| scores[item]).sum::<f64>() / drawn.len() as f64)
+        };
+        let found = bootstrap_statistic(500, mean, &settings).unwrap();
+        let expected = bootstrap(&scores, &settings).unwrap();
+        for (found, expected) in [
+            (found.value, expected.value),
+            (found.low, expected.low),
+            (found.high, expected.high),
+        ] {
+            assert!((found - expected).abs() < 0.01, "{found} {expected}");
+        }
+        assert!(bootstrap_statistic(0, mean, &settings).is_err());
+    }
+
+    #[test]
+    fn a_statistic_that_repeats_lift_lies_within_its_interval() {
+        // The share of pairs of items that are the same item: 0, but in a resample above 0.
+        let same = |drawn: &[usize]| {
+            let mut sorted = drawn.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            Ok(1. - sorted.len() as f64 / drawn.len() as f64)
+        };
+        let found = bootstrap_statistic(100, same, &Bootstrap::default()).unwrap();
+        assert!(found.low < 0. && 0. < found.high, "{found:?}");
+        assert!((found.low + found.high).abs() < 0.02, "{found:?}");
     }
 }

@@ -72,6 +72,41 @@ pub fn classify(
     vote(&neighbors(bank, queries, k)?, bank_labels, temperature)
 }
 
+/// [`classify`] for several numbers of neighbors at the price of the largest: for each of `counts` the class of each
+/// query.
+///
+/// # Errors
+///
+/// As [`classify`], and if `counts` is empty.
+pub fn classify_each(
+    bank: &Matrix,
+    bank_labels: &[u32],
+    queries: &Matrix,
+    counts: &[usize],
+    temperature: f64,
+) -> Result<Vec<Vec<u32>>> {
+    check_vote(bank, bank_labels, temperature)?;
+    let Some(&most) = counts.iter().max() else {
+        return Err(EvalError::Empty {
+            what: "numbers of neighbors",
+        });
+    };
+    for &count in counts {
+        EvalError::check_count("number of neighbors", count)?;
+    }
+    let found = neighbors(bank, queries, most)?;
+    counts
+        .iter()
+        .map(|&count| {
+            let nearest: Vec<&[(usize, f32)]> = found
+                .iter()
+                .map(|neighbors| &neighbors[..count.min(neighbors.len())])
+                .collect();
+            vote(&nearest, bank_labels, temperature)
+        })
+        .collect()
+}
+
 /// The class of each row of the bank by the vote of its `k` nearest *other* rows: leave-one-out, for when there is
 /// no test part.
 ///
@@ -93,8 +128,8 @@ fn check_vote(bank: &Matrix, bank_labels: &[u32], temperature: f64) -> Result<()
     EvalError::check_positive("temperature", temperature)
 }
 
-fn vote(
-    neighbors: &[Vec<(usize, f32)>],
+fn vote<N: AsRef<[(usize, f32)]> + Sync>(
+    neighbors: &[N],
     bank_labels: &[u32],
     temperature: f64,
 ) -> Result<Vec<u32>> {
@@ -102,6 +137,7 @@ fn vote(
     let winners = neighbors.par_iter().map_init(
         || vec![0.; classes.len()],
         |votes, neighbors| {
+            let neighbors = neighbors.as_ref();
             votes.fill(0.);
             // Subtracting the best similarity scales all votes alike and keeps small temperatures finite.
             let best = neighbors
@@ -331,5 +367,23 @@ mod tests {
         ));
         assert!(classify(&bank, &[1, 2, 3], &bank, 1, 0.).is_err());
         assert!(classify(&bank, &[1, 2, 3], &bank, 1, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn several_numbers_of_neighbors_at_once_vote_as_each_alone() {
+        let values: Vec<f32> = (0..240).map(|i| (i as f32 * 1.7).sin()).collect();
+        let bank = Matrix::from_vec(60, 4, values).unwrap();
+        let queries = Matrix::from_vec(20, 4, bank.data()[7..87].to_vec()).unwrap();
+        let labels: Vec<u32> = (0..60).map(|row| row % 3).collect();
+        let counts = [1, 5, 20, 200];
+        let each = classify_each(&bank, &labels, &queries, &counts, 0.1).unwrap();
+        for (count, votes) in counts.into_iter().zip(each) {
+            assert_eq!(
+                votes,
+                classify(&bank, &labels, &queries, count, 0.1).unwrap()
+            );
+        }
+        assert!(classify_each(&bank, &labels, &queries, &[], 0.1).is_err());
+        assert!(classify_each(&bank, &labels, &queries, &[0, 1], 0.1).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! Evaluation of embeddings: numbers in, numbers out.
 //!
 //! An encoder turns items into rows of a [`Matrix`]; this crate says how good those rows are. With labels:
-//! [`knn`], [`probe`], [`retrieval`], [`few_shot`], scored by [`classification`] and bounded by [`interval`].
+//! [`knn`], [`probe`], [`retrieval`], [`few_shot`], scored by [`classification`] and bounded by [`interval`];
+//! [`calibration`] makes probabilities of a classifier's scores.
 //! Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
 //!
 //! *Architecture invariants.* Nothing here reads, writes or prints, and nothing knows which framework made the
@@ -9,6 +10,7 @@
 //! Work is cut into chunks whose sizes depend on the shapes alone and is summed in chunk order: a result depends
 //! neither on the number of threads nor on which of them was quick.
 
+pub mod calibration;
 pub mod classification;
 pub mod cluster;
 mod error;

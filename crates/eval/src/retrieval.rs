@@ -41,6 +41,34 @@ pub fn recall_within(bank: &Matrix, labels: &[u32], k: usize) -> Result<f64> {
     ))
 }
 
+/// For each of `counts`, whether each row of the bank has one of its own label among that many nearest other rows, as
+/// [`interval`](crate::interval) takes them. Their mean is [`recall_within`].
+///
+/// # Errors
+///
+/// As [`recall_within`], and if `counts` is empty.
+pub fn found_within(bank: &Matrix, labels: &[u32], counts: &[usize]) -> Result<Vec<Vec<bool>>> {
+    EvalError::check_length("labels", labels.len(), bank.rows())?;
+    let Some(&most) = counts.iter().max() else {
+        return Err(EvalError::Empty {
+            what: "numbers of neighbors",
+        });
+    };
+    let neighbors = knn::neighbors_within(bank, most)?;
+    let found = |count: &usize| {
+        neighbors
+            .iter()
+            .zip(labels)
+            .map(|(near, label)| {
+                near.iter()
+                    .take(*count)
+                    .any(|&(row, _)| labels[row] == *label)
+            })
+            .collect()
+    };
+    Ok(counts.iter().map(found).collect())
+}
+
 fn share_found(neighbors: &[Vec<(usize, f32)>], bank_labels: &[u32], query_labels: &[u32]) -> f64 {
     let found = neighbors
         .iter()
@@ -73,6 +101,13 @@ mod tests {
         assert!((recall_at(2) - 2. / 3.).abs() < 1e-12);
         assert_eq!(recall_at(9), 1.);
         assert_eq!(recall_within(&bank, &[0, 0, 1, 1], 1).unwrap(), 0.75);
+        let found = found_within(&bank, &[0, 0, 1, 1], &[1, 2]).unwrap();
+        assert_eq!(found[0], [true, true, false, true]);
+        for (count, found) in [1, 2].into_iter().zip(found) {
+            let share = found.iter().filter(|&&found| found).count() as f64 / 4.;
+            assert_eq!(share, recall_within(&bank, &[0, 0, 1, 1], count).unwrap());
+        }
+        assert!(found_within(&bank, &[0, 0, 1, 1], &[]).is_err());
         assert!(matches!(
             recall_within(&bank, &[0], 1),
             Err(EvalError::Length { .. })

@@ -131,8 +131,8 @@ fn parquet(names: &[String], labels: &[Option<&str>], matrix: &Matrix) -> Result
     writer.into_inner().map_err(|error| unfit(&error))
 }
 
-fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
-    let unfit = |error: csv::Error| Error::data("vectors that CSV can't hold").because(error);
+pub(super) fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let unfit = |error: csv::Error| Error::data("rows that CSV can't hold").because(error);
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header).map_err(unfit)?;
     for row in rows {
@@ -140,7 +140,7 @@ fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<V
     }
     writer
         .into_inner()
-        .map_err(|error| Error::data("vectors that CSV can't hold").because(error.into_error()))
+        .map_err(|error| Error::data("rows that CSV can't hold").because(error.into_error()))
 }
 
 /// NumPy's format, version 1.0: magic, length of the header, a Python dict padded to 64 bytes, the values.

@@ -83,6 +83,9 @@ pub trait Frozen {
     /// # Errors
     /// When the data can't be read.
     fn splits(&self, data: &SourceSpec) -> Result<Splits>;
+
+    /// Whether the run learned from labels.
+    fn saw_labels(&self) -> bool;
 }
 
 /// Builds the network of a recipe, as a run leaves it, around an encoder's weights.
@@ -107,7 +110,8 @@ impl ForModality for OfKind<'_> {
             recipe: self.recipe,
             kind: PhantomData::<M>,
         };
-        let (modality, seed, device, unreadable) = crate::method::by_name(name, planned)??;
+        let (modality, seed, device, unreadable, saw_labels) =
+            crate::method::by_name(name, planned)??;
         let device = device::open(&device)?;
         let untrained = modality.encoder(&mut Init::new(seed, &device))?;
         let pretrained = load_state(untrained.clone(), self.encoder)?;
@@ -117,6 +121,7 @@ impl ForModality for OfKind<'_> {
             modality,
             device,
             unreadable,
+            saw_labels,
         }))
     }
 }
@@ -128,7 +133,7 @@ struct Planned<'a, M> {
 }
 
 impl<M: Modality> ForObjective for Planned<'_, M> {
-    type Output = Result<(M, u64, String, f64)>;
+    type Output = Result<(M, u64, String, f64, bool)>;
     fn run<O: Objective>(self) -> Self::Output {
         let plan = Plan::<M, O>::resolve(self.recipe, None)?;
         Ok((
@@ -136,6 +141,7 @@ impl<M: Modality> ForObjective for Planned<'_, M> {
             plan.train.seed,
             plan.train.device,
             plan.data.unreadable,
+            plan.objective.needs_classes(),
         ))
     }
 }
@@ -147,6 +153,7 @@ struct FrozenRun<M: Modality> {
     device: Device,
     /// The part of the items that may be unreadable.
     unreadable: f64,
+    saw_labels: bool,
 }
 
 impl<M: Modality> Frozen for FrozenRun<M> {
@@ -235,6 +242,10 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             items: source.len(),
             labeled: source.labels().is_some(),
         })
+    }
+
+    fn saw_labels(&self) -> bool {
+        self.saw_labels
     }
 }
 

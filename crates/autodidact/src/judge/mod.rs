@@ -5,6 +5,7 @@ mod embedding;
 mod nearest;
 mod protocol;
 mod report;
+mod tasks;
 mod verdict;
 
 pub use embedding::{Embedded, Frozen, Splits, Whom, frozen, views_sheet};

@@ -1,28 +1,20 @@
 //! The protocol, the same for every side of a comparison: the pooled vector of one undisturbed view; weighted cosine
-//! kNN; a linear probe whose penalty is chosen on a part of the training labels; bootstrap intervals over the test items.
+//! kNN; a linear probe whose penalty is chosen on a part of the training labels; probes on few labels, mean and spread
+//! of several draws; clusters and retrieval among the judged items; bootstrap intervals over these.
 
-use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, paired_difference};
-use autodidact_eval::probe::{ProbeSettings, linear_probe};
-use autodidact_eval::{EvalError, Matrix, classification, knn};
+use autodidact_eval::interval::{Bootstrap, Interval, paired_difference};
+use autodidact_eval::{EvalError, Matrix};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use super::embedding::{Embedded, Frozen, Whom};
+use super::tasks::{Tasks, sizes};
 use super::verdict::{Finding, Verdict};
 use crate::error::{Error, Result};
 use crate::layers::state::State;
 use crate::modality::{Part, SourceSpec};
 use crate::random::{Purpose, stream};
 use crate::recipe::Evaluate;
-
-/// How sharply the nearest of the neighbors count.
-const TEMPERATURE: f64 = 0.1;
-/// What counts as wide: raw values, whose probe takes minutes where that of an encoder takes seconds.
-const WIDE: usize = 1024;
-/// The penalties that are tried on wide features, which want strong ones.
-const WIDE_PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
-/// Iterations of a wide probe, at most.
-const WIDE_ITERATIONS: usize = 60;
 
 /// What is judged on, and what it may learn from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +42,20 @@ pub struct Judged {
     pub verdict: String,
     /// Whether the items judged on were set aside from the same data: pretraining has then seen them, without labels.
     pub set_aside: bool,
+    /// Whether the run itself learned from labels, which may be those of the items judged on.
+    pub saw_labels: bool,
     /// One line each for who, at what task.
     pub results: Vec<Finding>,
+    /// What was not tried, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// Judges a run's encoder on labeled data beside raw values, the untrained network and, where one is given, the
 /// supervised ceiling. `say` hears what is being done, `advance` how far.
 ///
 /// # Errors
-/// When there are no labels, or the data can't be read.
+/// When there are no labels, or those of one class only, or the data can't be read.
 pub fn evaluate(
     frozen: &dyn Frozen,
     parts: &Parts,
@@ -94,69 +91,68 @@ pub fn evaluate(
         }
     };
     let (train_labels, test_labels) = (known(&train), known(&test));
+    if sizes(&train_labels).len() < 2 {
+        return Err(one_class(&train, &parts.train));
+    }
+    let (asked, left_out) = Tasks::new(settings, &train_labels, &test_labels, seed);
+    let (mut done, steps) = (0, names.len() * asked.steps());
+    let (mut results, mut right) = (Vec::new(), Vec::new());
+    for (side, name) in names.iter().enumerate() {
+        let scores = asked.put(&train.features[side], &test.features[side], &mut || {
+            advance("judging", done, steps);
+            done += 1;
+        })?;
+        for score in scores {
+            results.push(score.finding(name));
+            right.push((*name, score.task, score.right));
+        }
+    }
+    advance("judging", steps, steps);
     let intervals = Bootstrap {
         resamples: settings.resamples,
         seed,
         ..Bootstrap::default()
     };
-    let task_knn = format!("knn{}", settings.neighbors);
-    let (mut results, mut hits) = (Vec::new(), Vec::new());
-    let tasks = names.len() * 2;
-    for (side, name) in names.iter().enumerate() {
-        let (bank, queries) = (&train.features[side], &test.features[side]);
-        advance("judging", 2 * side, tasks);
-        let votes = knn::classify(
-            bank,
-            &train_labels,
-            queries,
-            settings.neighbors,
-            TEMPERATURE,
-        )
-        .map_err(unfit)?;
-        advance("judging", 2 * side + 1, tasks);
-        let mut probe = ProbeSettings {
-            seed,
-            ..ProbeSettings::default()
-        };
-        if bank.columns() > WIDE {
-            probe.candidates = WIDE_PENALTIES.to_vec();
-            probe.max_iterations = WIDE_ITERATIONS;
-        }
-        let linear = linear_probe(bank, &train_labels, queries, &probe).map_err(unfit)?;
-        for (task, predictions) in [(task_knn.as_str(), votes), ("linear", linear.predictions)] {
-            let right = classification::hits(&predictions, &test_labels).map_err(unfit)?;
-            let interval: Interval = bootstrap(&right, &intervals).map_err(unfit)?;
-            results.push(Finding {
-                who: (*name).to_owned(),
-                task: task.to_owned(),
-                metric: "accuracy".to_owned(),
-                value: interval.value,
-                low: interval.low,
-                high: interval.high,
-            });
-            hits.push(((*name).to_owned(), task.to_owned(), right));
-        }
-    }
-    advance("judging", tasks, tasks);
     let compare = |who: &str, task: &str| -> Option<Interval> {
         let find = |who: &str| {
-            hits.iter()
-                .find(|(name, of, _)| name == who && of == task)
-                .map(|(_, _, right)| right)
+            let mut all = right.iter();
+            let found =
+                all.find(|(name, of, right)| *name == who && of == task && !right.is_empty());
+            found.map(|(_, _, right)| right)
         };
         paired_difference(find("pretrained")?, find(who)?, &intervals).ok()
     };
-    let verdict = Verdict::of(&results, &[task_knn.as_str(), "linear"], &compare);
+    let main = format!("knn{}", settings.neighbors);
+    let mut verdict = Verdict::of(&results, &[main.as_str(), "linear"], &compare);
+    if frozen.saw_labels() {
+        verdict = verdict.with_labels();
+    }
     Ok(Judged {
         run: String::new(),
         data: String::new(),
         items: test_labels.len(),
         learned_from: train_labels.len(),
         classes: train.class_names.len(),
-        verdict: verdict.to_string(),
+        verdict: verdict.surely(test_labels.len()).to_string(),
         set_aside,
+        saw_labels: frozen.saw_labels(),
         results,
+        left_out,
     })
+}
+
+fn one_class(train: &Embedded, spec: &SourceSpec) -> Error {
+    let class = train.classes.iter().flatten().next();
+    let name = class.and_then(|&class| train.class_names.get(class as usize));
+    let error = Error::data(format!(
+        "labels of one class only, `{}`",
+        name.map_or("?", String::as_str)
+    ))
+    .expected("labels of two classes at least: there is nothing to tell apart");
+    match &spec.path {
+        Some(path) => error.at(path),
+        None => error,
+    }
 }
 
 fn labeled(embedded: Embedded, spec: &SourceSpec) -> Result<Embedded> {
@@ -261,6 +257,6 @@ impl Parts {
     }
 }
 
-fn unfit(error: EvalError) -> Error {
+pub(super) fn unfit(error: EvalError) -> Error {
     Error::data("features that can't be judged").because(error)
 }

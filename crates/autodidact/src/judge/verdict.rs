@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Finding {
     /// `pretrained`, `untrained`, `raw`, `supervised`.
     pub who: String,
-    /// `knn20`, `linear`.
+    /// `knn20`, `linear`, `few_shot_10`, `clusters`, `retrieval`.
     pub task: String,
-    /// What is measured.
+    /// What is measured: `accuracy`, `nmi`, `ari`, `recall@5`.
     pub metric: String,
     /// The value.
     pub value: f64,
@@ -21,6 +21,11 @@ pub struct Finding {
     /// Upper end of the interval.
     pub high: f64,
 }
+
+/// How tasks of a few labels of each class are named, before the number of labels.
+pub(super) const FEW: &str = "few_shot_";
+/// The number of labels of each class that the verdict speaks of.
+const HANDFUL: usize = 10;
 
 /// Sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +75,11 @@ impl Verdict {
                 } else if difference.high < 0.0 {
                     losses += usize::from(who == "untrained");
                     format!(
-                        "By {task} {words} ({:.1} %) {verb} better by {} points ({range}).",
+                        "By {task} {words} ({:.1} %) {verb} better by {} points ({:+.1} to {:+.1}).",
                         100.0 * theirs,
-                        points(difference.value)
+                        points(difference.value),
+                        -100.0 * difference.high,
+                        -100.0 * difference.low
                     )
                 } else {
                     format!(
@@ -101,8 +108,56 @@ impl Verdict {
             _ => "Pretraining helped in part.".to_owned(),
         };
         sentences.insert(0, opening);
+        sentences.extend(with_few_labels(findings));
         Self(sentences)
     }
+
+    /// Speaks of a run that learned from labels, which is no pretraining.
+    pub(super) fn with_labels(mut self) -> Self {
+        if let Some(opening) = self.0.first_mut() {
+            *opening = opening.replacen("Pretraining", "Training with labels", 1);
+        }
+        self
+    }
+
+    /// Adds how sure all this is.
+    pub(super) fn surely(mut self, judged: usize) -> Self {
+        self.0.push(format!(
+            "The ranges are 95 % intervals over the {judged} judged items; what another training seed would change, one \
+             run can't say."
+        ));
+        self
+    }
+}
+
+/// What a handful of labels is worth: the case that self-supervision is for.
+fn with_few_labels(findings: &[Finding]) -> Option<String> {
+    let labels =
+        |finding: &&Finding| -> Option<usize> { finding.task.strip_prefix(FEW)?.parse().ok() };
+    let of = |who: &'static str| findings.iter().filter(move |finding| finding.who == who);
+    // Ten labels are a handful; where there are fewer, as many as there are.
+    let nearest = |finding: &&Finding| labels(finding).map_or(usize::MAX, |n| n.abs_diff(HANDFUL));
+    let own = of("pretrained").filter(|finding| labels(finding).is_some());
+    let own = own.min_by_key(nearest)?;
+    let words = |value: f64| format!("{:.1} %", 100.0 * value);
+    let other = |who: &'static str| of(who).find(|finding| finding.task == own.task);
+    let others: Vec<String> = [
+        ("raw", "raw values"),
+        ("untrained", "the untrained network"),
+    ]
+    .into_iter()
+    .filter_map(|(who, name)| Some(format!("{name} {}", words(other(who)?.value))))
+    .collect();
+    let count = labels(&own)?;
+    Some(format!(
+        "With {count} label{} of each class a linear probe reaches {} on average ({} to {} from draw to draw){}{}.",
+        if count == 1 { "" } else { "s" },
+        words(own.value),
+        words(own.low),
+        words(own.high),
+        if others.is_empty() { "" } else { "; " },
+        others.join(", ")
+    ))
 }
 
 /// What a task is called in a sentence.
@@ -110,7 +165,11 @@ pub(super) fn task_in_words(task: &str) -> String {
     match task.strip_prefix("knn") {
         Some(k) => format!("{k} nearest neighbors"),
         None if task == "linear" => "a linear probe".to_owned(),
-        None => task.to_owned(),
+        None => match task.strip_prefix(FEW) {
+            Some("1") => "a probe on 1 label of each class".to_owned(),
+            Some(labels) => format!("a probe on {labels} labels of each class"),
+            None => task.to_owned(),
+        },
     }
 }
 
@@ -158,7 +217,7 @@ mod tests {
             "{raw_wins}"
         );
         assert!(
-            raw_wins.contains("raw values (50.0 %) are better by 5.0 points"),
+            raw_wins.contains("raw values (50.0 %) are better by 5.0 points (+3.0 to +7.0)"),
             "{raw_wins}"
         );
         assert!(verdict([0.0; 4]).starts_with("Pretraining did not help."));
@@ -176,6 +235,35 @@ mod tests {
         assert!(
             idle.starts_with("Pretraining did not help: the untrained network serves as well."),
             "{idle}"
+        );
+    }
+
+    #[test]
+    fn it_says_what_a_handful_of_labels_is_worth() {
+        let finding = |who: &str, task: &str, value: f64| Finding {
+            who: who.to_owned(),
+            task: task.to_owned(),
+            metric: "accuracy".to_owned(),
+            value,
+            low: value - 0.05,
+            high: value + 0.05,
+        };
+        let findings = [
+            finding("pretrained", "few_shot_5", 0.6),
+            finding("pretrained", "few_shot_50", 0.8),
+            finding("raw", "few_shot_5", 0.4),
+        ];
+        let verdict = Verdict::of(&findings, &["knn20"], &|_, _| None);
+        let helped = Verdict(vec!["Pretraining helped.".to_owned()]).with_labels();
+        assert_eq!(helped.to_string(), "Training with labels helped.");
+        let text = verdict.surely(200).to_string();
+        assert!(text.contains(
+            "With 5 labels of each class a linear probe reaches 60.0 % on average (55.0 % to 65.0 % from draw to draw); \
+             raw values 40.0 %."
+        ), "{text}");
+        assert!(
+            text.ends_with("one run can't say.") && text.contains("200 judged items"),
+            "{text}"
         );
     }
 }

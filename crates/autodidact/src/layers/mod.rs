@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod conv;
 pub(crate) mod emptied;
+pub mod freeze;
 pub mod gru;
 pub mod head;
 pub mod init;

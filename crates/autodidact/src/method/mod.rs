@@ -34,6 +34,10 @@ pub trait Objective: Table + Default {
         false
     }
 
+    /// For a method that learns from classes: told before it is built how many items of each class there are to learn
+    /// from, so that settings left to the data can be filled in.
+    fn see_classes(&mut self, _items: &[usize]) {}
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -71,6 +75,12 @@ pub trait Method<E: Encoder>: Module + 'static {
     /// When the views don't fit the method.
     fn restored(&self, _views: Vec<E::Batch>, _at: &Step) -> Result<Option<Restored<E::Batch>>> {
         Ok(None)
+    }
+
+    /// The learning rate of a parameter, as a part of the run's: 1 for all, unless the method wants some of them to
+    /// learn more slowly. Names are dotted paths of fields, such as `encoder.conv1.weight`.
+    fn rate(&self, _parameter: &str) -> f64 {
+        1.0
     }
 
     /// The encoder, to look at while training.

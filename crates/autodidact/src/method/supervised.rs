@@ -1,17 +1,26 @@
-//! The ceiling: the same network trained with every label, by cross-entropy. A baseline to hold self-supervision
-//! against, not a method of it.
+//! A classifier trained with labels, by cross-entropy: what `autodidact finetune` makes of a pretrained encoder, and the
+//! ceiling to hold self-supervision against. Not a method of it.
 //!
-//! Loss: −log softmax(W h + b), taken at the item's class and averaged over the batch.
+//! Loss: −log softmax(W h + b), taken at the item's class and averaged over the batch, each item with the weight of its
+//! class.
 //!
-//! `autodidact pretrain DATA --method supervised`
+//! A pretrained encoder may keep its first stages as they are (`last_stages`), or learn the more slowly the earlier a
+//! stage is (`layer_decay`; Howard & Ruder 2018, Bao et al. 2022).
+//!
+//! `autodidact finetune RUN DATA`, `autodidact pretrain DATA --method supervised`
+
+use std::collections::BTreeMap;
 
 use autodidact_kernels::cross_entropy;
 use burn::module::Module;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, device_of, positive, take};
+use super::{Loss, Method, Objective, Optimizer, Step, Training, device_of, take, within};
 use crate::error::{Error, Result};
+use crate::layers::freeze::freeze;
+use crate::layers::state::trained;
 use crate::layers::{Init, Linear};
 use crate::modality::{Batch, Change, Encoder, Maskable, Pretext};
 
@@ -19,20 +28,37 @@ use crate::modality::{Batch, Change, Encoder, Maskable, Pretext};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Supervised {
-    /// Room for that many classes; more than the data has does no harm.
+    /// Room for that many classes; more than the data has does no harm, and 0 takes as many as the data has.
     pub classes: usize,
+    /// How many of the encoder's stages learn, counted from the last; the classifier always does. 0 keeps the whole
+    /// encoder as it is, none given lets all of it learn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_stages: Option<usize>,
+    /// By how much slower a stage learns than the one after it, 0.01 to 1 (equally fast).
+    pub layer_decay: f64,
+    /// Whether classes count alike, however many items each has.
+    pub balance: bool,
+    /// The weights that balance them, class by class; filled in from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_weights: Vec<f64>,
 }
 
 impl Default for Supervised {
     fn default() -> Self {
-        Self { classes: 256 }
+        Self {
+            classes: 256,
+            last_stages: None,
+            layer_decay: 1.0,
+            balance: false,
+            class_weights: Vec::new(),
+        }
     }
 }
 
 impl Objective for Supervised {
     const NAME: &'static str = "supervised";
     const SUMMARY: &'static str =
-        "the ceiling: the same network trained with every label (a baseline, not self-supervision)";
+        "labels: what fine-tuning learns by, and a ceiling to compare with (no self-supervision)";
     const SOURCE: &'static str = "cross-entropy";
     type Method<E: Maskable> = SupervisedMethod<E>;
 
@@ -56,17 +82,66 @@ impl Objective for Supervised {
         true
     }
 
+    fn see_classes(&mut self, items: &[usize]) {
+        if self.classes == 0 {
+            self.classes = items.len();
+        }
+        if self.balance {
+            self.class_weights = balancing(items);
+        }
+    }
+
     fn check(&self) -> Result<()> {
-        positive("classes", self.classes)
+        within("layer_decay", self.layer_decay, 0.01, 1.0)?;
+        for &weight in &self.class_weights {
+            within("class_weights", weight, 0.0, 1e9)?;
+        }
+        Ok(())
     }
 
     fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<SupervisedMethod<E>> {
-        let classifier = Linear::new(encoder.dim(), self.classes, true, init);
+        let classifier = Linear::new(encoder.dim(), self.classes.max(1), true, init);
+        let stages = encoder.stages();
+        let first = stages - self.last_stages.unwrap_or(stages).min(stages);
+        let stage: Vec<(String, usize)> = trained(&encoder)
+            .into_iter()
+            .map(|name| (name.clone(), encoder.stage(&name)))
+            .collect();
+        let rates = stage
+            .into_iter()
+            .filter(|_| self.layer_decay < 1.0)
+            .map(|(name, stage)| {
+                let rate = self.layer_decay.powi((stages - stage) as i32);
+                (format!("encoder.{name}"), rate)
+            })
+            .collect();
+        let encoder = if first > 0 {
+            let stands = encoder.clone();
+            freeze(encoder, |name| stands.stage(name) < first)
+        } else {
+            encoder
+        };
         Ok(SupervisedMethod {
             encoder,
             classifier,
+            settings: Settled {
+                rates,
+                class_weights: self.class_weights.clone(),
+            },
         })
     }
+}
+
+/// Weights under which all classes count alike: inversely proportional to their items, 1 on average over the items;
+/// 0 for a class without any. scikit-learn's `class_weight="balanced"`.
+fn balancing(items: &[usize]) -> Vec<f64> {
+    let present = items.iter().filter(|&&count| count > 0).count() as f64;
+    let all = items.iter().sum::<usize>() as f64;
+    let weight = |&count: &usize| match count {
+        0 => 0.0,
+        count => all / (present * count as f64),
+    };
+    items.iter().map(weight).collect()
 }
 
 /// An encoder and its classifier.
@@ -74,6 +149,17 @@ impl Objective for Supervised {
 pub struct SupervisedMethod<E: Encoder> {
     encoder: E,
     classifier: Linear,
+    #[module(skip)]
+    settings: Settled,
+}
+
+/// What isn't learned.
+#[derive(Debug, Clone, Default)]
+struct Settled {
+    /// Learning rates of the parameters that learn more slowly, as parts of the run's.
+    rates: BTreeMap<String, f64>,
+    /// One for each class, or none at all.
+    class_weights: Vec<f64>,
 }
 
 impl<E: Encoder> Method<E> for SupervisedMethod<E> {
@@ -99,7 +185,22 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
             TensorData::from(target.as_slice()),
             &device_of(&self.encoder),
         );
-        Ok((Loss::new(cross_entropy(logits, target, None)), ()))
+        let weights = &self.settings.class_weights;
+        if weights.is_empty() {
+            return Ok((Loss::new(cross_entropy(logits, target, None)), ()));
+        }
+        let weights: Vec<f64> = classes
+            .iter()
+            .map(|&class| weights.get(class as usize).copied().unwrap_or(1.0))
+            .collect();
+        Ok((
+            Loss::new(weighted_cross_entropy(logits, target, &weights)),
+            (),
+        ))
+    }
+
+    fn rate(&self, parameter: &str) -> f64 {
+        self.settings.rates.get(parameter).copied().unwrap_or(1.0)
     }
 
     fn encoder(&self) -> &E {
@@ -109,6 +210,16 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
     fn into_encoder(self) -> E {
         self.encoder
     }
+}
+
+/// Σ wᵢ ℓᵢ / Σ wᵢ over the rows, as PyTorch weighs classes; `weights` are the rows'.
+fn weighted_cross_entropy(logits: Tensor<2>, target: Tensor<1, Int>, weights: &[f64]) -> Tensor<1> {
+    let sum = weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let shares: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
+    let rows = shares.len();
+    let shares = Tensor::<2>::from_data(TensorData::new(shares, [rows, 1]), &logits.device());
+    let own = log_softmax(logits, 1).gather(1, target.unsqueeze_dim::<2>(1)); // [rows, 1]
+    (own * shares).sum().neg()
 }
 
 #[cfg(test)]
@@ -127,5 +238,35 @@ mod tests {
         let loss: f32 = cross_entropy(logits, target, None).into_scalar();
         let naive = ((2f32.exp() + 3.0).ln() - 2.0 + (3.0 + (-1f32).exp()).ln() + 1.0) / 2.0;
         assert!((loss - naive).abs() < 1e-6);
+    }
+
+    #[test]
+    fn weights_balance_classes_as_scikit_learn_does() {
+        // numpy: 12 / (3 * [6, 3, 3]), and a class that nobody has.
+        let weights = balancing(&[6, 3, 0, 3]);
+        assert_eq!(weights, [12.0 / 18.0, 12.0 / 9.0, 0.0, 12.0 / 9.0]);
+        let mut settings = Supervised {
+            classes: 0,
+            balance: true,
+            ..Supervised::default()
+        };
+        settings.see_classes(&[6, 3, 0, 3]);
+        assert_eq!((settings.classes, settings.class_weights), (4, weights));
+    }
+
+    #[test]
+    fn weighted_rows_cost_their_share_and_equal_weights_change_nothing() {
+        let device = tests_device();
+        let logits = Tensor::<2>::from_data([[2.0, 0.0], [0.5, -1.0], [0.0, 0.3]], &device);
+        let target = || Tensor::<1, Int>::from_data([0, 1, 1], &device);
+        let cost = |x: f64, y: f64| ((x - y).exp() + 1.0).ln();
+        let costs = [cost(0.0, 2.0), cost(0.5, -1.0), cost(0.0, 0.3)];
+        let naive = (3.0 * costs[0] + costs[1] + 2.0 * costs[2]) / 6.0;
+        let found: f32 =
+            weighted_cross_entropy(logits.clone(), target(), &[3.0, 1.0, 2.0]).into_scalar();
+        assert!((f64::from(found) - naive).abs() < 1e-6, "{found} {naive}");
+        let equal: f32 = weighted_cross_entropy(logits.clone(), target(), &[0.2; 3]).into_scalar();
+        let plain: f32 = cross_entropy(logits, target(), None).into_scalar();
+        assert!((equal - plain).abs() < 1e-6);
     }
 }

@@ -68,6 +68,10 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     fn new(views: &Self::Views, network: &Self::Network, measured: &Self::Measured)
     -> Result<Self>;
 
+    /// Settings for one lightly changed view an item, alike in form to the views that there are now: what learning
+    /// from labels takes in, so that the same network goes on.
+    fn one_view(&self) -> Self::Views;
+
     /// How many views an item has.
     fn slots(&self) -> usize;
 
@@ -227,6 +231,14 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     /// When they can't be adapted.
     fn adopt(&self, _state: &mut State) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+    /// How many stages lie behind one another, from where the data enters to where the vector leaves.
+    fn stages(&self) -> usize {
+        1
+    }
+    /// Which of them a parameter belongs to, from 0, by its name (`blocks.3.norm1.weight`).
+    fn stage(&self, _parameter: &str) -> usize {
+        0
     }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {

@@ -2,6 +2,7 @@
 //!
 //! A plan written back as TOML is itself a recipe, and resolves to the same plan: that is how a run is repeated.
 
+mod evaluate;
 mod precision;
 mod sections;
 mod table;
@@ -14,8 +15,9 @@ use crate::error::{AtPath, Error, Result};
 use crate::method::Objective;
 use crate::modality::{Modality, Source};
 
+pub use evaluate::Evaluate;
 pub use precision::Precision;
-pub use sections::{Best, Data, Duration, Evaluate, Length, Train};
+pub use sections::{Best, Data, Duration, Length, Train};
 pub use table::fill;
 
 /// The tables that a recipe may have.
@@ -124,6 +126,27 @@ impl Recipe {
         }
     }
 
+    /// Replaces a whole table.
+    ///
+    /// # Errors
+    /// When it is no table, or recipes have none of that name.
+    pub fn put_table(&mut self, section: &str, table: Value) -> Result<()> {
+        if !SECTIONS.contains(&section) {
+            return Err(table::unknown_key(section, SECTIONS, ""));
+        }
+        if !table.is_table() {
+            return Err(Error::recipe(format!("`{section}` is no table")));
+        }
+        self.tables.insert(section.to_owned(), table);
+        Ok(())
+    }
+
+    /// Whether a value is written, and not left to its default.
+    pub fn has(&self, section: &str, key: &str) -> bool {
+        self.section(section)
+            .is_some_and(|table| table.contains_key(key))
+    }
+
     /// A string by its section and key.
     pub fn text(&self, section: &str, key: &str) -> Option<&str> {
         self.section(section)?.get(key)?.as_str()
@@ -163,7 +186,9 @@ impl Recipe {
     /// # Errors
     /// Names the key that isn't one, or whose value doesn't fit.
     pub fn evaluate(&self) -> Result<Evaluate> {
-        fill(&Evaluate::default(), self.section("evaluate"), "evaluate")
+        let evaluate = fill(&Evaluate::default(), self.section("evaluate"), "evaluate")?;
+        evaluate.check()?;
+        Ok(evaluate)
     }
 
     /// The kind of data that it is about: the one it names, or the one its path looks like.

@@ -31,6 +31,21 @@ pub struct Data {
     pub validation: f64,
     /// The part of the items that may be unreadable before the run stops, 0 to 1.
     pub unreadable: f64,
+    /// For methods that learn from labels: hold out this part of each class, so that classes are held out as they are.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_class: bool,
+    /// For methods that learn from labels: learn from this part of the labels of each class only, above 0 to 1; at
+    /// least one of each. Which ones the seed decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_fraction: Option<f64>,
+    /// For methods that learn from labels: learn from that many labels of each class only, or all where there are
+    /// fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_per_class: Option<usize>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for Data {
@@ -43,6 +58,9 @@ impl Default for Data {
             synthetic_items: 20_000,
             validation: 0.02,
             unreadable: 0.1,
+            by_class: false,
+            labels_fraction: None,
+            labels_per_class: None,
         }
     }
 }
@@ -62,7 +80,18 @@ impl Data {
 
     pub(super) fn check(&self) -> Result<()> {
         within("data.validation", self.validation, 0.0, 0.5)?;
-        within("data.unreadable", self.unreadable, 0.0, 1.0)
+        within("data.unreadable", self.unreadable, 0.0, 1.0)?;
+        if let Some(fraction) = self.labels_fraction {
+            within("data.labels_fraction", fraction, 1e-6, 1.0)?;
+        }
+        match (self.labels_per_class, self.labels_fraction) {
+            (Some(0), _) => Err(Error::recipe("data.labels_per_class = 0").expected("at least 1")),
+            (Some(_), Some(_)) => Err(Error::recipe(
+                "both data.labels_fraction and data.labels_per_class",
+            )
+            .expected("one of them")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -118,9 +147,17 @@ pub struct Train {
     /// Which checkpoint is the best: `validation` (lowest validation loss) or `knn` (highest accuracy, where there
     /// are labels).
     pub best: Best,
+    /// Looks in a row without a better score after which the run ends early, and the best weights are kept instead of
+    /// the last; 0 goes on to the end and keeps the last.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub patience: u64,
     /// Where a run with a budget corrected its number of steps: `[at step, steps in all]`. Written by the run itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<[u64; 2]>,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// Which checkpoint is the best.
@@ -157,6 +194,7 @@ impl Default for Train {
             checkpoint_every: Duration(60.0),
             keep: 0,
             best: Best::Validation,
+            patience: 0,
             corrections: Vec::new(),
         }
     }
@@ -255,28 +293,6 @@ impl Train {
     }
 }
 
-/// `[evaluate]`: how the result is judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Evaluate {
-    /// Neighbors that vote.
-    pub neighbors: usize,
-    /// Draws of the bootstrap behind the intervals.
-    pub resamples: usize,
-    /// Where there is no test part: the part of the labeled items that is set aside to judge on, 0.05 to 0.5.
-    pub holdout: f64,
-}
-
-impl Default for Evaluate {
-    fn default() -> Self {
-        Self {
-            neighbors: 20,
-            resamples: 1000,
-            holdout: 0.2,
-        }
-    }
-}
-
 /// A length of time in seconds, written as people write it: `90s`, `10m`, `1h30m`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Duration(pub f64);
@@ -349,7 +365,7 @@ impl<'de> Deserialize<'de> for Duration {
     }
 }
 
-fn within(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
+pub(super) fn within(key: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if value.is_finite() && (low..=high).contains(&value) {
         return Ok(());
     }

@@ -24,12 +24,23 @@ pub struct Position {
     pub metrics: u64,
     /// The best score so far, lower is better.
     pub best: Option<f64>,
+    /// Looks in a row that found no better one.
+    #[serde(default)]
+    pub stale: u64,
     /// Sums of the log line being gathered: loss and parts, gradient norm, steps.
     pub gathered: Vec<(String, f64)>,
     /// Tenths of the run and passes over the data that have had their checkup, and the step of the last one.
     pub checkups: [u64; 3],
     /// The last checkup's warnings, so that they aren't said again.
     pub warned: Vec<String>,
+}
+
+impl Position {
+    /// Whether nothing is left to do: the last step was taken, or the last `patience` looks found nothing better (0 is
+    /// patient forever).
+    pub fn ended(&self, patience: u64) -> bool {
+        self.progress.finished() || (patience > 0 && self.stale >= patience)
+    }
 }
 
 /// Weights, teachers, averages and position.

@@ -1,12 +1,15 @@
 //! A method, its optimizer and its data, behind [`Session`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::features::{Who, features};
 use super::gradients::Gradients;
+use super::labeled::{self, Labeled};
 use super::loader::{Items, Loader, batches_per_epoch, prepare, split};
 use super::monitor::{self, Checkup};
 use super::optimizer::Optimizer;
@@ -14,10 +17,10 @@ use super::session::{Session, StepReport};
 use super::start::start_from;
 use crate::error::{Error, Result};
 use crate::layers::Init;
-use crate::layers::state::{State, load_state, state_of, trained_values};
+use crate::layers::state::{State, load_state, state_of, trained, trained_values};
 use crate::method::{Loss, Method, Objective, Step};
-use crate::modality::{Draw, Encoder, Modality};
-use crate::recipe::{Plan, Recipe, Train};
+use crate::modality::{Draw, Encoder, Labels, Modality};
+use crate::recipe::{Data, Plan, Recipe, Train};
 
 /// The epoch whose views are drawn for validation and checkups: no training ever reaches it.
 const ASIDE: u64 = u64::MAX;
@@ -49,13 +52,21 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let device = super::device::open(&plan.train.device)?.autodiff();
 
         let mut usable: Vec<usize> = (0..source.len()).collect();
+        let mut labels: Option<&Labels> = None;
         if plan.objective.needs_classes() {
-            let labels = source.labels().ok_or_else(|| {
+            let of_data = source.labels().ok_or_else(|| {
                 Error::data(format!("no labels, which {} learns from", O::NAME))
                     .expected("class folders or a file of labels")
                     .mend("name one with --labels")
+            });
+            let chosen = of_data.and_then(|of_data| {
+                labels = Some(of_data);
+                labeled::choose(of_data, &plan.data, plan.train.seed)
+            });
+            usable = chosen.map_err(|error| match &plan.data.path {
+                Some(path) => error.at(path),
+                None => error,
             })?;
-            usable.retain(|&index| labels.of[index].is_some());
         }
         let parts = plan.train.accumulate;
         if usable.len() < 2 * parts {
@@ -66,32 +77,13 @@ impl<M: Modality, O: Objective> Learner<M, O> {
                 )),
             );
         }
-        // A batch can't be larger than the data.
         let asked = plan.train.batch_size;
-        plan.train.batch_size = asked.min(usable.len() / parts * parts);
+        let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);
         let batch = plan.train.batch_size;
-        let wanted = (usable.len() as f64 * plan.data.validation) as usize;
-        let room = usable.len().saturating_sub(4 * batch);
-        let held = if plan.data.validation > 0.0 {
-            wanted
-                .max(batch)
-                .min(VALIDATION_BATCHES * batch)
-                .min(room / 2)
-        } else {
-            0
-        };
-        let held = if held < batch {
-            0
-        } else {
-            held / batch * batch
-        };
-        let (learned, held) = split(usable.len(), held, plan.train.seed);
-        let pick = |places: Vec<usize>| {
-            places
-                .into_iter()
-                .map(|place| usable[place])
-                .collect::<Vec<_>>()
-        };
+        if let Some(labels) = labels {
+            plan.objective
+                .see_classes(&labeled::counts(labels, &learned));
+        }
         let items = |indices, device| {
             Items::new(
                 Arc::clone(&source),
@@ -104,8 +96,8 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             )
         };
         let (items, held_out) = (
-            items(pick(learned), device.clone()),
-            items(pick(held), device.clone().inner()),
+            items(learned, device.clone()),
+            items(held, device.clone().inner()),
         );
 
         let mut init = Init::new(plan.train.seed, &device);
@@ -122,8 +114,13 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             notes.extend(lines);
         }
         let model = plan.objective.build(encoder, &mut init)?;
+        let rates: BTreeMap<String, f64> = trained(&model)
+            .into_iter()
+            .map(|name| (name.clone(), model.rate(&name)))
+            .filter(|(_, rate)| *rate != 1.0)
+            .collect();
         Ok(Self {
-            optimizer: Optimizer::new(&plan.train),
+            optimizer: Optimizer::new(&plan.train).with_rates(rates),
             plan,
             model: Some(model),
             device,
@@ -255,7 +252,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
 
     fn validate(&self) -> Result<Option<f64>> {
         let (batch, held) = (self.part(), self.held_out.indices.len());
-        if held < batch {
+        if held == 0 {
             return Ok(None);
         }
         let model = self.model().valid();
@@ -263,9 +260,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             seed: self.plan.train.seed,
             epoch: ASIDE,
         };
-        let (mut sum, batches) = (0.0, held / batch);
-        for number in 0..batches {
-            let places: Vec<usize> = (number * batch..(number + 1) * batch).collect();
+        let mut sum = 0.0;
+        for (number, first) in (0..held).step_by(batch).enumerate() {
+            let places: Vec<usize> = (first..held.min(first + batch)).collect();
             let ready = prepare(&self.held_out, &places, draw)?;
             let at = Step {
                 number: ASIDE,
@@ -274,9 +271,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
                 seed: self.plan.train.seed,
             };
             let (loss, _): (Loss, _) = model.loss(ready.slots, &at)?;
-            sum += scalar(&loss.total);
+            sum += scalar(&loss.total) * places.len() as f64;
         }
-        Ok(Some(sum / batches as f64))
+        Ok(Some(sum / held as f64))
     }
 
     fn checkup(&self) -> Result<Checkup> {
@@ -336,11 +333,76 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         state_of(self.model().encoder())
     }
 
+    fn labeled(&self) -> Option<Labeled> {
+        let labels = self.items.source.labels();
+        let labels = labels.filter(|_| self.plan.objective.needs_classes())?;
+        Some(Labeled {
+            classes: labels.classes.clone(),
+            items: labeled::counts(labels, &self.items.indices),
+            held_out: self.held_out.indices.len(),
+        })
+    }
+
+    fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>> {
+        let source = self.items.source.as_ref();
+        let labels = source.labels();
+        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+            return Ok(None);
+        };
+        let readable: Vec<usize> = (self.held_out.indices.iter().copied())
+            .filter(|&index| source.get(index).is_ok())
+            .collect();
+        if readable.is_empty() {
+            return Ok(None);
+        }
+        let device = self.device.clone().inner();
+        let encoder = self.model().encoder().valid();
+        let who = [Who::Network(&encoder, &device)];
+        let mut seen = features(&self.plan.modality, source, &readable, &who, |_| {})?;
+        let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
+        Ok(Some((seen.matrices.remove(0), classes.collect())))
+    }
+
     fn unreadable(&self) -> Vec<(String, String)> {
         let mut found = self.items.unreadable();
         found.extend(self.held_out.unreadable());
         found
     }
+}
+
+/// Divides the items into those to learn from and those held out, and makes the batch no larger than the data.
+fn divide(
+    train: &mut Train,
+    data: &Data,
+    usable: Vec<usize>,
+    labels: Option<&Labels>,
+) -> (Vec<usize>, Vec<usize>) {
+    let parts = train.accumulate;
+    let bound = |batch: usize, items: usize| batch.min(items / parts * parts);
+    if let (Some(labels), true) = (labels, data.by_class) {
+        let (learned, held) = labeled::split(labels, &usable, data.validation, train.seed);
+        if learned.len() >= 2 * parts {
+            train.batch_size = bound(train.batch_size, learned.len());
+            return (learned, held);
+        }
+    }
+    train.batch_size = bound(train.batch_size, usable.len());
+    let batch = train.batch_size;
+    let wanted = (usable.len() as f64 * data.validation) as usize;
+    let room = usable.len().saturating_sub(4 * batch);
+    let held = if data.validation > 0.0 {
+        wanted
+            .max(batch)
+            .min(VALIDATION_BATCHES * batch)
+            .min(room / 2)
+    } else {
+        0
+    };
+    // Losses that compare the items of a batch want whole ones.
+    let held = held / batch * batch;
+    let (learned, held) = split(usable.len(), held, train.seed);
+    let pick = |places: Vec<usize>| places.into_iter().map(|place| usable[place]).collect();
+    (pick(learned), pick(held))
 }
 
 fn scalar(tensor: &Tensor<1>) -> f64 {

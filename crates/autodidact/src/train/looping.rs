@@ -70,6 +70,8 @@ pub struct Outcome {
     pub checkup: Option<Checkup>,
     /// Unreadable items: name and what was wrong.
     pub unreadable: Vec<(String, String)>,
+    /// Whether it came to its end early, because nothing got better any more.
+    pub early: bool,
 }
 
 /// Why a run ended.
@@ -95,7 +97,7 @@ pub fn pretrain(
     watch: &mut dyn FnMut(&Event),
 ) -> Result<Outcome> {
     let mut run = Run::begin(session, folder, from, more, watch)?;
-    while !run.position.progress.finished() {
+    while !run.ended() {
         if stop.load(Ordering::Relaxed) {
             run.checkpoint()?;
             return Ok(run.outcome(Stop::Asked));
@@ -107,7 +109,7 @@ pub fn pretrain(
         // The checkpoint that says that all is done comes after the encoder: see `finish`.
         let due =
             run.checkpointed.elapsed().as_secs_f64() >= run.session.train().checkpoint_every.0;
-        if due && !run.position.progress.finished() {
+        if due && !run.ended() {
             run.checkpoint()?;
         }
     }
@@ -164,6 +166,7 @@ impl<'a> Run<'a> {
                 updates: 0,
                 metrics: 0,
                 best: None,
+                stale: 0,
                 gathered: Vec::new(),
                 checkups: [0, 0, 0],
                 warned: Vec::new(),
@@ -172,8 +175,9 @@ impl<'a> Run<'a> {
         if let Some(length) = more {
             position.progress = position.progress.extended(length, per_epoch);
             position.checkups[0] = 0;
+            position.stale = 0;
         }
-        if position.progress.finished() {
+        if position.ended(session.train().patience) {
             return Err(Error::run(format!(
                 "a run that is finished after {} steps",
                 position.progress.step()
@@ -387,14 +391,33 @@ impl<'a> Run<'a> {
             validation,
             checkup,
         });
-        if let Some(score) =
-            score.filter(|&score| self.position.best.is_none_or(|best| score < best))
-        {
+        let Some(score) = score else {
+            return Ok(());
+        };
+        if self.position.best.is_none_or(|best| score < best) {
             self.position.best = Some(score);
+            self.position.stale = 0;
             let best = self.snapshot()?;
             best.write(&self.folder.best())?;
+        } else {
+            self.position.stale += 1;
         }
         Ok(())
+    }
+
+    fn ended(&self) -> bool {
+        self.position.ended(self.session.train().patience)
+    }
+
+    /// Goes back to the weights that scored best.
+    fn take_best(&mut self) -> Result<()> {
+        if self.session.train().patience == 0 || self.position.best.is_none() {
+            return Ok(());
+        }
+        let best = Checkpoint::read(&self.folder.best())?;
+        let (model, optimizer) = (best.under("model"), best.under("optimizer"));
+        self.session
+            .restore(&model, &optimizer, best.position.updates)
     }
 
     fn say(&mut self, text: &str) -> Result<()> {
@@ -429,6 +452,7 @@ impl<'a> Run<'a> {
         if self.looked.is_none() || self.position.checkups[2] != self.position.progress.step() {
             self.look()?;
         }
+        self.take_best()?;
         self.folder.write_encoder(&self.session.encoder())?;
         let mut recipe = self.session.recipe()?;
         let progress = &self.position.progress;
@@ -472,6 +496,7 @@ impl<'a> Run<'a> {
             seconds: self.position.progress.elapsed,
             checkup: self.looked.take(),
             unreadable: self.session.unreadable(),
+            early: self.ended() && !self.position.progress.finished(),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod device;
 pub mod features;
 mod gradients;
+mod labeled;
 mod learner;
 mod loader;
 mod looping;
@@ -12,6 +13,7 @@ mod session;
 mod start;
 
 pub use gradients::Gradients;
+pub use labeled::Labeled;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;

@@ -29,6 +29,8 @@ pub struct Optimizer {
     betas: [f64; 2],
     updates: u64,
     memory: BTreeMap<String, Memory>,
+    /// Learning rates of single parameters as parts of the run's, where they aren't 1.
+    rates: BTreeMap<String, f64>,
 }
 
 impl Optimizer {
@@ -41,7 +43,15 @@ impl Optimizer {
             betas: train.betas,
             updates: 0,
             memory: BTreeMap::new(),
+            rates: BTreeMap::new(),
         }
+    }
+
+    /// Lets single parameters learn at a part of the run's learning rate, by their names.
+    #[must_use]
+    pub fn with_rates(mut self, rates: BTreeMap<String, f64>) -> Self {
+        self.rates = rates;
+        self
     }
 
     /// Moves every parameter that has a gradient.
@@ -60,30 +70,38 @@ impl Optimizer {
                 true
             })
         });
-        let mut names = Vec::with_capacity(chosen.len());
-        let parameters = weights.into_iter().zip(chosen);
-        let parameters = parameters.map(|(weight, (name, gradient, decays))| {
+        // Parameters of one learning rate are updated together; mostly that is all of them.
+        let mut groups: BTreeMap<u64, Group> = BTreeMap::new();
+        let mut updated: Vec<Option<Tensor<1>>> = chosen.iter().map(|_| None).collect();
+        for (place, (weight, (name, gradient, decays))) in
+            weights.into_iter().zip(chosen).enumerate()
+        {
             let memory = self.memory.remove(&name);
-            names.push(name);
-            Parameter {
+            let rate = self.rates.get(&name).copied().unwrap_or(1.0);
+            let group = groups.entry(rate.to_bits()).or_default();
+            group.places.push(place);
+            group.names.push(name);
+            group.parameters.push(Parameter {
                 weight,
                 gradient,
                 memory,
                 decays,
+            });
+        }
+        for (rate, group) in groups {
+            let step = Step {
+                rule: self.rule(),
+                learning_rate: learning_rate * f64::from_bits(rate),
+                weight_decay: self.weight_decay,
+                scale,
+            };
+            let names = group.places.into_iter().zip(group.names);
+            for ((place, name), new) in names.zip(update(group.parameters, &step)) {
+                updated[place] = Some(new.weight);
+                self.memory.insert(name, new.memory);
             }
-        });
-        let parameters = parameters.collect();
-        let step = Step {
-            rule: self.rule(),
-            learning_rate,
-            weight_decay: self.weight_decay,
-            scale,
-        };
-        let (weights, memory): (Vec<_>, Vec<_>) = update(parameters, &step)
-            .into_iter()
-            .map(|updated| (updated.weight, updated.memory))
-            .unzip();
-        self.memory.extend(names.into_iter().zip(memory));
+        }
+        let weights = updated.into_iter().flatten();
         emptied.fill(weights)
     }
 
@@ -159,6 +177,14 @@ impl Optimizer {
         }
         Ok(())
     }
+}
+
+/// Parameters of one learning rate, and where among all of them they are.
+#[derive(Default)]
+struct Group {
+    places: Vec<usize>,
+    names: Vec<String>,
+    parameters: Vec<Parameter>,
 }
 
 #[cfg(test)]
@@ -283,5 +309,36 @@ mod tests {
         gradients.add(&(linear.forward(x).sum() * 0.0), &linear, 1.0);
         let after = Optimizer::new(&train).update(linear, gradients, 1.0);
         assert_eq!(host(after.bias.unwrap().val()), before);
+    }
+
+    #[test]
+    fn a_parameter_with_a_rate_of_its_own_moves_by_that_part() {
+        let device = tests_device();
+        let train = Train {
+            optimizer: Kind::Adamw,
+            ..Train::default()
+        };
+        let linear = Linear::new(2, 2, true, &mut Init::new(3, &device));
+        let before = [
+            host(linear.weight.val()),
+            host(linear.bias.as_ref().unwrap().val()),
+        ];
+        let moved = |rates: BTreeMap<String, f64>| {
+            let mut gradients = Gradients::default();
+            let x = Tensor::<2>::from_data([[3.0, 4.0]], &device);
+            gradients.add(&linear.forward(x).sum(), &linear, 1.0);
+            let after =
+                Optimizer::new(&train)
+                    .with_rates(rates)
+                    .update(linear.clone(), gradients, 0.1);
+            let after = [host(after.weight.val()), host(after.bias.unwrap().val())];
+            let step = |i: usize| before[i][1] - after[i][1];
+            [step(0), step(1)]
+        };
+        let [weight, bias] = moved(BTreeMap::new());
+        let slower = BTreeMap::from([("weight".to_owned(), 0.25)]);
+        let [slow, same] = moved(slower);
+        assert!((slow - 0.25 * weight).abs() < 1e-6 && weight.abs() > 0.05);
+        assert_eq!(same, bias);
     }
 }

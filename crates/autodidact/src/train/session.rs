@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use autodidact_eval::Matrix;
+
+use super::labeled::Labeled;
 use super::learner::Learner;
 use super::monitor::Checkup;
 use crate::error::Result;
@@ -49,6 +52,14 @@ pub trait Session: Send {
     fn restore(&mut self, model: &State, optimizer: &State, updates: u64) -> Result<()>;
     /// The encoder alone, under the ecosystem's names.
     fn encoder(&self) -> State;
+    /// The labels that a method learns from; `None` for one that needs none.
+    fn labeled(&self) -> Option<Labeled>;
+    /// The vectors of the held-out items and their classes, for a method that learns from labels; `None` where nothing
+    /// is held out or none of it can be read.
+    ///
+    /// # Errors
+    /// When the views can't be made.
+    fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>>;
     /// Unreadable items found so far: name and what was wrong.
     fn unreadable(&self) -> Vec<(String, String)>;
 }

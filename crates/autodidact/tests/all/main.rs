@@ -1,5 +1,6 @@
 //! The integration tests of the library, in one binary: linking is what takes the time.
 
+mod adapt;
 mod fused;
 mod report;
 mod rooms;

@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
         arguments.test.as_deref(),
         arguments.labels.as_deref(),
         arguments.ceiling.as_deref(),
+        arguments.quick,
     )?;
     show(&judged);
     if let Some(path) = &arguments.json {
@@ -38,7 +39,7 @@ pub(crate) fn after_pretraining(folder: &RunFolder, ceiling: Option<PathBuf>) ->
         println!("no labels in the data, so there is nothing to judge by yet");
         return Ok(());
     }
-    let judged = judge(folder, None, None, None, ceiling.as_deref())?;
+    let judged = judge(folder, None, None, None, ceiling.as_deref(), true)?;
     show(&judged);
     write_json(&folder.file("evaluation.json"), &judged)?;
     folder.write_card(&judged)
@@ -50,8 +51,13 @@ fn judge(
     test: Option<&Path>,
     labels: Option<&Path>,
     ceiling: Option<&Path>,
+    quick: bool,
 ) -> Result<Judged> {
     let recipe = folder.recipe()?;
+    let mut settings = recipe.evaluate()?;
+    if quick {
+        settings = settings.quick();
+    }
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
     let spec = source_of(&recipe, data, labels, None)?;
     let test = test
@@ -65,7 +71,7 @@ fn judge(
     let judged = evaluate(
         encoder.as_ref(),
         &parts,
-        &recipe.evaluate()?,
+        &settings,
         recipe.seed(),
         ceiling,
         &mut |what, done, all| bar.show(what, done, all),
@@ -82,12 +88,28 @@ fn judge(
 
 fn show(judged: &Judged) {
     println!();
-    println!("{}", findings(&judged.results));
+    println!("{}", findings(&judged.results, judged.saw_labels));
+    let few = judged
+        .results
+        .iter()
+        .any(|found| found.task.starts_with("few_shot"));
     println!(
         "accuracy with 95 % intervals; {} items judged, {} learned from, {} classes",
         judged.items, judged.learned_from, judged.classes
     );
-    if judged.set_aside {
+    if few {
+        println!(
+            "few_shot_N: a probe on N labels of each class, the mean of several draws and where one draw is to be expected"
+        );
+    }
+    for what in &judged.left_out {
+        println!("{what}");
+    }
+    if judged.saw_labels {
+        println!(
+            "this run learned from labels: what it is judged on tells something only if those labels weren't among them"
+        );
+    } else if judged.set_aside {
         println!(
             "the data has no test part: the judged items were set aside from it, and pretraining has seen them unlabeled"
         );

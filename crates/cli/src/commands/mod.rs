@@ -3,7 +3,9 @@
 mod embed;
 mod evaluate;
 mod export;
+mod finetune;
 mod lists;
+mod predict;
 mod pretrain;
 mod report;
 mod search;
@@ -11,20 +13,37 @@ mod views;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::datasets::{self, Store};
-use autodidact::error::{Error, Result};
+use autodidact::error::{Error, Kind, Result};
 use autodidact::modality::{Part, SourceSpec};
 use autodidact::recipe::Recipe;
 
 use crate::arguments::{Command, Settings};
 use crate::progress::Bar;
 
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Lets Ctrl-C set [`STOP`], and end the program when it comes twice.
+fn hear_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked twice: the last checkpoint is what there is.
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| Error::new(Kind::Io, "no way to hear Ctrl-C").because(error))
+}
+
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Pretrain(arguments) => pretrain::run(arguments),
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Finetune(arguments) => finetune::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),

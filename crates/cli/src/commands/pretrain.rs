@@ -2,33 +2,23 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::error::{Error, Kind, Result};
 use autodidact::recipe::{Length, Recipe};
 use autodidact::run::RunFolder;
 use autodidact::train::{self, Outcome, Stop};
 
-use super::{evaluate, put_data, put_path, recipe_of, report_unreadable};
+use super::{STOP, evaluate, hear_ctrl_c, put_data, put_path, recipe_of, report_unreadable};
 use crate::arguments::{Pretrain, Settings};
 use crate::progress::Progress;
 
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
 /// The recipe of `autodidact pretrain` with nothing said.
 const EMBEDDED: &str = "images/synthetic";
 /// Steps of the ceiling that the embedded data is shown with, as a share of the steps of pretraining.
 const CEILING_SHARE: f64 = 0.5;
 
 pub(crate) fn run(arguments: Pretrain) -> Result<ExitCode> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            // Asked twice: the last checkpoint is what there is.
-            std::process::exit(130);
-        }
-    })
-    .map_err(|error| Error::new(Kind::Io, "no way to hear Ctrl-C").because(error))?;
-
+    hear_ctrl_c()?;
     let (folder, outcome, embedded) = match &arguments.resume {
         Some(path) => resume(path, &arguments)?,
         None => begin(&arguments)?,

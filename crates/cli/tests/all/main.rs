@@ -1,5 +1,6 @@
 //! The binary as a user meets it: verbs, files, messages, exit codes, and what survives a kill.
 
+mod adapt;
 mod bad_data;
 mod datasets;
 mod kill;

@@ -8,4 +8,5 @@ mod objective;
 mod protocol;
 
 pub use logistic::{LinearModel, LogisticRegression};
+pub(crate) use protocol::standardize_together;
 pub use protocol::{Probe, ProbeResult, ProbeSettings, linear_probe};

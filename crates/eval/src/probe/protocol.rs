@@ -211,6 +211,26 @@ fn standard_deviations(train: &Matrix, means: &[f64]) -> Vec<f64> {
     deviations
 }
 
+/// Training and test rows standardized by the training rows, and divided by the root of the number of columns: rows
+/// are then about as long as a unit vector.
+pub(crate) fn standardize_together(train: &Matrix, test: &Matrix) -> Result<(Matrix, Matrix)> {
+    train.check_columns(test)?;
+    let means = train.column_means();
+    let root = (train.columns() as f64).sqrt();
+    let deviations: Vec<f64> = standard_deviations(train, &means)
+        .into_iter()
+        .map(|deviation| deviation * root)
+        .collect();
+    let standardize = |rows: &Matrix| {
+        let order: Vec<usize> = (0..rows.rows()).collect();
+        let data = standardized(rows, &order, &means, &deviations);
+        Matrix::from_vec(rows.rows(), rows.columns(), data).map_err(|_| EvalError::Overflow {
+            what: "the standardized features",
+        })
+    };
+    Ok((standardize(train)?, standardize(test)?))
+}
+
 /// The given rows, standardized.
 fn standardized(features: &Matrix, order: &[usize], means: &[f64], deviations: &[f64]) -> Vec<f32> {
     let mut data = vec![0.; order.len() * features.columns()];

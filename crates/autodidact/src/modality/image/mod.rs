@@ -35,6 +35,9 @@ const SURVEYED: usize = 4096;
 const LARGEST_SIDE: usize = 96;
 /// The largest image that enters a network through a 3×3 stem, in pixels.
 const SMALL_STEM: usize = 64;
+/// Share of the image that a view shows while learning from labels, least and largest: with less of it a class is often
+/// out of sight, and runs with labels are short.
+const LABELED_AREA: [f32; 2] = [0.4, 1.0];
 /// Edge of the image that stands for raw pixels, in pixels, at most: 3072 values as in CIFAR-10.
 const RAW_SIDE: usize = 32;
 
@@ -79,8 +82,7 @@ impl Images {
 
 impl Modality for Images {
     const NAME: &'static str = "images";
-    const SUMMARY: &'static str =
-        "photographs, scans, satellite bands: files in folders, archives or Parquet, arrays, IDX, CIFAR, CSV lists";
+    const SUMMARY: &'static str = "photographs, scans, satellite bands: files in folders, archives or Parquet, arrays, IDX, CIFAR, CSV lists";
     type Item = Image;
     type View = ImageView;
     type Batch = ImageBatch;
@@ -186,6 +188,17 @@ impl Modality for Images {
             channels: measured.channels,
             side,
         })
+    }
+
+    fn one_view(&self) -> ImageViews {
+        let mut views = ImageViews::light(self.side);
+        for crop in &mut views.crops {
+            crop.area = LABELED_AREA;
+        }
+        // Whether a mirrored image is still the same thing, the run has decided.
+        views.flip = self.views.flip;
+        views.vertical_flip = self.views.vertical_flip;
+        views
     }
 
     fn slots(&self) -> usize {

@@ -199,6 +199,34 @@ impl Encoder for ImageEncoder {
         }
     }
 
+    fn stages(&self) -> usize {
+        match self {
+            Self::SmallConv(network) => network.stages(),
+            Self::ResNet(_) => 5,
+            Self::Vit(network) => network.depth() + 1,
+        }
+    }
+
+    /// A convolution and its norm, a stage of a residual network, a transformer block; the stem comes first.
+    fn stage(&self, parameter: &str) -> usize {
+        let mut parts = parameter.split('.');
+        let first = parts.next().unwrap_or_default();
+        let number = parts.next().and_then(|part| part.parse::<usize>().ok());
+        let stage = match self {
+            Self::SmallConv(_) => number.unwrap_or(0),
+            Self::ResNet(_) => first
+                .strip_prefix("layer")
+                .and_then(|stage| stage.parse().ok())
+                .unwrap_or(0),
+            Self::Vit(network) => match (first, number) {
+                ("blocks", Some(block)) => block + 1,
+                ("norm", _) => network.depth(),
+                _ => 0,
+            },
+        };
+        stage.min(self.stages() - 1)
+    }
+
     fn adopt(&self, state: &mut State) -> Result<Vec<String>> {
         published::adopt(self, state)
     }

@@ -55,6 +55,11 @@ impl SmallConv {
         x
     }
 
+    /// Number of convolutions.
+    pub fn stages(&self) -> usize {
+        self.convs.len()
+    }
+
     /// Channels of the last stage.
     pub fn dim(&self) -> usize {
         self.dim

@@ -139,6 +139,11 @@ impl Vit {
         onnx.node("ReduceMean", &[&patches], &mean)
     }
 
+    /// Number of transformer blocks.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Width of a token.
     pub fn dim(&self) -> usize {
         self.norm.weight.dims()[0]

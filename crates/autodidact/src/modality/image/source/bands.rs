@@ -46,8 +46,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Image>> {
     let (width, height) = decoder.dimensions().map_err(failed)?;
     check_size(u64::from(width), u64::from(height))?;
     if channels > MOST_CHANNELS {
-        return Err(Error::data(format!("is a TIFF file of {channels} channels"))
-            .expected(format!("at most {MOST_CHANNELS}")));
+        return Err(
+            Error::data(format!("is a TIFF file of {channels} channels"))
+                .expected(format!("at most {MOST_CHANNELS}")),
+        );
     }
     let planar: Option<u16> = decoder
         .find_tag_unsigned(Tag::PlanarConfiguration)

@@ -199,9 +199,17 @@ fn numbers(table: &Table, classes: usize) -> Result<Vec<Option<u32>>> {
             Err(_) => "holds a class that is no number".to_owned(),
         })
         .at(table.label_place(row))
-        .expected(format!("0 to {}, since the file names {classes} classes", classes.saturating_sub(1)))),
+        .expected(format!(
+            "0 to {}, since the file names {classes} classes",
+            classes.saturating_sub(1)
+        ))),
     };
-    table.labels()?.into_iter().enumerate().map(number).collect()
+    table
+        .labels()?
+        .into_iter()
+        .enumerate()
+        .map(number)
+        .collect()
 }
 
 /// Names of classes; numbers below zero mean without a label.

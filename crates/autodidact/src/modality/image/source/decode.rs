@@ -102,7 +102,10 @@ fn shown(bytes: &[u8]) -> String {
     }
 }
 
-pub(super) fn damaged(format: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(super) fn damaged(
+    format: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     Error::data(format!("is a damaged {format} file"))
         .because(source)
         .expected("an intact image")
@@ -225,12 +228,18 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
         }
         ColorType::La16 => {
             let pixels = image.into_luma_alpha16();
-            of(1, Pixels::Words(words_over_white::<2, 1>(pixels.as_raw()).into()))
+            of(
+                1,
+                Pixels::Words(words_over_white::<2, 1>(pixels.as_raw()).into()),
+            )
         }
         ColorType::Rgb16 => of(3, Pixels::Words(image.into_rgb16().into_raw().into())),
         ColorType::Rgba16 => {
             let pixels = image.into_rgba16();
-            of(3, Pixels::Words(words_over_white::<4, 3>(pixels.as_raw()).into()))
+            of(
+                3,
+                Pixels::Words(words_over_white::<4, 3>(pixels.as_raw()).into()),
+            )
         }
         ColorType::Rgb32F => of(3, Pixels::Floats(image.into_rgb32f().into_raw().into())),
         ColorType::Rgba32F => {
@@ -264,7 +273,8 @@ fn words_over_white<const FROM: usize, const TO: usize>(pixels: &[u16]) -> Vec<u
     let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
     for pixel in pixels.as_chunks::<FROM>().0 {
         let alpha = u64::from(pixel[FROM - 1]);
-        let over = |value: u16| (u64::from(value) * alpha + 65_535 * (65_535 - alpha) + 32_767) / 65_535;
+        let over =
+            |value: u16| (u64::from(value) * alpha + 65_535 * (65_535 - alpha) + 32_767) / 65_535;
         out.extend(pixel[..TO].iter().map(|&value| over(value) as u16));
     }
     out

@@ -302,8 +302,8 @@ fn recognize(members: &[Member], root: &Path, spec: &SourceSpec) -> Result<Optio
 
 /// Endings of files that are common beside images and never are one.
 const NO_IMAGES: [&str; 15] = [
-    "csv", "tsv", "txt", "json", "jsonl", "xml", "md", "zip", "tar", "gz", "tgz", "npy", "parquet", "bin",
-    "mp4",
+    "csv", "tsv", "txt", "json", "jsonl", "xml", "md", "zip", "tar", "gz", "tgz", "npy", "parquet",
+    "bin", "mp4",
 ];
 
 fn is_image(member: &Member) -> bool {

@@ -98,7 +98,14 @@ impl Stored {
             Pixels::Words(bytes.as_chunks().0.iter().map(|&word| read(word)).collect())
         };
         let floats = |read: fn([u8; 4]) -> f32| {
-            Pixels::Floats(bytes.as_chunks().0.iter().map(|&float| read(float)).collect())
+            Pixels::Floats(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&float| read(float))
+                    .collect(),
+            )
         };
         match self {
             Self::Word { low_first: true } => words(u16::from_le_bytes),

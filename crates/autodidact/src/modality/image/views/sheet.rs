@@ -77,10 +77,10 @@ pub fn sheet(
 pub fn encode_png(image: &Image) -> Result<Vec<u8>> {
     let color = match image.channels() {
         channels if image.pixels().is_empty() => {
-            return Err(
-                Error::data(format!("an image of {channels} channels and more than 8 bits"))
-                    .expected("8 bits"),
-            );
+            return Err(Error::data(format!(
+                "an image of {channels} channels and more than 8 bits"
+            ))
+            .expected("8 bits"));
         }
         1 => image::ExtendedColorType::L8,
         3 => image::ExtendedColorType::Rgb8,

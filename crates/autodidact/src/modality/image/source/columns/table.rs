@@ -129,7 +129,11 @@ impl Table {
 
     /// What the column of images is called.
     pub(super) fn column(&self) -> &str {
-        self.leaf(self.image).path().parts().first().map_or("", String::as_str)
+        self.leaf(self.image)
+            .path()
+            .parts()
+            .first()
+            .map_or("", String::as_str)
     }
 
     /// What the notes call the classes of the column of labels.
@@ -141,7 +145,9 @@ impl Table {
     pub(super) fn image_bytes(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups().iter();
         groups
-            .map(|group| u64::try_from(group.column(self.image).uncompressed_size()).unwrap_or(u64::MAX))
+            .map(|group| {
+                u64::try_from(group.column(self.image).uncompressed_size()).unwrap_or(u64::MAX)
+            })
             .fold(0, u64::saturating_add)
     }
 
@@ -160,7 +166,9 @@ impl Table {
 
     /// Where a row's label is, for people.
     pub(super) fn label_place(&self, row: usize) -> String {
-        let name = self.label.map_or_else(String::new, |at| self.leaf(at).path().string());
+        let name = self
+            .label
+            .map_or_else(String::new, |at| self.leaf(at).path().string());
         format!("{}, row {row}, column {name}", self.shown)
     }
 
@@ -265,14 +273,18 @@ impl Table {
 
     fn column_of_texts(&self, column: usize) -> Result<Vec<Option<String>>> {
         let (mut texts, mut bytes) = (Vec::new(), 0);
-        let read = self.each(column, |reader| reader, |column| {
-            let values = cast(column, &DataType::Utf8).map_err(text)?;
-            for value in values.as_string::<i32>() {
-                bytes += value.map_or(0, str::len) as u64;
-                texts.push(value.map(str::to_owned));
-            }
-            not_too_long(bytes)
-        });
+        let read = self.each(
+            column,
+            |reader| reader,
+            |column| {
+                let values = cast(column, &DataType::Utf8).map_err(text)?;
+                for value in values.as_string::<i32>() {
+                    bytes += value.map_or(0, str::len) as u64;
+                    texts.push(value.map(str::to_owned));
+                }
+                not_too_long(bytes)
+            },
+        );
         let read = match read {
             Ok(()) if texts.len() != self.rows => Err("it ends too early".to_owned()),
             read => read,
@@ -317,7 +329,10 @@ fn damaged(shown: &str) -> Error {
 /// What a batch of one column holds, out of its struct.
 fn only_column(batch: &RecordBatch) -> ArrayRef {
     let mut column = Arc::clone(batch.column(0));
-    while let Some(inner) = column.as_struct_opt().and_then(|s| s.columns().first().cloned()) {
+    while let Some(inner) = column
+        .as_struct_opt()
+        .and_then(|s| s.columns().first().cloned())
+    {
         column = inner;
     }
     column
@@ -325,7 +340,9 @@ fn only_column(batch: &RecordBatch) -> ArrayRef {
 
 fn images(column: &ArrayRef) -> std::result::Result<BinaryArray, String> {
     let images = column.as_binary_opt::<i32>();
-    images.cloned().ok_or_else(|| format!("it is of type {}", column.data_type()))
+    images
+        .cloned()
+        .ok_or_else(|| format!("it is of type {}", column.data_type()))
 }
 
 fn value(images: &BinaryArray, at: usize) -> Option<Vec<u8>> {
@@ -368,9 +385,12 @@ fn image_column(leaves: &[Arc<ColumnDescriptor>], notes: &Notes) -> Result<usize
         .or_else(|| found.first().copied().filter(|_| found.len() == 1));
     column.ok_or_else(|| {
         let names: Vec<String> = leaves.iter().map(|leaf| leaf.path().string()).collect();
-        Error::data(format!("has no column of images (columns: {})", names.join(", ")))
-            .expected("a column of bytes called image, or of structs with bytes in them")
-            .mend("write encoded images (JPEG, PNG, …) as bytes into a column called image")
+        Error::data(format!(
+            "has no column of images (columns: {})",
+            names.join(", ")
+        ))
+        .expected("a column of bytes called image, or of structs with bytes in them")
+        .mend("write encoded images (JPEG, PNG, …) as bytes into a column called image")
     })
 }
 
@@ -409,13 +429,17 @@ impl Notes {
     }
 
     fn is_image(&self, column: &str) -> bool {
-        self.0.get(column).is_some_and(|note| note["_type"] == "Image")
+        self.0
+            .get(column)
+            .is_some_and(|note| note["_type"] == "Image")
     }
 
     fn classes(&self, column: &str) -> Option<Vec<String>> {
         let names = self.0.get(column)?["names"].as_array()?;
         let names = names.iter().map(|name| name.as_str().map(str::to_owned));
-        names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
+        names
+            .collect::<Option<Vec<_>>>()
+            .filter(|names| !names.is_empty())
     }
 }
 
@@ -446,7 +470,10 @@ impl ChunkReader for Stretch {
 
     fn get_bytes(&self, start: u64, length: usize) -> std::result::Result<Bytes, ParquetError> {
         // Looked at before anything is allocated: the file says itself how long its pieces are.
-        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.length)
+        {
             return Err(ParquetError::EOF(format!("{length} bytes at {start}")));
         }
         let mut bytes = vec![0; length];

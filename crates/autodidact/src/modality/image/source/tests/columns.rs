@@ -72,7 +72,11 @@ fn files_of_a_part_are_one_set_with_the_names_and_classes_of_their_notes() {
         &seeds,
         &[Some(2), Some(-1), None],
     );
-    write_part("data/train-00001-of-00002-cd34.parquet", &[Some(4)], &[Some(0)]);
+    write_part(
+        "data/train-00001-of-00002-cd34.parquet",
+        &[Some(4)],
+        &[Some(0)],
+    );
     write_part("data/test-00000-of-00001.parquet", &[Some(5)], &[Some(1)]);
     // With room for what is read, and without.
     for memory_limit in [1 << 20, 0] {
@@ -127,10 +131,17 @@ fn without_notes_names_and_types_tell_the_columns() {
             memory_limit: 0,
             ..spec(&path)
         };
-        assert_eq!(open(&none).unwrap().get(1).unwrap(), decode(&png(2)).unwrap());
+        assert_eq!(
+            open(&none).unwrap().get(1).unwrap(),
+            decode(&png(2)).unwrap()
+        );
     }
     let columns = vec![("a", other.clone()), ("b", other)];
-    write(folder.path(), "photos.parquet", &table(columns, None, Packing::SNAPPY));
+    write(
+        folder.path(),
+        "photos.parquet",
+        &table(columns, None, Packing::SNAPPY),
+    );
     let text = error(&spec(&path)).to_string();
     assert!(
         text.contains("photos.parquet: has no column of images (columns: a, b)"),
@@ -143,11 +154,12 @@ fn wrong_rows_are_named_with_file_row_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");
     let garbage: ArrayRef = Arc::new(BinaryArray::from_iter_values([b"garbage"; 2]));
-    let columns = vec![
-        ("picture", garbage),
-        ("kind", numbers(&[Some(0), Some(7)])),
-    ];
-    write(folder.path(), "x.parquet", &table(columns.clone(), None, Packing::SNAPPY));
+    let columns = vec![("picture", garbage), ("kind", numbers(&[Some(0), Some(7)]))];
+    write(
+        folder.path(),
+        "x.parquet",
+        &table(columns.clone(), None, Packing::SNAPPY),
+    );
     let text = open(&spec(&path)).unwrap().get(1).unwrap_err().to_string();
     assert!(
         text.contains("x.parquet, row 1, column picture: is no image: begins with \"garbage\""),
@@ -175,7 +187,10 @@ fn changed_tables_never_panic() {
         ("kind", numbers(&[Some(0), Some(1), None, Some(2)])),
     ];
     let mut read = 0;
-    for (kind, packing) in [Packing::UNCOMPRESSED, Packing::SNAPPY].into_iter().enumerate() {
+    for (kind, packing) in [Packing::UNCOMPRESSED, Packing::SNAPPY]
+        .into_iter()
+        .enumerate()
+    {
         let whole = table(columns.clone(), Some(NOTES), packing);
         for round in 0..600 {
             let mut rng = stream(3, Purpose::Evaluation, &[kind as u64, round]);

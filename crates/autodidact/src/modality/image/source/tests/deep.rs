@@ -45,7 +45,11 @@ fn sixteen_bits_and_floats_stay_what_they_are() {
     let mut beyond = floats;
     beyond[5] = 7.5;
     let text = decode(&tiff::<colortype::Gray32Float>(6, 4, &beyond)).unwrap_err();
-    assert!(text.to_string().contains("holds the value 7.5; expected 0 (black) to 1"), "{text}");
+    assert!(
+        text.to_string()
+            .contains("holds the value 7.5; expected 0 (black) to 1"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -68,16 +72,25 @@ fn arrays_keep_their_bits_and_their_channels() {
     }
     let low: Vec<u8> = last.iter().flat_map(|word| word.to_le_bytes()).collect();
     let high: Vec<u8> = first.iter().flat_map(|word| word.to_be_bytes()).collect();
-    for bytes in [npy("<u2", "(1, 4, 5, 2)", &low), npy(">u2", "(1, 2, 4, 5)", &high)] {
+    for bytes in [
+        npy("<u2", "(1, 4, 5, 2)", &low),
+        npy(">u2", "(1, 2, 4, 5)", &high),
+    ] {
         fs::write(&path, bytes).unwrap();
         let image = open(&spec(&path)).unwrap().get(0).unwrap();
         assert_eq!((image.width(), image.height(), image.channels()), (5, 4, 2));
         assert_eq!(image.values(), &Pixels::Words(last.clone().into()));
     }
-    let floats: Vec<u8> = [0.25f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let floats: Vec<u8> = [0.25f32, f32::NAN]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
     fs::write(&path, npy("<f4", "(2, 1, 1)", &floats)).unwrap();
     let source = open(&spec(&path)).unwrap();
-    assert_eq!(source.get(0).unwrap().values(), &Pixels::Floats([0.25].into()));
+    assert_eq!(
+        source.get(0).unwrap().values(),
+        &Pixels::Floats([0.25].into())
+    );
     let text = source.get(1).unwrap_err().to_string();
     assert!(text.contains("x/00001: holds the value NaN"), "{text}");
 }
@@ -117,10 +130,16 @@ fn a_survey_counts_channels_and_measures_each() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.npy");
     // Channels of constant 0, 1/3, 2/3 and 1.
-    let values: Vec<u8> = (0..64u16).flat_map(|i| (i % 4 * 21_845).to_le_bytes()).collect();
+    let values: Vec<u8> = (0..64u16)
+        .flat_map(|i| (i % 4 * 21_845).to_le_bytes())
+        .collect();
     fs::write(&path, npy("<u2", "(1, 4, 4, 4)", &values)).unwrap();
     let source = open(&spec(&path)).unwrap();
-    assert!(source.describe().contains("of 4 channels, 16 bits"), "{}", source.describe());
+    assert!(
+        source.describe().contains("of 4 channels, 16 bits"),
+        "{}",
+        source.describe()
+    );
     let survey = survey(&*source, 10, 0);
     assert_eq!(survey.channels, 4);
     for (channel, mean) in survey.mean.iter().enumerate() {
@@ -138,10 +157,19 @@ fn an_image_of_another_sort_than_the_first_counts_as_unreadable() {
         let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
         let mut image = encoder.new_image::<colortype::Gray16>(6 * 5, 4).unwrap();
         image.encoder().write_tag(Tag::ImageWidth, 6u32).unwrap();
-        image.encoder().write_tag(Tag::SamplesPerPixel, 5u16).unwrap();
+        image
+            .encoder()
+            .write_tag(Tag::SamplesPerPixel, 5u16)
+            .unwrap();
         let sixteen = &[16u16; 5][..];
-        image.encoder().write_tag(Tag::BitsPerSample, sixteen).unwrap();
-        image.encoder().write_tag(Tag::SampleFormat, &[1u16; 5][..]).unwrap();
+        image
+            .encoder()
+            .write_tag(Tag::BitsPerSample, sixteen)
+            .unwrap();
+        image
+            .encoder()
+            .write_tag(Tag::SampleFormat, &[1u16; 5][..])
+            .unwrap();
         image.write_data(&values).unwrap();
         write(folder.path(), name, &bytes.into_inner());
         values
@@ -154,7 +182,10 @@ fn an_image_of_another_sort_than_the_first_counts_as_unreadable() {
     assert_eq!((image.width(), image.height(), image.channels()), (6, 4, 5));
     assert_eq!(image.values(), &Pixels::Words(values.into()));
     let text = source.get(1).unwrap_err().to_string();
-    assert!(text.contains("2.png: holds 3 channels; expected 5, as the first"), "{text}");
+    assert!(
+        text.contains("2.png: holds 3 channels; expected 5, as the first"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -173,5 +204,10 @@ fn channels_that_a_color_file_says_nothing_of_are_not_left_out_silently() {
     tags.write_tag(Tag::ExtraSamples, &[0u16][..]).unwrap();
     image.write_data(&words(72)).unwrap();
     let error = decode(&bytes.into_inner()).unwrap_err();
-    assert!(error.to_string().contains("4 channels, of which it calls 3 colors"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("4 channels, of which it calls 3 colors"),
+        "{error}"
+    );
 }

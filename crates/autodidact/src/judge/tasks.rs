@@ -1,0 +1,349 @@
+//! The tasks that one side of a comparison is put to, given its vectors.
+
+use autodidact_eval::cluster::{KMeans, adjusted_rand_index, normalized_mutual_information};
+use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, bootstrap_statistic};
+use autodidact_eval::probe::{ProbeSettings, linear_probe};
+use autodidact_eval::{Matrix, classification, few_shot, knn, retrieval};
+
+use super::protocol::unfit;
+use super::verdict::{FEW, Finding};
+use crate::error::Result;
+use crate::recipe::Evaluate;
+
+/// How sharply the nearest of the neighbors count.
+const TEMPERATURE: f64 = 0.1;
+/// What counts as wide: raw values, whose probe takes minutes where that of an encoder takes seconds.
+const WIDE: usize = 1024;
+/// The penalties that are tried on wide features, which want strong ones.
+const WIDE_PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
+/// Iterations of a wide probe, at most.
+const WIDE_ITERATIONS: usize = 60;
+/// Starts of k-means, of which the tightest clusters are taken.
+const STARTS: u64 = 5;
+/// Draws of the bootstrap behind the intervals of clusters, which are slower to compare than to count.
+const CLUSTER_RESAMPLES: usize = 200;
+/// Standard deviations on either side that hold 95 % of a normal distribution.
+const SPREAD: f64 = 1.96;
+
+/// What all sides are asked, and what they are asked with.
+pub(super) struct Tasks<'a> {
+    settings: &'a Evaluate,
+    train: &'a [u32],
+    test: &'a [u32],
+    /// All numbers of neighbors that vote, ascending.
+    neighbors: Vec<usize>,
+    /// The numbers of labels that each class has.
+    few: Vec<usize>,
+    /// Among how many of the other judged items to look.
+    retrieval: Vec<usize>,
+    clusters: usize,
+    intervals: Bootstrap,
+    seed: u64,
+}
+
+/// What a side came to at a task.
+pub(super) struct Score {
+    pub(super) task: String,
+    pub(super) metric: String,
+    pub(super) interval: Interval,
+    /// Whether each judged item was told rightly; empty where the task isn't about single items.
+    pub(super) right: Vec<bool>,
+}
+
+impl<'a> Tasks<'a> {
+    /// The tasks that there are enough labeled items for. Also says in words what was left out for want of them.
+    pub(super) fn new(
+        settings: &'a Evaluate,
+        train: &'a [u32],
+        test: &'a [u32],
+        seed: u64,
+    ) -> (Self, Vec<String>) {
+        let mut left_out = Vec::new();
+        let mut neighbors: Vec<usize> = settings
+            .more_neighbors
+            .iter()
+            .copied()
+            .filter(|&count| count <= train.len())
+            .chain([settings.neighbors])
+            .collect();
+        sort(&mut neighbors);
+        let sizes = sizes(train);
+        let smallest = sizes.iter().copied().min().unwrap_or(0);
+        let mut few = settings.few_labels.clone();
+        sort(&mut few);
+        few.retain(|&count| count <= smallest);
+        if let Some(count) = settings.few_labels.iter().filter(|&&n| n > smallest).min() {
+            left_out.push(format!(
+                "no probe on {count} labels of each class or more: the smallest class has {smallest} to learn from"
+            ));
+        }
+        let mut retrieval = settings.retrieval.clone();
+        sort(&mut retrieval);
+        retrieval.retain(|&count| count < test.len());
+        let tasks = Self {
+            settings,
+            train,
+            test,
+            neighbors,
+            few,
+            retrieval,
+            clusters: self::sizes(test).len(),
+            intervals: Bootstrap {
+                resamples: settings.resamples,
+                seed,
+                ..Bootstrap::default()
+            },
+            seed,
+        };
+        (tasks, left_out)
+    }
+
+    /// How one side does. `advance` is called before each of [`Tasks::steps`] steps.
+    pub(super) fn put(
+        &self,
+        bank: &Matrix,
+        queries: &Matrix,
+        advance: &mut dyn FnMut(),
+    ) -> Result<Vec<Score>> {
+        advance();
+        let mut scores = self.vote(bank, queries)?;
+        advance();
+        scores.push(self.probe(bank, queries)?);
+        for &count in &self.few {
+            advance();
+            scores.push(self.few_labels(bank, queries, count)?);
+        }
+        if self.settings.clustering {
+            advance();
+            scores.extend(self.cluster(queries)?);
+        }
+        if !self.retrieval.is_empty() {
+            advance();
+            scores.extend(self.retrieve(queries)?);
+        }
+        Ok(scores)
+    }
+
+    /// Steps that a side takes.
+    pub(super) fn steps(&self) -> usize {
+        let others =
+            usize::from(self.settings.clustering) + usize::from(!self.retrieval.is_empty());
+        2 + self.few.len() + others
+    }
+
+    fn vote(&self, bank: &Matrix, queries: &Matrix) -> Result<Vec<Score>> {
+        let votes = knn::classify_each(bank, self.train, queries, &self.neighbors, TEMPERATURE)
+            .map_err(unfit)?;
+        let votes = self.neighbors.iter().zip(votes);
+        votes
+            .map(|(count, votes)| self.accuracy(format!("knn{count}"), &votes))
+            .collect()
+    }
+
+    fn probe(&self, bank: &Matrix, queries: &Matrix) -> Result<Score> {
+        let mut settings = ProbeSettings {
+            seed: self.seed,
+            ..ProbeSettings::default()
+        };
+        if bank.columns() > WIDE {
+            settings.candidates = WIDE_PENALTIES.to_vec();
+            settings.max_iterations = WIDE_ITERATIONS;
+        }
+        let probe = linear_probe(bank, self.train, queries, &settings).map_err(unfit)?;
+        self.accuracy("linear".to_owned(), &probe.predictions)
+    }
+
+    fn accuracy(&self, task: String, predictions: &[u32]) -> Result<Score> {
+        let right = classification::hits(predictions, self.test).map_err(unfit)?;
+        Ok(Score {
+            task,
+            metric: "accuracy".to_owned(),
+            interval: bootstrap(&right, &self.intervals).map_err(unfit)?,
+            right,
+        })
+    }
+
+    /// The mean over several draws of the labels; the interval is where the accuracy of one such draw is to be expected.
+    fn few_labels(&self, bank: &Matrix, queries: &Matrix, count: usize) -> Result<Score> {
+        let draws = few_shot::probe(
+            bank,
+            self.train,
+            queries,
+            self.test,
+            count,
+            self.settings.draws,
+            self.seed,
+        )
+        .map_err(unfit)?;
+        let accuracy = |right: &Vec<bool>| {
+            right.iter().filter(|&&right| right).count() as f64 / right.len() as f64
+        };
+        let accuracies: Vec<f64> = draws.iter().map(accuracy).collect();
+        let number = accuracies.len() as f64;
+        let mean = accuracies.iter().sum::<f64>() / number;
+        let squares: f64 = accuracies.iter().map(|a| (a - mean).powi(2)).sum();
+        let deviation = (squares / (number - 1.0).max(1.0)).sqrt();
+        Ok(Score {
+            task: format!("{FEW}{count}"),
+            metric: "accuracy".to_owned(),
+            interval: Interval {
+                value: mean,
+                low: (mean - SPREAD * deviation).max(0.0),
+                high: (mean + SPREAD * deviation).min(1.0),
+            },
+            right: Vec::new(),
+        })
+    }
+
+    fn cluster(&self, items: &Matrix) -> Result<Vec<Score>> {
+        let directions = items.normalized_rows();
+        let mut tightest = None;
+        for start in 0..STARTS {
+            let settings = KMeans {
+                clusters: self.clusters,
+                seed: self.seed.wrapping_add(start),
+                ..KMeans::default()
+            };
+            let found = settings.fit(&directions).map_err(unfit)?;
+            if tightest
+                .as_ref()
+                .is_none_or(|(inertia, _)| found.inertia < *inertia)
+            {
+                tightest = Some((found.inertia, found.assignments));
+            }
+        }
+        let groups = tightest.map(|(_, groups)| groups).unwrap_or_default();
+        let settings = Bootstrap {
+            resamples: self.intervals.resamples.min(CLUSTER_RESAMPLES),
+            ..self.intervals
+        };
+        let agreement = |metric: &str, of: fn(&[u32], &[u32]) -> autodidact_eval::Result<f64>| {
+            let of_drawn = |drawn: &[usize]| {
+                let pick = |labels: &[u32]| -> Vec<u32> {
+                    drawn.iter().map(|&item| labels[item]).collect()
+                };
+                of(&pick(&groups), &pick(self.test))
+            };
+            let found = bootstrap_statistic(groups.len(), of_drawn, &settings).map_err(unfit)?;
+            Ok(Score {
+                task: "clusters".to_owned(),
+                metric: metric.to_owned(),
+                // Nothing agrees more than wholly.
+                interval: Interval {
+                    high: found.high.min(1.0),
+                    ..found
+                },
+                right: Vec::new(),
+            })
+        };
+        Ok(vec![
+            agreement("nmi", normalized_mutual_information)?,
+            agreement("ari", adjusted_rand_index)?,
+        ])
+    }
+
+    fn retrieve(&self, items: &Matrix) -> Result<Vec<Score>> {
+        let found = retrieval::found_within(items, self.test, &self.retrieval).map_err(unfit)?;
+        let found = self.retrieval.iter().zip(found);
+        let score = |(count, found): (&usize, Vec<bool>)| {
+            Ok(Score {
+                task: "retrieval".to_owned(),
+                metric: format!("recall@{count}"),
+                interval: bootstrap(&found, &self.intervals).map_err(unfit)?,
+                right: Vec::new(),
+            })
+        };
+        found.map(score).collect()
+    }
+}
+
+impl Score {
+    pub(super) fn finding(&self, who: &str) -> Finding {
+        Finding {
+            who: who.to_owned(),
+            task: self.task.clone(),
+            metric: self.metric.clone(),
+            value: self.interval.value,
+            low: self.interval.low,
+            high: self.interval.high,
+        }
+    }
+}
+
+/// Items of each class that has any.
+pub(super) fn sizes(labels: &[u32]) -> Vec<usize> {
+    let mut sorted = labels.to_vec();
+    sorted.sort_unstable();
+    sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).collect()
+}
+
+fn sort(counts: &mut Vec<usize>) {
+    counts.sort_unstable();
+    counts.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_are_too_few_items_for_is_left_out_and_said() {
+        let settings = Evaluate::default();
+        let train: Vec<u32> = (0..24).map(|item| item % 2).chain([2; 7]).collect();
+        let test = [0, 1, 2, 0, 1];
+        let (tasks, left_out) = Tasks::new(&settings, &train, &test, 0);
+        assert_eq!(tasks.neighbors, [1, 5, 20]);
+        assert_eq!(tasks.few, [1, 5]);
+        assert_eq!(tasks.retrieval, [1]);
+        assert_eq!(tasks.clusters, 3);
+        assert!(left_out[0].contains("10 labels of each class") && left_out[0].contains("has 7"));
+        let quick = settings.clone().quick();
+        let (tasks, left_out) = Tasks::new(&quick, &train, &test, 0);
+        assert_eq!((tasks.neighbors.as_slice(), tasks.steps()), (&[20][..], 2));
+        assert!(left_out.is_empty());
+    }
+
+    #[test]
+    fn separate_classes_score_full_marks_at_every_task() {
+        let settings = Evaluate {
+            few_labels: vec![1, 10],
+            resamples: 50,
+            ..Evaluate::default()
+        };
+        let labels: Vec<u32> = (0..90).map(|item| item % 3).collect();
+        let data = labels.iter().enumerate().flat_map(|(item, &label)| {
+            let angle = 2.1 * label as f32 + 0.1 * (item as f32 * 7.3).sin();
+            [angle.cos(), angle.sin()]
+        });
+        let items = Matrix::from_vec(90, 2, data.collect()).unwrap();
+        let (tasks, _) = Tasks::new(&settings, &labels, &labels, 1);
+        let mut steps = 0;
+        let scores = tasks.put(&items, &items, &mut || steps += 1).unwrap();
+        assert_eq!(steps, tasks.steps());
+        let names: Vec<_> = scores
+            .iter()
+            .map(|score| format!("{} {}", score.task, score.metric))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "knn1 accuracy",
+                "knn5 accuracy",
+                "knn20 accuracy",
+                "linear accuracy",
+                "few_shot_1 accuracy",
+                "few_shot_10 accuracy",
+                "clusters nmi",
+                "clusters ari",
+                "retrieval recall@1",
+                "retrieval recall@5",
+                "retrieval recall@10",
+            ]
+        );
+        for score in scores {
+            let interval = score.interval;
+            assert!(interval.value > 0.999, "{} {interval:?}", score.task);
+            assert!(interval.low <= interval.value && interval.value <= interval.high);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `[evaluate]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::sections::within;
+use crate::error::{Error, Result};
+
+/// `[evaluate]`: how the result is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// Neighbors that vote, at the end of a run and while it is going on.
+    pub neighbors: usize,
+    /// Other numbers of neighbors that are tried besides; those beyond the labeled items are left out.
+    pub more_neighbors: Vec<usize>,
+    /// Labels of each class that linear probes get to learn from; where a class has fewer, the number is left out.
+    pub few_labels: Vec<usize>,
+    /// Draws of those labels, 2 to 1000.
+    pub draws: usize,
+    /// Whether clusters of the vectors, as many as classes, are compared with the classes.
+    pub clustering: bool,
+    /// Among how many nearest items one of the same class is looked for.
+    pub retrieval: Vec<usize>,
+    /// Draws of the bootstrap behind the intervals.
+    pub resamples: usize,
+    /// Where there is no test part: the part of the labeled items that is set aside to judge on, 0.05 to 0.5.
+    pub holdout: f64,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self {
+            neighbors: 20,
+            more_neighbors: vec![1, 5, 200],
+            few_labels: vec![1, 5, 10, 50],
+            draws: 5,
+            clustering: true,
+            retrieval: vec![1, 5, 10],
+            resamples: 1000,
+            holdout: 0.2,
+        }
+    }
+}
+
+impl Evaluate {
+    /// Nearest neighbors and a linear probe only: what a run ends with.
+    #[must_use]
+    pub fn quick(self) -> Self {
+        Self {
+            more_neighbors: Vec::new(),
+            few_labels: Vec::new(),
+            clustering: false,
+            retrieval: Vec::new(),
+            ..self
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        for (key, counts) in [
+            ("neighbors", &vec![self.neighbors]),
+            ("more_neighbors", &self.more_neighbors),
+            ("few_labels", &self.few_labels),
+            ("retrieval", &self.retrieval),
+            ("resamples", &vec![self.resamples]),
+        ] {
+            if counts.contains(&0) {
+                return Err(Error::recipe(format!("a 0 in evaluate.{key}")).expected("at least 1"));
+            }
+        }
+        within("evaluate.draws", self.draws as f64, 2.0, 1000.0)?;
+        within("evaluate.holdout", self.holdout, 0.05, 0.5)
+    }
+}

@@ -1,0 +1,197 @@
+//! What a run with labels may change, and how fast.
+
+use std::sync::atomic::AtomicBool;
+
+use autodidact::layers::Init;
+use autodidact::layers::state::{State, trained};
+use autodidact::method::supervised::Supervised;
+use autodidact::method::{Method, Objective};
+use autodidact::modality::Encoder;
+use autodidact::modality::image::{Architecture, ImageEncoder, ImageNetwork};
+use autodidact::recipe::Recipe;
+use autodidact::run::{Checkpoint, RunFolder};
+use autodidact::train;
+
+use super::training::{recipe, run};
+
+fn network(name: Architecture) -> (ImageEncoder, Init) {
+    let device = train::device::open("cpu").unwrap().autodiff();
+    let mut init = Init::new(0, &device);
+    let network = ImageNetwork {
+        name,
+        width: if name.is_vit() { 24 } else { 4 },
+        depth: 3,
+        ..ImageNetwork::default()
+    };
+    (network.build(16, 3, &mut init).unwrap(), init)
+}
+
+const NETWORKS: [Architecture; 3] = [
+    Architecture::SmallConv,
+    Architecture::ResNet18,
+    Architecture::VitTiny,
+];
+
+#[test]
+fn every_parameter_has_its_stage_and_every_stage_its_parameters() {
+    for name in NETWORKS {
+        let (encoder, _) = network(name);
+        let mut stages = vec![Vec::new(); encoder.stages()];
+        for parameter in trained(&encoder) {
+            stages[encoder.stage(&parameter)].push(parameter);
+        }
+        assert!(stages.iter().all(|stage| !stage.is_empty()), "{stages:?}");
+        let of = |parameter: &str| encoder.stage(parameter);
+        match name {
+            Architecture::SmallConv => {
+                assert_eq!([of("convs.0.weight"), of("norms.3.training")], [0, 3]);
+            }
+            Architecture::ResNet18 => {
+                assert_eq!([of("bn1.running_mean"), of("layer4.1.bn2.bias")], [0, 4]);
+            }
+            _ => {
+                let found = [
+                    "cls_token",
+                    "patch_embed.proj.weight",
+                    "blocks.0.norm1.weight",
+                ]
+                .map(of);
+                assert_eq!(found, [0, 0, 1]);
+                // The norm behind the last block belongs to it.
+                assert_eq!([of("blocks.2.mlp.fc1.bias"), of("norm.weight")], [3, 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stage_learns_the_more_slowly_the_earlier_it_is() {
+    for name in NETWORKS {
+        let (encoder, mut init) = network(name);
+        let stages = encoder.stages();
+        let stage_of: Vec<(String, usize)> = trained(&encoder)
+            .into_iter()
+            .map(|parameter| (format!("encoder.{parameter}"), encoder.stage(&parameter)))
+            .collect();
+        let settings = Supervised {
+            layer_decay: 0.5,
+            ..Supervised::default()
+        };
+        let method = settings.build(encoder, &mut init).unwrap();
+        assert_eq!(
+            Method::<ImageEncoder>::rate(&method, "classifier.weight"),
+            1.0
+        );
+        for (parameter, stage) in stage_of {
+            let expected = 0.5f64.powi((stages - stage) as i32);
+            assert_eq!(
+                Method::<ImageEncoder>::rate(&method, &parameter),
+                expected,
+                "{parameter}"
+            );
+        }
+    }
+}
+
+/// Names of the encoder's arrays that a run of `recipe` moved.
+fn moved(recipe: &Recipe) -> Vec<String> {
+    let before = train::open(recipe).unwrap().encoder();
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, parts) = (scratch.path().join("whole"), scratch.path().join("parts"));
+    run(recipe, &whole, None);
+    let after = RunFolder::open(&whole).unwrap().encoder().unwrap();
+    // What stands still does so in a run that was interrupted, too.
+    run(recipe, &parts, Some(3));
+    run(recipe, &parts, None);
+    assert_eq!(RunFolder::open(&parts).unwrap().encoder().unwrap(), after);
+    differing(&before, &after)
+}
+
+/// Names under which two states don't hold the same bits.
+fn differing(a: &State, b: &State) -> Vec<String> {
+    assert_eq!(a.len(), b.len());
+    let bits = |state: &State, name: &str| -> Vec<u32> {
+        state[name]
+            .values
+            .iter()
+            .map(|value| value.to_bits())
+            .collect()
+    };
+    a.keys()
+        .filter(|name| bits(a, name) != bits(b, name))
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn frozen_stages_keep_every_bit_and_the_others_move() {
+    let mut recipe = recipe("supervised");
+    recipe.put("method.last_stages", 0).unwrap();
+    assert!(moved(&recipe).is_empty());
+    recipe.put("method.last_stages", 1).unwrap();
+    let last = [
+        "convs.3.weight",
+        "norms.3.bias",
+        "norms.3.running_mean",
+        "norms.3.running_var",
+        "norms.3.weight",
+    ];
+    assert_eq!(moved(&recipe), last);
+    recipe.remove("method", "last_stages");
+    assert!(
+        moved(&recipe)
+            .iter()
+            .any(|name| name == "norms.0.running_mean")
+    );
+}
+
+#[test]
+fn a_run_that_gets_no_better_ends_early_with_the_weights_that_were_best() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run");
+    let mut stuck = recipe("supervised");
+    // Steps so small that no number of 32 bits moves, so that the first look stays the best.
+    stuck.put("train.learning_rate", 1e-30).unwrap();
+    stuck.put("train.steps", 40).unwrap();
+    stuck.put("train.patience", 2).unwrap();
+    stuck.put("method.last_stages", 0).unwrap();
+    let outcome = run(&stuck, &path, None);
+    assert!(
+        outcome.early && outcome.steps < 40,
+        "{} steps",
+        outcome.steps
+    );
+    let folder = RunFolder::open(&path).unwrap();
+    let best = Checkpoint::read(&folder.best()).unwrap();
+    let last = Checkpoint::read(&folder.last()).unwrap();
+    assert_eq!(last.state, best.state);
+    assert!(best.position.progress.step() < last.position.progress.step());
+
+    // It is finished, and goes on when it is told for how long.
+    let go_on = |more| {
+        let mut session = train::reopen(&folder.recipe().unwrap()).unwrap();
+        let (from, stop) = (Some(last.clone()), AtomicBool::new(false));
+        train::pretrain(session.as_mut(), &folder, from, more, &stop, &mut |_| {})
+    };
+    let finished = go_on(None).unwrap_err().to_string();
+    assert!(finished.contains("a run that is finished"), "{finished}");
+    let more = go_on(Some(autodidact::recipe::Length::Steps(1))).unwrap();
+    assert_eq!(more.steps, outcome.steps + 1);
+}
+
+#[test]
+fn a_method_of_labels_learns_from_the_share_that_it_is_told() {
+    let mut few = recipe("supervised");
+    few.put("data.by_class", true).unwrap();
+    few.put("data.labels_per_class", 5).unwrap();
+    few.put("method.classes", 0).unwrap();
+    let session = train::open(&few).unwrap();
+    let labeled = session.labeled().unwrap();
+    assert_eq!(labeled.classes.len(), 10);
+    assert_eq!((labeled.items, labeled.held_out), (vec![4; 10], 10));
+    let (vectors, classes) = session.held_out().unwrap().unwrap();
+    assert_eq!((vectors.rows(), classes.len()), (10, 10));
+    let complete = session.recipe().unwrap().to_string();
+    assert!(complete.contains("classes = 10"), "{complete}");
+    assert!(train::open(&recipe("simclr")).unwrap().labeled().is_none());
+}
