@@ -309,8 +309,17 @@ unsafe fn correlate_panel<S: Simd, const K: usize, const V: usize>(
             let left = length - k;
             // SAFETY: each tile stays within its segment.
             unsafe {
-                // Tiles of 9 are for three channels under a kernel three wide.
+                // Tiles of 9 are for three channels under a kernel three wide; where registers are few, 5
+                // and 4 rows are better than 6 and three times one.
                 k += match left {
+                    5 | 9 | 10 if K == 6 => {
+                        correlate_tile::<S, 5, V>(simd, task, index, segment, k, row);
+                        5
+                    }
+                    7 | 8 if K == 6 => {
+                        correlate_tile::<S, 4, V>(simd, task, index, segment, k, row);
+                        4
+                    }
                     _ if left >= K && (K <= 12 || left.is_multiple_of(K) || left > 2 * K) => {
                         correlate_tile::<S, K, V>(simd, task, index, segment, k, row);
                         K
@@ -330,6 +339,10 @@ unsafe fn correlate_panel<S: Simd, const K: usize, const V: usize>(
                     4.. => {
                         correlate_tile::<S, 4, V>(simd, task, index, segment, k, row);
                         4
+                    }
+                    3 => {
+                        correlate_tile::<S, 3, V>(simd, task, index, segment, k, row);
+                        3
                     }
                     _ => {
                         correlate_tile::<S, 1, V>(simd, task, index, segment, k, row);
