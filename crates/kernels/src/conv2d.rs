@@ -10,7 +10,7 @@
 //! products of windows and output gradients, by threads in fixed parts. Groups are convolved one
 //! after another within each block of pixels, which stays in the cache. Where every channel is a
 //! group of its own (a depthwise convolution), vectors run over the channels instead. A kernel of
-//! one pixel with stride 1 makes products of whole matrices (see the `product` module), and one of
+//! one pixel without padding makes products of whole matrices (see the `product` module), and one of
 //! 3×3 pixels with stride 1 goes by Winograd's filtering (see `winograd`), with 4/9 of the products.
 //!
 //! Cost: `2·B·OH·OW·O·C/G·KH·KW` FLOPs in G groups forward, and as many for each of the two

@@ -74,6 +74,12 @@ impl Panels {
         }
     }
 
+    /// The cut for vectors of so many lanes, whatever this machine has.
+    #[cfg(test)]
+    pub(crate) fn of_lanes(lanes: usize, columns: usize) -> Self {
+        Self { lanes, columns }
+    }
+
     /// Columns rounded up to whole vectors.
     pub(crate) fn padded(self) -> usize {
         self.columns.next_multiple_of(self.lanes)

@@ -51,7 +51,12 @@ const APART: usize = 16;
 /// Whether a convolution is worth it.
 pub(super) fn applies(shapes: &Shapes) -> bool {
     let options = &shapes.options;
-    let whole = |channels: usize| channels >= 16 && Panels::new(channels).padded() == channels;
+    // Whole vectors, and the smallest tile of a weight's gradient where vectors are narrower.
+    let whole = |channels: usize| {
+        channels >= 16
+            && channels.is_multiple_of(products::ROWS)
+            && Panels::new(channels).padded() == channels
+    };
     // Tiles that reach past the image waste a part of what is won.
     let pays = |size: [usize; 2]| {
         let tiles: usize = size.iter().map(|pixels| pixels.div_ceil(2)).product();

@@ -8,6 +8,9 @@ use pulp::Simd;
 use super::{COMPONENTS, Plan, Right, UNIT};
 use crate::tile::{Panels, load, store};
 
+/// What the channels of a weight's gradient must be a multiple of: the rows of its smallest tile.
+pub(super) const ROWS: usize = 4;
+
 /// `products[tile, component] = taken[tile, component] · right[component]` for so many tiles.
 ///
 /// Tiles are done in whole units: what follows them in the operands is read and written, too.
@@ -121,6 +124,7 @@ pub(super) fn correlate<S: Simd>(
     let area = left.channels * panels.columns;
     assert!(right.channels == panels.columns && sums.len() == COMPONENTS * area);
     assert!(left.channels.is_multiple_of(lanes) && panels.columns.is_multiple_of(lanes));
+    assert!(left.channels.is_multiple_of(ROWS));
     assert!(left.length(tiles) <= taken.len() && right.length(tiles) <= spread.len());
     for component in 0..COMPONENTS {
         for index in 0..panels.count() {
@@ -137,7 +141,7 @@ pub(super) fn correlate<S: Simd>(
             while row < left.channels {
                 let rest = left.channels - row;
                 // SAFETY: the operands have all channels of the tiles, in whole vectors, and there is
-                // room for the panel. Channels are a multiple of four.
+                // room for the panel. What is left of the channels is a multiple of ROWS.
                 unsafe {
                     row += match (S::REGISTER_COUNT >= 32, width > lanes) {
                         (true, true) if rest >= 12 => sums.correlate::<S, 12, 2>(simd, row),
@@ -145,8 +149,8 @@ pub(super) fn correlate<S: Simd>(
                         (false, true) if rest >= 10 || rest == 6 => {
                             sums.correlate::<S, 6, 2>(simd, row)
                         }
-                        (_, true) => sums.correlate::<S, 4, 2>(simd, row),
-                        (_, false) => sums.correlate::<S, 4, 1>(simd, row),
+                        (_, true) => sums.correlate::<S, ROWS, 2>(simd, row),
+                        (_, false) => sums.correlate::<S, ROWS, 1>(simd, row),
                     };
                 }
             }

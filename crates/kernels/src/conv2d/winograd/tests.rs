@@ -1,10 +1,13 @@
 use burn::tensor::Tensor;
 
+use pulp::{Scalar, Scalar128b, Simd, WithSimd};
+
 use super::super::shapes::Shapes;
 use super::super::tests::{Naive, check, naive};
 use super::super::{Conv2dOptions, conv2d, conv2d_reference};
-use super::{applies, transform};
+use super::{COMPONENTS, Plan, Right, UNIT, applies, products, transform};
 use crate::oracle::{device, numbers, relative_error, tensor, values};
+use crate::tile::Panels;
 
 fn padded(padding: [usize; 2]) -> Conv2dOptions {
     Conv2dOptions {
@@ -134,5 +137,107 @@ fn a_kernel_of_one_pixel_in_the_middle_copies_it() {
         for (j, value) in row.iter().enumerate() {
             assert_eq!(*value, column[i] * column[j]);
         }
+    }
+}
+
+/// Both products of one width of vectors against naive loops.
+struct Products {
+    depth: usize,
+    columns: usize,
+    tiles: usize,
+}
+
+impl WithSimd for Products {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            depth,
+            columns,
+            tiles,
+        } = self;
+        let lanes = S::F32_LANES;
+        let panels = Panels::of_lanes(lanes, columns);
+        let [left, product] = [depth, columns].map(Plan::new);
+        let room = tiles.next_multiple_of(UNIT);
+        let place = |plan: Plan, tile: usize, component: usize, channel: usize| {
+            let vector = (channel / lanes * COMPONENTS + component) * lanes;
+            tile * plan.tile() + vector + channel % lanes
+        };
+        let packed = |k: usize, column: usize| {
+            let (first, _, width) = panels.panel(column / (2 * lanes));
+            depth * first + k * width + column - first
+        };
+        let pitch = depth * columns;
+        let taken = numbers(left.length(room), 1);
+        let right = Right {
+            values: numbers(COMPONENTS * pitch, 2),
+            pitch,
+            depth,
+            panels,
+        };
+        let mut found = vec![0.0; product.length(room)];
+        products::multiply(simd, (&taken, left), &right, tiles, (&mut found, product));
+        let spread = numbers(product.length(tiles), 3);
+        let operands = [(&taken[..], left), (&spread[..], product)];
+        let mut sums = vec![1.0; COMPONENTS * pitch];
+        products::correlate(simd, operands, panels, tiles, &mut sums);
+
+        let (mut multiplied, mut expected) = (Vec::new(), Vec::new());
+        let (mut summed, mut expected_sums) = (Vec::new(), Vec::new());
+        for component in 0..COMPONENTS {
+            for column in 0..columns {
+                for tile in 0..tiles {
+                    multiplied.push(found[place(product, tile, component, column)]);
+                    let terms = (0..depth).map(|k| {
+                        let weight = right.component(component)[packed(k, column)];
+                        f64::from(taken[place(left, tile, component, k)]) * f64::from(weight)
+                    });
+                    expected.push(terms.sum::<f64>());
+                }
+                for k in 0..depth {
+                    summed.push(sums[component * pitch + packed(k, column)]);
+                    let terms = (0..tiles).map(|tile| {
+                        f64::from(taken[place(left, tile, component, k)])
+                            * f64::from(spread[place(product, tile, component, column)])
+                    });
+                    expected_sums.push(1.0 + terms.sum::<f64>());
+                }
+            }
+        }
+        let errors = [
+            relative_error(&multiplied, &expected),
+            relative_error(&summed, &expected_sums),
+        ];
+        assert!(
+            errors.iter().all(|error| *error < 1e-6),
+            "{depth} -> {columns} of {tiles} tiles in vectors of {lanes}: {errors:?}"
+        );
+    }
+}
+
+fn check_products<S: Simd>(simd: S) {
+    for (depth, columns, tiles) in [(16, 16, 5), (48, 16, 12), (32, 48, 25), (64, 80, 1)] {
+        simd.vectorize(Products {
+            depth,
+            columns,
+            tiles,
+        });
+    }
+}
+
+#[test]
+fn products_of_every_vector_width_match_naive_loops() {
+    check_products(Scalar);
+    check_products(Scalar128b);
+    #[cfg(target_arch = "x86_64")]
+    {
+        pulp::x86::V3::try_new()
+            .into_iter()
+            .for_each(check_products);
+        pulp::x86::V4::try_new()
+            .into_iter()
+            .for_each(check_products);
     }
 }
