@@ -70,12 +70,14 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         }
         let parts = plan.train.accumulate;
         if usable.len() < 2 * parts {
-            return Err(
-                Error::data(format!("{} items to learn from", usable.len())).expected(format!(
-                    "at least {}: 2 for each part of a batch",
-                    2 * parts
-                )),
-            );
+            let found = match usable.len() {
+                1 => "1 item to learn from".to_owned(),
+                n => format!("{n} items to learn from"),
+            };
+            return Err(Error::data(found).expected(format!(
+                "at least {}: 2 for each part of a batch",
+                2 * parts
+            )));
         }
         let asked = plan.train.batch_size;
         let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);

@@ -377,7 +377,7 @@ fn a_batch_larger_than_the_data_is_cut_to_it_and_that_is_said() {
     fs::create_dir(here.join("single")).unwrap();
     fs::copy(here.join("photos/00.png"), here.join("single/00.png")).unwrap();
     let (message, code) = fails(autodidact(here).args(["pretrain", "single"]));
-    assert!(message.contains("1 items to learn from"), "{message}");
+    assert!(message.contains("1 item to learn from"), "{message}");
     assert_eq!(code, 3);
 }
 

@@ -8,24 +8,27 @@
 
 #![allow(clippy::print_stdout)]
 
+mod convolutions;
+mod optimizers;
+
 use std::time::Instant;
 
-use autodidact_kernels::optimizer::{self, Parameter, Rule, Step, Updated};
 use autodidact_kernels::{
-    Activation, Conv1dOptions, Conv2dOptions, GruWeights, Pool2dOptions, Precision, Recycling,
-    attention, attention_packed, attention_packed_reference, attention_reference, avg_pool2d,
-    avg_pool2d_reference, batch_norm_train, batch_norm_train_reference, conv1d, conv1d_reference,
-    conv2d, conv2d_reference, cross_entropy, cross_entropy_reference, dropout, dropout_reference,
-    embedding, embedding_reference, gated_linear, gated_linear_reference, gather_tokens,
-    gather_tokens_or, gather_tokens_or_reference, gather_tokens_reference, gru, gru_reference,
-    hidden_loss, hidden_loss_reference, layer_norm, layer_norm_reference, linear, linear_reference,
-    linear_residual, linear_residual_reference, log_softmax, log_softmax_reference, max_pool2d,
-    max_pool2d_reference, mean_pool, mean_pool_reference, nt_xent, nt_xent_reference, rms_norm,
-    rms_norm_reference, softmax, softmax_reference,
+    Activation, GruWeights, Precision, Recycling, attention, attention_packed,
+    attention_packed_reference, attention_reference, conv1d, conv1d_reference, cross_entropy,
+    cross_entropy_reference, dropout, dropout_reference, embedding, embedding_reference,
+    gated_linear, gated_linear_reference, gather_tokens, gather_tokens_or,
+    gather_tokens_or_reference, gather_tokens_reference, gru, gru_reference, hidden_loss,
+    hidden_loss_reference, layer_norm, layer_norm_reference, linear, linear_reference,
+    linear_residual, linear_residual_reference, log_softmax, log_softmax_reference, nt_xent,
+    nt_xent_reference, rms_norm, rms_norm_reference, softmax, softmax_reference,
 };
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
-use rayon::prelude::*;
+use convolutions::{
+    ENCODER, batch_norms, convolutions, convolutions_over_time, grouped_convolutions, over_time,
+    pools,
+};
+use optimizers::optimizers;
 
 #[global_allocator]
 static ALLOCATOR: Recycling<mimalloc::MiMalloc> = Recycling::new(mimalloc::MiMalloc, 8 << 30);
@@ -179,212 +182,6 @@ fn report(name: &str, flops: f64, fused: [f64; 2], burn: [f64; 2]) {
         burn[0] / fused[0],
         burn[1] / fused[1],
     );
-}
-
-fn convolutions() {
-    for (batch, size, channels, out, kernel, stride) in [
-        (512, 32, 3, 16, 3, 1),
-        (512, 32, 16, 16, 3, 1),
-        (512, 32, 16, 32, 3, 2),
-        (512, 32, 16, 32, 1, 2),
-        (512, 16, 32, 32, 3, 1),
-        (512, 8, 64, 64, 3, 1),
-        (512, 4, 128, 128, 3, 1),
-        (128, 32, 3, 64, 3, 1),
-        (128, 32, 64, 64, 3, 1),
-        (128, 32, 64, 128, 3, 2),
-        (128, 16, 128, 128, 3, 1),
-        (128, 8, 256, 256, 3, 1),
-        (128, 4, 512, 512, 3, 1),
-        (8, 224, 3, 64, 7, 2),
-    ] {
-        let padding = kernel / 2;
-        let options = Conv2dOptions {
-            stride: [stride; 2],
-            padding: [padding; 2],
-            ..Default::default()
-        };
-        let weight = random([out, channels, kernel, kernel]);
-        let x = random([batch, size, size, channels]);
-        let x = if channels == 3 { x.detach() } else { x };
-        let fused = time(|| conv2d(x.clone(), weight.clone(), None, options));
-        let x = random([batch, channels, size, size]);
-        let x = if channels == 3 { x.detach() } else { x };
-        let burn_options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
-        let burn = time(|| {
-            burn::tensor::module::conv2d(x.clone(), weight.clone(), None, burn_options.clone())
-        });
-        let side = size.div_ceil(stride);
-        let flops = 2.0 * (batch * side * side * out * channels * kernel * kernel) as f64;
-        let name = format!(
-            "conv2d [{batch}, {size}, {size}, {channels}] -> {out}, {kernel}x{kernel}/{stride}"
-        );
-        report(&name, flops, fused, burn);
-    }
-}
-
-fn batch_norms() {
-    for (shape, residual) in [
-        ([512, 32, 32, 16], false),
-        ([512, 32, 32, 16], true),
-        ([512, 16, 16, 32], true),
-        ([512, 8, 8, 64], true),
-        ([128, 32, 32, 64], true),
-    ] {
-        let channels = shape[3];
-        let x = random(shape);
-        let (gamma, beta) = (random([channels]), random([channels]));
-        let residual = residual.then(|| random(shape));
-        let fused = time(|| {
-            let (gamma, beta) = (gamma.clone(), beta.clone());
-            batch_norm_train(x.clone(), gamma, beta, residual.clone(), true, 1e-5).output
-        });
-        let burn = time(|| {
-            let (gamma, beta) = (gamma.clone(), beta.clone());
-            batch_norm_train_reference(x.clone(), gamma, beta, residual.clone(), true, 1e-5).output
-        });
-        let with = if residual.is_some() {
-            " + residual"
-        } else {
-            ""
-        };
-        report(
-            &format!("batch_norm {shape:?}{with}, relu"),
-            0.0,
-            fused,
-            burn,
-        );
-    }
-}
-
-/// Each line beside the least time that moving its bytes takes on this machine.
-fn optimizers() {
-    // Those of a ResNet-18 for small images: 60 tensors from 64 to 2.4 million values.
-    let mut lengths = vec![27 * 64, 64, 64];
-    for stage in 0..4usize {
-        let out = 64 << stage;
-        let input = if stage > 0 { out / 2 } else { out };
-        lengths.extend([9 * input * out, out, out, 9 * out * out, out, out]);
-        if stage > 0 {
-            lengths.extend([input * out, out, out]);
-        }
-        lengths.extend([9 * out * out, out, out, 9 * out * out, out, out]);
-    }
-    let values: usize = lengths.iter().sum();
-    let flat = |length: &usize| random([*length]).without_autodiff();
-    let [weights, gradients] =
-        [(); 2].map(|()| lengths.iter().map(flat).collect::<Vec<Tensor<1>>>());
-    println!(
-        "{:44} {:>8} {:>8} {:>7} {:>8}",
-        format!("optimizer, {:.1} million values", values as f64 / 1e6),
-        "fused",
-        "burn",
-        "ratio",
-        "bound"
-    );
-    let bandwidth = bandwidth(values);
-    let row = |name: &str, bytes: usize, fused: f64, burn: f64| {
-        let bound = (bytes * values) as f64 / bandwidth / 1e6;
-        let ratio = burn / fused;
-        println!("{name:44} {fused:8.2} {burn:8.2} {ratio:6.1}x {bound:8.2}");
-    };
-    for (name, bytes, rule) in [
-        ("sgd", 20, Rule::Sgd { momentum: 0.9 }),
-        (
-            "lars",
-            28,
-            Rule::Lars {
-                momentum: 0.9,
-                trust: 1e-3,
-            },
-        ),
-        (
-            "adamw",
-            28,
-            Rule::AdamW {
-                betas: [0.9, 0.999],
-                epsilon: 1e-8,
-                updates: 10,
-            },
-        ),
-    ] {
-        let step = Step {
-            rule,
-            learning_rate: 1e-3,
-            weight_decay: 0.05,
-            scale: 1.0,
-        };
-        let time = |update: fn(Vec<Parameter>, &Step) -> Vec<Updated>| {
-            let parameter = |weight: Tensor<1>, gradient: &Tensor<1>, memory| Parameter {
-                weight,
-                gradient: gradient.clone(),
-                memory,
-                decays: true,
-            };
-            let begin = weights.iter().zip(&gradients);
-            let begin = begin.map(|(weight, gradient)| parameter(weight.clone(), gradient, None));
-            let mut held = update(begin.collect(), &step);
-            best(|| {
-                let next = held.drain(..).zip(&gradients);
-                let next = next.map(|(updated, gradient)| {
-                    parameter(updated.weight, gradient, Some(updated.memory))
-                });
-                held = update(next.collect(), &step);
-            })
-        };
-        let (fused, burn) = (time(optimizer::update), time(optimizer::update_reference));
-        row(&format!("optimizer {name}"), bytes, fused, burn);
-    }
-    let time = |average: fn(Vec<Tensor<1>>, Vec<Tensor<1>>, f64) -> Vec<Tensor<1>>| {
-        let mut held = average(weights.clone(), gradients.clone(), 0.99);
-        best(|| held = average(std::mem::take(&mut held), gradients.clone(), 0.99))
-    };
-    let fused = time(optimizer::moving_average);
-    let burn = time(optimizer::moving_average_reference);
-    row("optimizer moving_average", 12, fused, burn);
-    let time = |norm: fn(Vec<Tensor<1>>) -> f64| {
-        best(|| {
-            std::hint::black_box(norm(gradients.clone()));
-        })
-    };
-    let (fused, burn) = (time(optimizer::norm), time(optimizer::norm_reference));
-    row("optimizer norm", 4, fused, burn);
-}
-
-/// Gigabytes per second of a pass that reads four arrays and writes three, with next to no work.
-fn bandwidth(values: usize) -> f64 {
-    let mut written = [(); 3].map(|()| vec![1.0f32; values]);
-    let read = vec![1.0f32; values];
-    let milliseconds = best(|| {
-        let [a, b, c] = &mut written;
-        let chunks = a
-            .par_chunks_mut(1 << 14)
-            .zip(b.par_chunks_mut(1 << 14))
-            .zip(c.par_chunks_mut(1 << 14))
-            .zip(read.par_chunks(1 << 14));
-        chunks.for_each(|(((a, b), c), read)| {
-            for (((a, b), c), read) in a.iter_mut().zip(b).zip(c).zip(read) {
-                *a += read;
-                *b += read;
-                *c += read;
-            }
-        });
-    });
-    28.0 * values as f64 / milliseconds / 1e6
-}
-
-/// Best milliseconds of many runs.
-fn best(mut run: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    let begin = Instant::now();
-    let mut runs = 0;
-    while runs < 5 || (runs < 100 && begin.elapsed().as_secs_f64() < 1.0) {
-        let start = Instant::now();
-        run();
-        best = best.min(start.elapsed().as_secs_f64() * 1e3);
-        runs += 1;
-    }
-    best
 }
 
 fn layers(wanted: &dyn Fn(&str) -> bool) {
@@ -569,66 +366,6 @@ fn tokens(wanted: &dyn Fn(&str) -> bool) {
     }
 }
 
-fn grouped_convolutions() {
-    for (batch, size, channels, groups, kernel, stride) in [
-        (128, 32, 64, 64, 3, 1),
-        (128, 16, 256, 256, 7, 1),
-        (128, 32, 128, 128, 3, 2),
-        (128, 16, 128, 2, 3, 1),
-        (128, 16, 256, 32, 3, 1),
-    ] {
-        let options = Conv2dOptions {
-            stride: [stride; 2],
-            padding: [kernel / 2; 2],
-            groups,
-            ..Default::default()
-        };
-        let weight = random([channels, channels / groups, kernel, kernel]);
-        let x = random([batch, size, size, channels]);
-        let fused = time(|| conv2d(x.clone(), weight.clone(), None, options));
-        let burn = time(|| conv2d_reference(x.clone(), weight.clone(), None, options));
-        let side = size.div_ceil(stride);
-        let products = batch * side * side * channels * channels / groups * kernel * kernel;
-        let name = format!(
-            "grouped [{batch}, {size}, {size}, {channels}] / {groups}, {kernel}x{kernel}/{stride}"
-        );
-        report(&name, 2.0 * products as f64, fused, burn);
-    }
-}
-
-/// Length, channels, kernel and stride of the convolutions of a small contrastive predictive coder
-/// over six sensors; each has 64 outputs.
-const ENCODER: [(usize, usize, usize, usize); 5] = [
-    (512, 6, 5, 2),
-    (256, 64, 5, 2),
-    (128, 64, 3, 1),
-    (128, 64, 3, 1),
-    (128, 64, 3, 1),
-];
-
-fn over_time(kernel: usize, stride: usize) -> Conv1dOptions {
-    Conv1dOptions {
-        stride,
-        padding: kernel / 2,
-        relu: true,
-        ..Default::default()
-    }
-}
-
-fn convolutions_over_time() {
-    for (length, channels, kernel, stride) in &ENCODER[..3] {
-        let options = over_time(*kernel, *stride);
-        let (weight, bias) = (random([64, *channels, *kernel]), random([64]));
-        let x = random([32, *length, *channels]);
-        let fused = time(|| conv1d(x.clone(), weight.clone(), Some(bias.clone()), options));
-        let burn =
-            time(|| conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options));
-        let products = 32 * length / stride * 64 * channels * kernel;
-        let name = format!("conv1d [32, {length}, {channels}] -> 64, {kernel}/{stride}, relu");
-        report(&name, 2.0 * products as f64, fused, burn);
-    }
-}
-
 fn gru_weights(features: usize, hidden: usize) -> GruWeights {
     let scale = 1.0 / (hidden as f64).sqrt();
     let weight = |columns| {
@@ -680,27 +417,4 @@ fn contexts() {
         gru_reference(z, None, weights.clone())
     });
     report("context: 5 conv1d and gru, [32, 512, 6]", 0.0, fused, burn);
-}
-
-fn pools() {
-    let window = Pool2dOptions {
-        kernel: [3; 2],
-        stride: [2; 2],
-        padding: [1; 2],
-    };
-    let x = random([32, 112, 112, 64]);
-    let fused = time(|| max_pool2d(x.clone(), window));
-    let burn = time(|| max_pool2d_reference(x.clone(), window));
-    report("pool: max [32, 112, 112, 64], 3x3/2", 0.0, fused, burn);
-    let window = Pool2dOptions::new(2);
-    let x = random([128, 32, 32, 64]);
-    let fused = time(|| avg_pool2d(x.clone(), window, true));
-    let burn = time(|| avg_pool2d_reference(x.clone(), window, true));
-    report("pool: average [128, 32, 32, 64], 2x2/2", 0.0, fused, burn);
-    for shape in [[512, 16, 128], [128, 64, 192]] {
-        let x = random(shape);
-        let fused = time(|| mean_pool(x.clone()));
-        let burn = time(|| mean_pool_reference(x.clone()));
-        report(&format!("pool: mean {shape:?}"), 0.0, fused, burn);
-    }
 }
