@@ -1,6 +1,8 @@
 //! Products of small row-major matrices on one thread, by the register tiles.
 
+use crate::product::pack;
 use crate::tile::{Gather, Panels, Segment, correlate, product};
+use crate::vectorized::vectorized;
 
 /// Rows that lie `pitch` floats apart, the first at the beginning of `values`; how long they are
 /// is known to whoever reads them.
@@ -56,57 +58,51 @@ impl Packed {
     }
 
     /// Packs the matrix of these rows, `columns` long, into the memory of `buffer`.
-    pub(crate) fn from_rows(mut buffer: Vec<f32>, rows: Rows<'_>, columns: usize) -> Self {
-        let panels = Panels::new(columns);
-        buffer.clear();
-        for index in 0..panels.count() {
-            let (first, columns, width) = panels.panel(index);
-            for k in 0..rows.count {
-                buffer.extend_from_slice(&rows.row(k, first + columns)[first..]);
-                buffer.resize(buffer.len() + width - columns, 0.0);
-            }
-        }
-        Self {
-            values: buffer,
-            panels,
-            depth: rows.count,
-        }
+    pub(crate) fn from_rows(buffer: Vec<f32>, rows: Rows<'_>, columns: usize) -> Self {
+        Self::packed(buffer, rows, [rows.count, columns], false)
     }
 
     /// Packs the matrix of which these are the columns, `depth` long and scaled, into the memory of
     /// `buffer`.
     pub(crate) fn from_columns(
-        mut buffer: Vec<f32>,
+        buffer: Vec<f32>,
         rows: Rows<'_>,
         depth: usize,
         scale: f32,
     ) -> Self {
-        let panels = Panels::new(rows.count);
-        buffer.clear();
-        buffer.resize(depth * panels.padded(), 0.0);
-        for index in 0..panels.count() {
-            let (first, columns, width) = panels.panel(index);
-            let panel = &mut buffer[depth * first..][..depth * width];
-            let mut column = 0;
-            // Four columns at a time share their stores.
-            while column + 4 <= columns {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|i| rows.row(first + column + i, depth));
-                let values = a.iter().zip(b).zip(c.iter().zip(d));
-                for (dest, ((a, b), (c, d))) in panel.chunks_exact_mut(width).zip(values) {
-                    let four = [a * scale, b * scale, c * scale, d * scale];
-                    dest[column..column + 4].copy_from_slice(&four);
-                }
-                column += 4;
-            }
-            for column in column..columns {
-                let row = rows.row(first + column, depth);
-                for (dest, value) in panel.chunks_exact_mut(width).zip(row) {
-                    dest[column] = value * scale;
-                }
-            }
+        let mut packed = Self::packed(buffer, rows, [depth, rows.count], true);
+        if scale != 1.0 {
+            vectorized(
+                #[inline(always)]
+                || packed.values.iter_mut().for_each(|value| *value *= scale),
+            );
+        }
+        packed
+    }
+
+    fn packed(
+        mut values: Vec<f32>,
+        rows: Rows<'_>,
+        [depth, columns]: [usize; 2],
+        transposed: bool,
+    ) -> Self {
+        let length = if transposed { depth } else { columns };
+        if let Some(last) = rows.count.checked_sub(1) {
+            assert!(last * rows.pitch + length <= rows.values.len());
+        }
+        let panels = Panels::new(columns);
+        values.clear();
+        values.reserve(depth * panels.padded());
+        let from = (rows.values.as_ptr(), rows.pitch, transposed);
+        let dest = values.as_mut_ptr();
+        // SAFETY: the rows were checked to lie in their memory, and the panels, whose every float is
+        // written, have the room that was reserved.
+        unsafe {
+            pack::panels(from, [depth, columns], panels.widths(), dest);
+            values.set_len(depth * panels.padded());
         }
         Self {
-            values: buffer,
+            values,
             panels,
             depth,
         }
@@ -152,6 +148,8 @@ impl Packed {
 /// over any number of pairs of them.
 pub(crate) struct Correlation {
     sum: Vec<f32>,
+    /// Whether nothing was added yet, so that the sum is not to be read.
+    fresh: bool,
     rows: Vec<f32>,
     panels: Panels,
     depth: usize,
@@ -163,6 +161,7 @@ impl Correlation {
         let panels = Panels::new(columns);
         Self {
             sum: vec![0.0; depth * panels.padded()],
+            fresh: true,
             rows: Vec::new(),
             panels,
             depth,
@@ -206,8 +205,9 @@ impl Correlation {
             gradient.values,
             &gradient.offsets(),
             self.panels,
-            &mut self.sum,
+            (&mut self.sum, self.fresh),
         );
+        self.fresh = false;
     }
 
     /// Writes the sum to rows that lie `pitch` floats apart, and begins a new one.
@@ -215,17 +215,17 @@ impl Correlation {
     /// # Safety
     /// The rows must be valid for writes, and nothing else may touch them meanwhile.
     pub(crate) unsafe fn take(&mut self, dest: *mut f32, pitch: usize) {
+        if self.fresh {
+            self.sum.fill(0.0);
+        }
         for index in 0..self.panels.count() {
             let (first, columns, width) = self.panels.panel(index);
             let panel = &self.sum[self.depth * first..];
             for (k, row) in panel.chunks_exact(width).take(self.depth).enumerate() {
                 // SAFETY: by the caller's promise; a row of a panel has `width >= columns` floats.
-                unsafe {
-                    let dest = dest.add(k * pitch + first);
-                    row.as_ptr().copy_to_nonoverlapping(dest, columns);
-                }
+                unsafe { pack::copy(row.as_ptr(), columns, dest.add(k * pitch + first), columns) };
             }
         }
-        self.sum.fill(0.0);
+        self.fresh = true;
     }
 }

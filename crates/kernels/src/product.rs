@@ -21,7 +21,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::buffer::{Shared, in_parts, part, threads};
 
-mod pack;
+pub(crate) mod pack;
 mod tile;
 
 use tile::{Block, Order, Start};
@@ -35,6 +35,8 @@ const UNIT: usize = 48;
 const DEPTH: [usize; 2] = [512, 256];
 /// Floats of a block of the right operand at most, 1.25 MiB.
 const RIGHT: usize = 320 * 1024;
+/// Floats of all blocks of the right operand that are packed together, 256 KiB.
+const TOGETHER: usize = 64 * 1024;
 /// Rows of a block of the left operand.
 const ROWS: usize = 96;
 /// Floats of a cache line.
@@ -185,44 +187,56 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
         let blocks = columns.div_ceil(widest).max(1);
         let wide = columns.div_ceil(blocks).next_multiple_of(width);
 
+        // As many cuts of the depth at a time as there is room for, so that the destination is
+        // touched again while it is still in the cache.
+        let block = (deepest * wide).next_multiple_of(LINE);
+        let group = (TOGETHER / block.max(1)).clamp(1, cuts);
+
         let mut room = ROOM.take();
         room.clear();
-        room.reserve(deepest * wide + deepest * ROWS + 2 * LINE);
+        room.reserve(group * block + deepest * ROWS + 4 * LINE);
         let packed_right = room.as_mut_ptr();
-        // As many lines as the right operand fills at most are before the left one.
         let packed_right = packed_right.wrapping_add(packed_right.align_offset(4 * LINE));
-        let packed_left = packed_right.wrapping_add((deepest * wide).next_multiple_of(LINE));
+        let packed_left = packed_right.wrapping_add(group * block);
         for first in self.columns.clone().step_by(wide.max(1)) {
             let columns = first..(first + wide).min(self.columns.end);
-            for cut in 0..cuts {
-                let depth = part(all, cuts, cut);
-                // SAFETY: the block is at most as deep and wide as there is room for.
-                unsafe { pack::right::<S, V>(simd, self.right, &depth, &columns, packed_right) };
-                let start = match self.bias {
-                    _ if cut > 0 => Start::Dest,
-                    Some(bias) => Start::Bias(&bias[columns.clone()]),
-                    None => Start::Zero,
-                };
+            for first in (0..cuts).step_by(group) {
+                let group = first..(first + group).min(cuts);
+                let packed_right = |cut| packed_right.wrapping_add((cut - first) * block);
+                for cut in group.clone() {
+                    let depth = part(all, cuts, cut);
+                    let dest = packed_right(cut);
+                    // SAFETY: the block is at most as deep and wide as there is room for.
+                    unsafe { pack::right::<S, V>(simd, self.right, &depth, &columns, dest) };
+                }
                 for first in self.rows.clone().step_by(ROWS) {
                     let rows = first..(first + ROWS).min(self.rows.end);
-                    let pitch = self.right.columns;
-                    // SAFETY: there is room for ROWS rows, a multiple of P; both operands are
-                    // packed, and the destination is ours by the promise of whoever made the part.
-                    unsafe {
-                        pack::left::<P>(self.left, &rows, &depth, packed_left);
-                        let block = Block {
-                            left: packed_left,
-                            right: packed_right,
-                            rows: rows.len(),
-                            columns: columns.len(),
-                            depth: depth.len(),
-                            start,
-                            dest: self.dest.add(rows.start * pitch + columns.start),
-                            pitch,
-                        };
-                        block.multiply::<S, P, V>(simd, order);
+                    for cut in group.clone() {
+                        let depth = part(all, cuts, cut);
+                        let pitch = self.right.columns;
+                        // SAFETY: there is room for ROWS rows, a multiple of P; both operands are
+                        // packed, and the destination is ours by the promise of whoever made the
+                        // part.
+                        unsafe {
+                            pack::left::<P>(self.left, &rows, &depth, packed_left);
+                            let block = Block {
+                                left: packed_left,
+                                right: packed_right(cut),
+                                rows: rows.len(),
+                                columns: columns.len(),
+                                depth: depth.len(),
+                                start: match self.bias {
+                                    _ if cut > 0 => Start::Dest,
+                                    Some(bias) => Start::Bias(&bias[columns.clone()]),
+                                    None => Start::Zero,
+                                },
+                                dest: self.dest.add(rows.start * pitch + columns.start),
+                                pitch,
+                            };
+                            block.multiply::<S, P, V>(simd, order);
+                        }
                     }
-                    if cut + 1 == cuts {
+                    if group.end == cuts {
                         (self.finish)(rows, columns.clone());
                     }
                 }

@@ -96,17 +96,13 @@ const LANES: usize = 32;
 #[inline(always)]
 pub(crate) fn row_sum(a: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
-    let chunks = a.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for a in chunks {
-        for (lane, a) in lanes.iter_mut().zip(a) {
-            *lane += f(*a);
-        }
-    }
-    for (lane, a) in lanes.iter_mut().zip(rest) {
-        *lane += f(*a);
-    }
-    lanes_sum(lanes)
+    each_lane(
+        &mut lanes,
+        a,
+        #[inline(always)]
+        |lane, a| lane + f(a),
+    );
+    fold(lanes, add)
 }
 
 /// `Σ f(a, b)` over two rows of the same length, in a fixed order whatever the machine.
@@ -123,27 +119,59 @@ pub(crate) fn row_sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32
     for (lane, (a, b)) in lanes.iter_mut().zip(rest) {
         *lane += f(*a, *b);
     }
-    lanes_sum(lanes)
+    fold(lanes, add)
 }
 
 /// The largest number of a row, or minus infinity if it is empty.
 #[inline(always)]
 pub(crate) fn row_max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    for a in a.chunks(LANES) {
-        for (lane, a) in lanes.iter_mut().zip(a) {
-            *lane = if *a > *lane { *a } else { *lane };
-        }
-    }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    each_lane(&mut lanes, a, larger);
+    fold(lanes, larger)
 }
 
 #[inline(always)]
-fn lanes_sum(mut lanes: [f32; LANES]) -> f32 {
+fn add(a: f32, b: f32) -> f32 {
+    a + b
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// Folds each number of a row into the lane that it belongs to.
+#[inline(always)]
+fn each_lane(lanes: &mut [f32; LANES], a: &[f32], f: impl Fn(f32, f32) -> f32) {
+    /// What is left of a row is taken by so many, because a loop of unknown length has no vectors.
+    const FEW: usize = 8;
+    let chunks = a.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for a in chunks {
+        for (lane, a) in lanes.iter_mut().zip(a) {
+            *lane = f(*lane, *a);
+        }
+    }
+    let few = rest.chunks_exact(FEW);
+    let last = few.remainder();
+    let done = rest.len() - last.len();
+    for (lanes, a) in lanes.chunks_exact_mut(FEW).zip(few) {
+        for (lane, a) in lanes.iter_mut().zip(a) {
+            *lane = f(*lane, *a);
+        }
+    }
+    for (lane, a) in lanes[done..].iter_mut().zip(last) {
+        *lane = f(*lane, *a);
+    }
+}
+
+/// All lanes as one, half by half.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] += lanes[i + width];
+            lanes[i] = f(lanes[i], lanes[i + width]);
         }
         width /= 2;
     }

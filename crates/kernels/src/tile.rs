@@ -80,6 +80,11 @@ impl Panels {
         Self { lanes, columns }
     }
 
+    /// Columns of a panel at most, and of a vector.
+    pub(crate) fn widths(self) -> [usize; 2] {
+        [2 * self.lanes, self.lanes]
+    }
+
     /// Columns rounded up to whole vectors.
     pub(crate) fn padded(self) -> usize {
         self.columns.next_multiple_of(self.lanes)
@@ -246,7 +251,8 @@ unsafe fn product_tile<S: Simd, const P: usize, const V: usize>(
     }
 }
 
-/// Adds `Σ_p source[p, k] · gradient[p, j]` to `sum`, which is laid out as `product`'s weight.
+/// Adds `Σ_p source[p, k] · gradient[p, j]` to `sum`, which is laid out as `product`'s weight; where
+/// it is `fresh`, the sum is written and nothing is read of it.
 ///
 /// `gradient` is read at `gradient_offsets`, `panels.padded()` floats each.
 pub(crate) fn correlate(
@@ -254,7 +260,7 @@ pub(crate) fn correlate(
     gradient: &[f32],
     gradient_offsets: &[usize],
     panels: Panels,
-    sum: &mut [f32],
+    (sum, fresh): (&mut [f32], bool),
 ) {
     gather.check();
     let depth: usize = gather.segments.iter().map(|segment| segment.length).sum();
@@ -269,6 +275,7 @@ pub(crate) fn correlate(
         gradient_offsets,
         panels,
         sum,
+        fresh,
     });
 }
 
@@ -279,6 +286,7 @@ struct Correlate<'a> {
     gradient_offsets: &'a [usize],
     panels: Panels,
     sum: &'a mut [f32],
+    fresh: bool,
 }
 
 impl WithSimd for Correlate<'_> {
@@ -403,7 +411,10 @@ unsafe fn correlate_tile<S: Simd, const K: usize, const V: usize>(
         for i in 0..K {
             for v in 0..V {
                 let dest = dest.add((i * V + v) * lanes);
-                store(simd, dest, simd.add_f32s(load(simd, dest), sum[i][v]));
+                if !task.fresh {
+                    sum[i][v] = simd.add_f32s(load(simd, dest), sum[i][v]);
+                }
+                store(simd, dest, sum[i][v]);
             }
         }
     }

@@ -320,7 +320,7 @@ pub(crate) fn weight_gradient(
                 let gather = of_group(gather, group * windows.group_channels);
                 let gradient = &gradient[group * columns..];
                 if padded == columns {
-                    tile::correlate(gather, gradient, &offsets, panels, sum);
+                    tile::correlate(gather, gradient, &offsets, panels, (sum, false));
                     continue;
                 }
                 // The tiles read whole vectors of channels, so an odd number of them is padded here.
@@ -329,7 +329,7 @@ pub(crate) fn weight_gradient(
                     rows_of_gradient.extend_from_slice(&gradient[pixel * shapes.out..][..columns]);
                     rows_of_gradient.resize(rows_of_gradient.len() + padded - columns, 0.0);
                 }
-                tile::correlate(gather, &rows_of_gradient, &offsets, panels, sum);
+                tile::correlate(gather, &rows_of_gradient, &offsets, panels, (sum, false));
             }
         }
         sums

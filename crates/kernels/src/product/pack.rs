@@ -5,10 +5,16 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::Matrix;
+use crate::tile::prefetch;
 
 /// Depth of the blocks in which a matrix is turned, so that the lines that are written piece by
 /// piece stay in the first-level cache.
 const TURNED: usize = 64;
+/// Rows of the source that are cut into groups of P columns together. The groups lie a multiple of
+/// large powers of two apart, so row by row they would throw each other out of the cache.
+const CUT: usize = 8;
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 /// Packs a block of the right operand as panels of V vectors, one after another, each row by
 /// row; the last panel has as many vectors as it needs, padded with zeros.
@@ -24,15 +30,38 @@ pub(super) unsafe fn right<S: Simd, const V: usize>(
     dest: *mut f32,
 ) {
     let from = matrix.block(depth, columns);
-    let (pitch, depth, columns) = (matrix.pitch(), depth.len(), columns.len());
-    let widest = V * S::F32_LANES;
+    let shape = [depth.len(), columns.len()];
+    // SAFETY: the block lies in the matrix, and there is room by the caller's promise.
+    unsafe {
+        panels(
+            (from, matrix.pitch(), matrix.transposed),
+            shape,
+            [V * S::F32_LANES, S::F32_LANES],
+            dest,
+        );
+    }
+}
+
+/// Packs a matrix `[depth, columns]` that begins at an address, with its pitch and whether it lies by
+/// columns, as panels of at most `widest` columns, padded with zeros to whole vectors.
+///
+/// # Safety
+/// The matrix must be readable, and `dest` have room for it with its columns rounded up to whole
+/// vectors.
+#[inline(always)]
+pub(crate) unsafe fn panels(
+    (from, pitch, transposed): (*const f32, usize, bool),
+    [depth, columns]: [usize; 2],
+    [widest, lanes]: [usize; 2],
+    dest: *mut f32,
+) {
     let panel = |first: usize| {
         let count = (columns - first).min(widest);
-        (count, count.next_multiple_of(S::F32_LANES))
+        (count, count.next_multiple_of(lanes))
     };
-    // SAFETY: the block lies in the matrix, and a panel of the depth fits in its place.
+    // SAFETY: by the caller's promise.
     unsafe {
-        if matrix.transposed {
+        if transposed {
             for first in (0..columns).step_by(widest) {
                 let (count, width) = panel(first);
                 let (from, dest) = (from.add(first * pitch), dest.add(first * depth));
@@ -42,6 +71,7 @@ pub(super) unsafe fn right<S: Simd, const V: usize>(
         }
         // Row by row, so that the source is read as one stream.
         for k in 0..depth {
+            ask_for(from.wrapping_add((k + CUT) * pitch), columns);
             for first in (0..columns).step_by(widest) {
                 let (count, width) = panel(first);
                 let dest = dest.add(first * depth + k * width);
@@ -74,18 +104,32 @@ pub(super) unsafe fn left<const P: usize>(
             }
             return;
         }
-        for k in 0..depth {
+        for start in (0..depth).step_by(CUT) {
+            let next = from.wrapping_add((start + CUT) * pitch);
+            for k in 0..CUT {
+                ask_for(next.wrapping_add(k * pitch), rows);
+            }
             for first in (0..rows).step_by(P) {
-                let dest = dest.add(first * depth + k * P);
-                let from = from.add(k * pitch + first);
-                if first + P <= rows {
-                    let values = from.cast::<[f32; P]>().read_unaligned();
-                    dest.cast::<[f32; P]>().write_unaligned(values);
-                } else {
-                    copy(from, rows - first, dest, P);
+                for k in start..(start + CUT).min(depth) {
+                    let dest = dest.add(first * depth + k * P);
+                    let from = from.add(k * pitch + first);
+                    if first + P <= rows {
+                        let values = from.cast::<[f32; P]>().read_unaligned();
+                        dest.cast::<[f32; P]>().write_unaligned(values);
+                    } else {
+                        copy(from, rows - first, dest, P);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Asks for the cache lines of `count` floats, which need not be valid.
+#[inline(always)]
+fn ask_for(from: *const f32, count: usize) {
+    for first in (0..count).step_by(LINE) {
+        prefetch(from.wrapping_add(first));
     }
 }
 
@@ -94,7 +138,7 @@ pub(super) unsafe fn left<const P: usize>(
 /// # Safety
 /// `from` must hold `count` floats and `dest` have room for `width`.
 #[inline(always)]
-unsafe fn copy(from: *const f32, count: usize, dest: *mut f32, width: usize) {
+pub(crate) unsafe fn copy(from: *const f32, count: usize, dest: *mut f32, width: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
         let mut i = 0;
@@ -133,22 +177,24 @@ unsafe fn turn(
         for start in (0..depth).step_by(TURNED) {
             let length = TURNED.min(depth - start);
             let (from, dest) = (from.add(start), dest.add(start * width));
+            // The same stretch of the runs that are likely to be next.
+            for run in count..2 * count {
+                ask_for(from.wrapping_add(run * pitch), length);
+            }
+            let run = |i: usize| from.add(i * pitch);
             let mut i = 0;
             while i + 4 <= count {
-                let runs = [0, 1, 2, 3].map(|run| from.add((i + run) * pitch));
-                interleave(runs, length, dest.add(i), width);
+                let runs = [run(i), run(i + 1), run(i + 2), run(i + 3)];
+                interleave_four(runs, length, dest.add(i), width);
                 i += 4;
             }
-            if i < count && count >= 4 {
-                // The last four, some of which are written a second time.
-                i = count - 4;
-                let runs = [0, 1, 2, 3].map(|run| from.add((i + run) * pitch));
-                interleave(runs, length, dest.add(i), width);
-                i = count;
+            if i + 2 <= count {
+                interleave_two([run(i), run(i + 1)], length, dest.add(i), width);
+                i += 2;
             }
-            while i < count {
+            if i < count {
                 for k in 0..length {
-                    *dest.add(k * width + i) = *from.add(i * pitch + k);
+                    *dest.add(k * width + i) = *run(i).add(k);
                 }
                 i += 1;
             }
@@ -167,7 +213,7 @@ unsafe fn turn(
 /// # Safety
 /// The runs must be readable and the four floats after each `k * width` writable.
 #[inline(always)]
-unsafe fn interleave(runs: [*const f32; 4], depth: usize, dest: *mut f32, width: usize) {
+unsafe fn interleave_four(runs: [*const f32; 4], depth: usize, dest: *mut f32, width: usize) {
     // SAFETY: by the caller's promise; every x86-64 has these instructions.
     unsafe {
         let mut k = 0;
@@ -177,27 +223,71 @@ unsafe fn interleave(runs: [*const f32; 4], depth: usize, dest: *mut f32, width:
                 _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_storeu_ps, _mm_unpackhi_ps,
                 _mm_unpacklo_ps,
             };
+            let [a, b, c, d] = runs;
             while k + 4 <= depth {
-                let [a, b, c, d] = runs.map(|run| _mm_loadu_ps(run.add(k)));
+                let (a, b) = (_mm_loadu_ps(a.add(k)), _mm_loadu_ps(b.add(k)));
+                let (c, d) = (_mm_loadu_ps(c.add(k)), _mm_loadu_ps(d.add(k)));
                 let (low, high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
                 let (low2, high2) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
-                let rows = [
-                    _mm_movelh_ps(low, low2),
-                    _mm_movehl_ps(low2, low),
-                    _mm_movelh_ps(high, high2),
-                    _mm_movehl_ps(high2, high),
-                ];
-                for (j, row) in rows.into_iter().enumerate() {
-                    _mm_storeu_ps(dest.add((k + j) * width), row);
-                }
+                let dest = dest.add(k * width);
+                _mm_storeu_ps(dest, _mm_movelh_ps(low, low2));
+                _mm_storeu_ps(dest.add(width), _mm_movehl_ps(low2, low));
+                _mm_storeu_ps(dest.add(2 * width), _mm_movelh_ps(high, high2));
+                _mm_storeu_ps(dest.add(3 * width), _mm_movehl_ps(high2, high));
                 k += 4;
             }
         }
-        while k < depth {
-            for (i, run) in runs.into_iter().enumerate() {
-                *dest.add(k * width + i) = *run.add(k);
+        one_by_one(runs, k..depth, dest, width);
+    }
+}
+
+/// As [`interleave_four`], of two runs.
+///
+/// # Safety
+/// The runs must be readable and the two floats after each `k * width` writable.
+#[inline(always)]
+unsafe fn interleave_two(runs: [*const f32; 2], depth: usize, dest: *mut f32, width: usize) {
+    // SAFETY: by the caller's promise; every x86-64 has these instructions.
+    unsafe {
+        let mut k = 0;
+        #[cfg(target_arch = "x86_64")]
+        {
+            use core::arch::x86_64::{
+                _mm_castps_pd, _mm_loadu_ps, _mm_storeh_pd, _mm_storel_pd, _mm_unpackhi_ps,
+                _mm_unpacklo_ps,
+            };
+            let [a, b] = runs;
+            while k + 4 <= depth {
+                let (a, b) = (_mm_loadu_ps(a.add(k)), _mm_loadu_ps(b.add(k)));
+                let (low, high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+                let (low, high) = (_mm_castps_pd(low), _mm_castps_pd(high));
+                let dest = dest.add(k * width);
+                _mm_storel_pd(dest.cast(), low);
+                _mm_storeh_pd(dest.add(width).cast(), low);
+                _mm_storel_pd(dest.add(2 * width).cast(), high);
+                _mm_storeh_pd(dest.add(3 * width).cast(), high);
+                k += 4;
             }
-            k += 1;
+        }
+        one_by_one(runs, k..depth, dest, width);
+    }
+}
+
+/// The floats of runs that no vector takes.
+///
+/// # Safety
+/// As that of [`interleave_four`].
+#[inline(always)]
+unsafe fn one_by_one<const N: usize>(
+    runs: [*const f32; N],
+    depth: Range<usize>,
+    dest: *mut f32,
+    width: usize,
+) {
+    for k in depth {
+        for i in 0..N {
+            // SAFETY: by the caller's promise.
+            unsafe { *dest.add(k * width + i) = *runs[i].add(k) };
         }
     }
 }

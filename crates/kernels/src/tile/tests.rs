@@ -66,21 +66,25 @@ fn check<S: Simd>(simd: S) {
 
         let gradient = numbers(31 * padded, 4);
         let gradient_offsets: Vec<usize> = (0..31).map(|pixel| pixel * padded).collect();
-        let mut sum = vec![1.0; depth * padded];
-        simd.vectorize(Correlate {
-            gather,
-            depth,
-            gradient: &gradient,
-            gradient_offsets: &gradient_offsets,
-            panels,
-            sum: &mut sum,
-        });
+        // A fresh sum is not read; the second time adds to it.
+        let mut sum = vec![f32::NAN; depth * padded];
+        for fresh in [true, false] {
+            simd.vectorize(Correlate {
+                gather,
+                depth,
+                gradient: &gradient,
+                gradient_offsets: &gradient_offsets,
+                panels,
+                sum: &mut sum,
+                fresh,
+            });
+        }
         let (mut found, mut expected) = (Vec::new(), Vec::new());
         for k in 0..depth {
             for column in 0..columns {
                 found.push(sum[place(k, column)]);
                 let at = |pixel: usize| f64::from(gradient[pixel * padded + column]);
-                expected.push(1.0 + (0..31).map(|p| element(p, k) * at(p)).sum::<f64>());
+                expected.push(2.0 * (0..31).map(|p| element(p, k) * at(p)).sum::<f64>());
             }
         }
         assert!(
