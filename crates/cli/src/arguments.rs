@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Views(Views),
     /// One HTML page about a run: verdict, map, neighbors, views, near-duplicates, outliers, curves
     Report(Report),
+    /// What this machine can train in a time (--budget 30m), from a few steps of each size; trains nothing
+    Plan(Plan),
     /// The methods there are
     Methods,
     /// The recipes that come with the program, or one of them
@@ -63,6 +65,14 @@ pub(crate) struct Pretrain {
     /// Don't judge the encoder at the end, though there are labels
     #[arg(long)]
     pub(crate) no_evaluate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the embedded synthetic images
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
 }
 
 /// The everyday settings. Everything else is --set.

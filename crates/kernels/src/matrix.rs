@@ -64,12 +64,7 @@ impl Packed {
 
     /// Packs the matrix of which these are the columns, `depth` long and scaled, into the memory of
     /// `buffer`.
-    pub(crate) fn from_columns(
-        buffer: Vec<f32>,
-        rows: Rows<'_>,
-        depth: usize,
-        scale: f32,
-    ) -> Self {
+    pub(crate) fn from_columns(buffer: Vec<f32>, rows: Rows<'_>, depth: usize, scale: f32) -> Self {
         let mut packed = Self::packed(buffer, rows, [depth, rows.count], true);
         if scale != 1.0 {
             vectorized(

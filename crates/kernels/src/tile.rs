@@ -184,6 +184,10 @@ unsafe fn product_panel<S: Simd, const P: usize, const V: usize>(
             product_tile::<S, 4, V>(simd, task, index, first);
             first += 4;
         }
+        if first + 2 <= pixels {
+            product_tile::<S, 2, V>(simd, task, index, first);
+            first += 2;
+        }
         while first < pixels {
             product_tile::<S, 1, V>(simd, task, index, first);
             first += 1;

@@ -68,6 +68,16 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     fn new(views: &Self::Views, network: &Self::Network, measured: &Self::Measured)
     -> Result<Self>;
 
+    /// Networks and sizes of views that a run with a budget may choose from, small ones first; none where there is no
+    /// choice.
+    fn ladder(
+        _views: &Self::Views,
+        _network: &Self::Network,
+        _measured: &Self::Measured,
+    ) -> Vec<Rung> {
+        Vec::new()
+    }
+
     /// Settings for one lightly changed view an item, alike in form to the views that there are now: what learning
     /// from labels takes in, so that the same network goes on.
     fn one_view(&self) -> Self::Views;
@@ -134,6 +144,17 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     fn pictures(&self, _batch: &Self::Batch) -> Vec<Picture> {
         Vec::new()
     }
+}
+
+/// A network, and what it sees, of a size that a run with a budget may choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rung {
+    /// What people read: `width 16, 32 pixels`.
+    pub name: String,
+    /// Settings of the recipe, by their dotted paths.
+    pub settings: Vec<(&'static str, toml::Value)>,
+    /// From how many items it has to learn before it is better than the rung below, about.
+    pub pays_from: f64,
 }
 
 /// A table of the recipe: read with unknown keys as errors, written back complete.

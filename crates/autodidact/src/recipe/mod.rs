@@ -126,6 +126,15 @@ impl Recipe {
         }
     }
 
+    /// Takes over what another recipe measured on the same data.
+    pub fn take_measured(&mut self, other: &Self) {
+        let measured = other.section("data").and_then(|data| data.get("measured"));
+        if let Some(measured) = measured {
+            self.section_mut("data")
+                .insert("measured".to_owned(), measured.clone());
+        }
+    }
+
     /// Replaces a whole table.
     ///
     /// # Errors
@@ -207,6 +216,14 @@ impl Recipe {
             .section("train")
             .and_then(|train| train.get("seed")?.as_integer());
         seed.and_then(|seed| u64::try_from(seed).ok()).unwrap_or(0)
+    }
+
+    /// The time that the recipe gives, if its length is one of time.
+    ///
+    /// # Errors
+    /// When it is no time.
+    pub fn budget(&self) -> Result<Option<Duration>> {
+        self.text("train", "budget").map(str::parse).transpose()
     }
 
     /// The method's name, if one is named.

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::state::{State, load_state, state_of, trained, trained_values};
 use crate::method::{Loss, Method, Objective, Step};
-use crate::modality::{Draw, Encoder, Labels, Modality};
+use crate::modality::{Draw, Encoder, Labels, Modality, Rung};
 use crate::recipe::{Data, Plan, Recipe, Train};
 
 /// The epoch whose views are drawn for validation and checkups: no training ever reaches it.
@@ -154,6 +154,14 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         &self.plan.train
     }
 
+    fn ladder(&self) -> Vec<Rung> {
+        M::ladder(&self.plan.views, &self.plan.network, &self.plan.measured)
+    }
+
+    fn values(&self) -> usize {
+        trained_values(self.model())
+    }
+
     fn describe(&self) -> Vec<String> {
         let held = match self.held_out.indices.len() {
             0 => String::new(),
@@ -164,7 +172,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             format!("method   {} ({})", O::NAME, O::SUMMARY),
             format!(
                 "network  {:.2} million values learn; vectors of {} dimensions",
-                trained_values(self.model()) as f64 / 1e6,
+                self.values() as f64 / 1e6,
                 self.model().encoder().dim()
             ),
             format!(
@@ -311,6 +319,16 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             items.len(),
             self.plan.evaluate.neighbors,
         )
+    }
+
+    fn look_cost(&self) -> f64 {
+        let slots = self.plan.modality.slots().max(1);
+        let learned = self.items.indices.len();
+        let plain = learned.min(monitor::SAMPLE);
+        let pairs = 2 * learned.min(monitor::PAIRS);
+        let held = self.held_out.indices.len() * slots;
+        // Backward takes twice as long as forward.
+        (plain + pairs + held) as f64 / (3 * slots) as f64
     }
 
     fn state(&self) -> (State, u64) {

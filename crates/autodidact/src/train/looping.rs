@@ -12,8 +12,9 @@ use crate::method::Step;
 use crate::recipe::{Best, Duration, Length};
 use crate::run::{AppendLog, Checkpoint, Line, Metrics, Position, Progress, RunFolder};
 
-/// A run is looked at in every tenth of it, and after every pass over the data that is at least this many items long.
-const LOOK_EVERY: u64 = 10_000;
+/// A run is looked at in every tenth of it and after every pass over the data, but not before as many items were
+/// learned from as take this many times as long as a look.
+const LOOK_COSTS: f64 = 10.0;
 /// The batch that learning rates are given for.
 const REFERENCE_BATCH: f64 = 256.0;
 
@@ -345,9 +346,11 @@ impl<'a> Run<'a> {
         let tenth = (progress.done() * 10.0 + 1e-9) as u64;
         let epoch = progress.step() / self.session.steps_per_epoch();
         let [last_tenth, last_epoch, looked] = self.position.checkups;
-        let long_ago =
-            (progress.step() - looked.min(progress.step())) * self.batch as u64 >= LOOK_EVERY;
-        let due = tenth > last_tenth || (epoch > last_epoch && long_ago);
+        let learned = (progress.step() - looked.min(progress.step())) * self.batch as u64;
+        // A run that may end early goes by its looks, so it has all of them.
+        let long_ago = self.session.train().patience > 0
+            || learned as f64 >= LOOK_COSTS * self.session.look_cost();
+        let due = (tenth > last_tenth || epoch > last_epoch) && long_ago;
         if due {
             self.position.checkups = [tenth, epoch, progress.step()];
         }

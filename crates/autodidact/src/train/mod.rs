@@ -9,6 +9,7 @@ mod loader;
 mod looping;
 mod monitor;
 mod optimizer;
+mod planning;
 mod session;
 mod start;
 
@@ -17,4 +18,5 @@ pub use labeled::Labeled;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;
+pub use planning::{Candidate, Choice, Prospect, choose};
 pub use session::{Session, StepReport, open, reopen};

@@ -9,7 +9,7 @@ use crate::modality::Labels;
 /// Items whose two views are compared.
 pub(super) const PAIRS: usize = 256;
 /// Items that are embedded undisturbed: the last quarter asks the others for its class.
-const SAMPLE: usize = 1536;
+pub(super) const SAMPLE: usize = 1536;
 
 /// How a representation is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

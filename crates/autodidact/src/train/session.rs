@@ -10,7 +10,7 @@ use super::monitor::Checkup;
 use crate::error::Result;
 use crate::layers::state::State;
 use crate::method::{ForObjective, Objective, Step};
-use crate::modality::{self, ForModality, Modality};
+use crate::modality::{self, ForModality, Modality, Rung};
 use crate::recipe::{Recipe, Train};
 
 /// A run of some method on some kind of data.
@@ -22,6 +22,10 @@ pub trait Session: Send {
     fn recipe(&self) -> Result<Recipe>;
     /// The recipe's `[train]`, with nothing left open.
     fn train(&self) -> &Train;
+    /// What a run with a budget may choose from, small ones first.
+    fn ladder(&self) -> Vec<Rung>;
+    /// How many values learn.
+    fn values(&self) -> usize;
     /// Lines for people: what the data is, what the network is.
     fn describe(&self) -> Vec<String>;
     /// Steps in a pass over the data.
@@ -43,6 +47,8 @@ pub trait Session: Send {
     /// # Errors
     /// When the items for it can't be read.
     fn checkup(&self) -> Result<Checkup>;
+    /// From about how many items could be learned in the time that [`Session::validate`] and [`Session::checkup`] take.
+    fn look_cost(&self) -> f64;
     /// Everything that learning goes by: weights, statistics, teachers, averages.
     fn state(&self) -> (State, u64);
     /// Takes up where [`Session::state`] was written; the number is that of the optimizer's updates.

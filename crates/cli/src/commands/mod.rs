@@ -5,6 +5,7 @@ mod evaluate;
 mod export;
 mod finetune;
 mod lists;
+mod plan;
 mod predict;
 mod pretrain;
 mod report;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Search(arguments) => search::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Methods => lists::methods(),
         Command::Recipes(arguments) => lists::recipes(&arguments),
         Command::Datasets => lists::datasets(),

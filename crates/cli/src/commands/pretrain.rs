@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Kind, Result};
-use autodidact::recipe::{Length, Recipe};
+use autodidact::recipe::{Duration, Length, Recipe};
 use autodidact::run::RunFolder;
 use autodidact::train::{self, Outcome, Stop};
 
-use super::{STOP, evaluate, hear_ctrl_c, put_data, put_path, recipe_of, report_unreadable};
+use super::{STOP, evaluate, hear_ctrl_c, plan, put_data, put_path, recipe_of, report_unreadable};
 use crate::arguments::{Pretrain, Settings};
 use crate::progress::Progress;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: Pretrain) -> Result<ExitCode> {
             "stopped"
         },
         outcome.steps,
-        autodidact::recipe::Duration(outcome.seconds.round()),
+        Duration(outcome.seconds.round()),
     );
     report_unreadable(&outcome.unreadable);
     let path = folder.path().display();
@@ -78,6 +78,7 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         recipe = recipe_of(&named, None)?;
     }
     put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
+    let recipe = within_budget(recipe)?;
     let mut session = train::open(&recipe)?;
     let name = format!(
         "{}-{}",
@@ -93,6 +94,25 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
     progress.finish();
     let outcome = outcome.map_err(|error| keep_going(error, &folder))?;
     Ok((folder, outcome, embedded))
+}
+
+/// A recipe with a budget, and with what it leaves open chosen for that time on this machine.
+fn within_budget(recipe: Recipe) -> Result<Recipe> {
+    let Some(budget) = recipe.budget()? else {
+        return Ok(recipe);
+    };
+    let choice = train::choose(&recipe, budget.0, false, &mut |candidate| {
+        println!("{}", plan::line(candidate));
+    })?;
+    let Some(choice) = choice else {
+        return Ok(recipe);
+    };
+    println!("{}", plan::verdict(&choice, budget));
+    let mut recipe = choice.applied(&recipe)?;
+    // The trials are part of the time that was given.
+    let left = (budget.0 - choice.seconds).max(1.0);
+    recipe.put("train.budget", Duration(left).to_string())?;
+    Ok(recipe)
 }
 
 fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {

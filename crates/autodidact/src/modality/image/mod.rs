@@ -14,9 +14,10 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use toml::Value;
 
 use super::{
-    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Source, SourceSpec,
+    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Rung, Source, SourceSpec,
 };
 use crate::error::{Error, Result};
 use crate::export::onnx::{Length, OnnxModel};
@@ -40,6 +41,10 @@ const SMALL_STEM: usize = 64;
 const LABELED_AREA: [f32; 2] = [0.4, 1.0];
 /// Edge of the image that stands for raw pixels, in pixels, at most: 3072 values as in CIFAR-10.
 const RAW_SIDE: usize = 32;
+/// Widths of a convolutional network that a run with a budget may choose, and from how many images each pays.
+const WIDTHS: [(i64, f64); 4] = [(8, 0.0), (16, 50e3), (32, 500e3), (64, 5e6)];
+/// From how many images views of the data's own size pay, where that is large.
+const LARGE_VIEWS_PAY_FROM: f64 = 20e3;
 
 /// Images, as a recipe wants them seen.
 #[derive(Debug, Clone)]
@@ -78,6 +83,11 @@ impl Images {
             .expected(format!("{wanted}, as in the data that was learned from"))
             .mend("name data that was recorded alike, or begin a new run"))
     }
+}
+
+/// The edge of views whose size is left to the data, in pixels.
+fn views_side(measured: &ImageMeasurements) -> usize {
+    measured.side.clamp(8, LARGEST_SIDE) / 4 * 4
 }
 
 impl Modality for Images {
@@ -119,7 +129,7 @@ impl Modality for Images {
     }
 
     fn defaults(pretext: &Pretext, measured: &ImageMeasurements) -> (ImageViews, ImageNetwork) {
-        let side = measured.side.clamp(8, LARGEST_SIDE) / 4 * 4;
+        let side = views_side(measured);
         let mut views = match (pretext.change, measured.channels) {
             (Change::Light, _) => ImageViews::light(side),
             // What changes colors means nothing to channels that aren't colors.
@@ -131,6 +141,11 @@ impl Modality for Images {
             && let [only] = views.crops.as_mut_slice()
         {
             only.count = pretext.views;
+        }
+        // One setting for all views of this size.
+        views.size = side;
+        for crop in &mut views.crops {
+            crop.size = 0;
         }
         let network = if pretext.masks {
             ImageNetwork {
@@ -161,9 +176,7 @@ impl Modality for Images {
         network: &ImageNetwork,
         measured: &ImageMeasurements,
     ) -> Result<Self> {
-        let views = views
-            .clone()
-            .with_size(measured.side.clamp(8, LARGEST_SIDE) / 4 * 4);
+        let views = views.clone().with_size(views_side(measured));
         views.check()?;
         let slots = views.slots();
         let side = slots.iter().copied().max().unwrap_or(measured.side);
@@ -188,6 +201,39 @@ impl Modality for Images {
             channels: measured.channels,
             side,
         })
+    }
+
+    fn ladder(
+        views: &ImageViews,
+        network: &ImageNetwork,
+        measured: &ImageMeasurements,
+    ) -> Vec<Rung> {
+        if network.name.is_vit() {
+            return Vec::new();
+        }
+        let side = views_side(measured);
+        let open = views.slots().contains(&0);
+        let mut sizes: Vec<(i64, usize, f64)> = WIDTHS
+            .iter()
+            .map(|&(width, pays_from)| (width, side, pays_from))
+            .collect();
+        if open && side > SMALL_STEM {
+            // While time is short, small views of many images bring more than large ones of few.
+            sizes[0].2 = LARGE_VIEWS_PAY_FROM;
+            sizes.insert(0, (WIDTHS[0].0, side / 2, 0.0));
+        }
+        let rung = |(width, size, pays_from): (i64, usize, f64)| {
+            let mut settings = vec![("encoder.width", Value::from(width))];
+            if open {
+                settings.push(("views.size", Value::from(size as i64)));
+            }
+            Rung {
+                name: format!("width {width}, {size} pixels"),
+                settings,
+                pays_from,
+            }
+        };
+        sizes.into_iter().map(rung).collect()
     }
 
     fn one_view(&self) -> ImageViews {

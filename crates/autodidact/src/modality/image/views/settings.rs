@@ -18,6 +18,9 @@ pub struct ImageViews {
     /// The views that are drawn from each image; at least one in all. One entry with a count of 2 gives the two
     /// views of most methods, a second entry of smaller crops gives multi-crop.
     pub crops: Vec<Crop>,
+    /// Edge in pixels of the views whose own size is 0, up to 4096; 0 leaves it to the data.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub size: usize,
     /// Probability of exchanging left and right, 0 to 1.
     pub flip: f32,
     /// Probability of exchanging top and bottom, 0 to 1.
@@ -35,6 +38,10 @@ pub struct ImageViews {
     pub solarize: Solarize,
     /// A rectangle replaced by the mean.
     pub erase: Erase,
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 /// Random resized crops: views that show a part of the image, scaled to a square.
@@ -144,6 +151,7 @@ impl Default for ImageViews {
                 count: 2,
                 ..Crop::default()
             }],
+            size: 0,
             flip: 0.0,
             vertical_flip: 0.0,
             quarter_turns: 0.0,
@@ -186,9 +194,11 @@ impl Default for Crop {
 }
 
 impl ImageViews {
-    /// These settings with every size that was left to the data set to `size` pixels.
+    /// These settings with every size that was left open set to [`ImageViews::size`] or, where that is left to the
+    /// data, to `size` pixels.
     #[must_use]
     pub fn with_size(mut self, size: usize) -> Self {
+        let size = if self.size == 0 { size } else { self.size };
         for crop in self.crops.iter_mut().filter(|crop| crop.size == 0) {
             crop.size = size;
         }
@@ -220,6 +230,7 @@ impl ImageViews {
             return Err(Error::recipe("views.crops is empty")
                 .expected("at least one entry, such as { count = 2, size = 32 }"));
         }
+        whole("views.size", self.size, 0, 4096)?;
         for (i, crop) in self.crops.iter().enumerate() {
             let key = |name: &str| format!("views.crops[{i}].{name}");
             whole(&key("count"), crop.count, 1, 64)?;

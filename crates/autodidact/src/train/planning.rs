@@ -1,0 +1,308 @@
+//! What a budget buys on this machine: a few real steps of each size tell how much it would get to learn from, and the
+//! largest size that gets enough is taken.
+
+use std::time::Instant;
+
+use toml::Value;
+
+use super::device;
+use super::session::{Session, open};
+use crate::error::Result;
+use crate::method::Step;
+use crate::modality::Rung;
+use crate::recipe::Recipe;
+
+/// Items of a step that is timed.
+const TRIED: usize = 64;
+/// Steps that are timed; one before them wakes threads and memory.
+const TIMED: u64 = 2;
+/// So many steps a run should have: with fewer, the batch is made smaller.
+const LEAST_STEPS: f64 = 200.0;
+/// The smallest batch that is chosen.
+const LEAST_BATCH: usize = 64;
+
+/// A size that was tried, and what it would come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// What people read.
+    pub name: String,
+    /// Settings of the recipe, by their dotted paths.
+    pub settings: Vec<(&'static str, Value)>,
+    /// How many values learn.
+    pub values: usize,
+    /// Items in a step.
+    pub batch: usize,
+    /// Items learned from in a second.
+    pub speed: f64,
+    /// Steps in the budget.
+    pub steps: u64,
+    /// Passes over the data.
+    pub passes: f64,
+    /// Memory of the whole program in bytes, about, where the system tells.
+    pub memory: Option<u64>,
+    /// What to expect of it.
+    pub prospect: Prospect,
+}
+
+/// What to expect of a size in a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It gets to learn from fewer items than it takes to be better than the next smaller size.
+    TooLarge,
+    /// It is the largest that gets enough.
+    Fits,
+    /// A larger one gets enough, too.
+    Outgrown,
+}
+
+impl std::fmt::Display for Prospect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "too large for the time",
+            Self::Fits => "the largest that gets enough to learn from",
+            Self::Outgrown => "a larger one gets enough, too",
+        })
+    }
+}
+
+/// Sizes that were tried, small ones first, and the one that was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What was tried.
+    pub candidates: Vec<Candidate>,
+    /// Which of them it is.
+    pub chosen: usize,
+    /// Seconds that the trials took.
+    pub seconds: f64,
+}
+
+impl Choice {
+    /// The size that was chosen.
+    pub fn best(&self) -> &Candidate {
+        &self.candidates[self.chosen]
+    }
+
+    /// The recipe with the size that was chosen.
+    ///
+    /// # Errors
+    /// When a setting has no place in recipes.
+    pub fn applied(&self, recipe: &Recipe) -> Result<Recipe> {
+        let best = self.best();
+        let mut recipe = with(recipe, &best.settings)?;
+        recipe.put("train.batch_size", best.batch as i64)?;
+        Ok(recipe)
+    }
+}
+
+/// Tries the sizes that a recipe leaves open and chooses one for so many seconds; `None` where it leaves nothing open.
+/// Stops at the first that is too large, unless `all` are asked for.
+///
+/// # Errors
+/// When the data can't be read or the recipe doesn't fit it.
+pub fn choose(
+    recipe: &Recipe,
+    seconds: f64,
+    all: bool,
+    tried: &mut dyn FnMut(&Candidate),
+) -> Result<Option<Choice>> {
+    let began = Instant::now();
+    let first = open(recipe)?;
+    let ladder = left_open(recipe, first.ladder());
+    if ladder.is_empty() {
+        return Ok(None);
+    }
+    // The data is measured once.
+    let mut measured = recipe.clone();
+    measured.take_measured(&first.recipe()?);
+    let asked = first.train().batch_size;
+    let batch_is_open = !recipe.has("train", "batch_size");
+    drop(first);
+
+    let (mut candidates, mut chosen) = (Vec::<Candidate>::new(), 0);
+    for rung in ladder {
+        let trial = try_out(&with(&measured, &rung.settings)?)?;
+        let mut batch = asked;
+        while batch_is_open
+            && batch / 2 >= LEAST_BATCH
+            && trial.speed * seconds < LEAST_STEPS * batch as f64
+        {
+            batch /= 2;
+        }
+        let learned = trial.speed * seconds;
+        let enough = learned >= rung.pays_from;
+        let grown = batch as f64 / trial.batch as f64;
+        let candidate = Candidate {
+            name: rung.name,
+            settings: rung.settings,
+            values: trial.values,
+            batch,
+            speed: trial.speed,
+            steps: (learned / batch as f64).max(1.0) as u64,
+            passes: learned / trial.items as f64,
+            memory: trial
+                .memory
+                .map(|[before, peak]| before + (peak.saturating_sub(before) as f64 * grown) as u64),
+            prospect: if enough || candidates.is_empty() {
+                Prospect::Fits
+            } else {
+                Prospect::TooLarge
+            },
+        };
+        tried(&candidate);
+        let fits = candidate.prospect == Prospect::Fits;
+        candidates.push(candidate);
+        if fits {
+            chosen = candidates.len() - 1;
+        } else if !all {
+            break;
+        }
+    }
+    for candidate in &mut candidates[..chosen] {
+        candidate.prospect = Prospect::Outgrown;
+    }
+    Ok(Some(Choice {
+        candidates,
+        chosen,
+        seconds: began.elapsed().as_secs_f64(),
+    }))
+}
+
+/// The rungs without the settings that the recipe makes itself, each sort once.
+fn left_open(recipe: &Recipe, ladder: Vec<Rung>) -> Vec<Rung> {
+    let mut open: Vec<Rung> = Vec::new();
+    for mut rung in ladder {
+        rung.settings.retain(|(path, _)| {
+            path.split_once('.')
+                .is_some_and(|(section, key)| !recipe.has(section, key))
+        });
+        let known = open.iter().any(|other| other.settings == rung.settings);
+        if !rung.settings.is_empty() && !known {
+            open.push(rung);
+        }
+    }
+    open
+}
+
+fn with(recipe: &Recipe, settings: &[(&'static str, Value)]) -> Result<Recipe> {
+    let mut recipe = recipe.clone();
+    for (path, value) in settings {
+        recipe.put(path, value.clone())?;
+    }
+    Ok(recipe)
+}
+
+/// What a few steps told.
+struct Trial {
+    values: usize,
+    batch: usize,
+    /// Items a second.
+    speed: f64,
+    /// Items in a pass over the data.
+    items: u64,
+    /// Bytes before the steps and after them.
+    memory: Option<[u64; 2]>,
+}
+
+/// Takes a few steps whose result is thrown away.
+fn try_out(recipe: &Recipe) -> Result<Trial> {
+    let mut recipe = recipe.clone();
+    for key in ["budget", "epochs", "corrections", "accumulate"] {
+        recipe.remove("train", key);
+    }
+    recipe.put("train.steps", 1 + TIMED as i64)?;
+    recipe.put("train.batch_size", TRIED as i64)?;
+    let mut session = open(&recipe)?;
+    let before = device::memory();
+    session.start(0);
+    let seed = session.train().seed;
+    let take = |session: &mut Box<dyn Session>, number| {
+        let at = Step {
+            number,
+            part: 0,
+            progress: 0.0,
+            seed,
+        };
+        session.step(at, 0.0).map(|report| report.items)
+    };
+    take(&mut session, 0)?;
+    // The faster of two steps: what slows a step down is seldom the step itself.
+    let mut speed = 0.0f64;
+    for number in 1..=TIMED {
+        let began = Instant::now();
+        let items = take(&mut session, number)?;
+        speed = speed.max(items as f64 / began.elapsed().as_secs_f64().max(1e-9));
+    }
+    let batch = session.train().batch_size;
+    // Buffers are kept from step to step, so what a step needs is there after it, too.
+    let memory = before.zip(device::memory()).map(<[u64; 2]>::from);
+    Ok(Trial {
+        values: session.values(),
+        batch,
+        speed,
+        items: session.steps_per_epoch() * batch as u64,
+        memory,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rung(name: &str, settings: &[(&'static str, i64)]) -> Rung {
+        Rung {
+            name: name.to_owned(),
+            settings: settings
+                .iter()
+                .map(|(path, value)| (*path, Value::from(*value)))
+                .collect(),
+            pays_from: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_the_recipe_says_is_not_chosen_and_what_is_left_is_chosen_once() {
+        let ladder = || {
+            vec![
+                rung("a", &[("encoder.width", 8), ("views.size", 64)]),
+                rung("b", &[("encoder.width", 16), ("views.size", 64)]),
+                rung("c", &[("encoder.width", 16), ("views.size", 96)]),
+            ]
+        };
+        let names = |recipe: &str| -> Vec<String> {
+            let recipe = Recipe::parse(recipe).unwrap();
+            let open = left_open(&recipe, ladder());
+            open.into_iter().map(|rung| rung.name).collect()
+        };
+        assert_eq!(names(""), ["a", "b", "c"]);
+        assert_eq!(names("[views]\nsize = 32"), ["a", "b"]);
+        assert_eq!(names("[encoder]\nwidth = 64"), ["a", "c"]);
+        assert!(names("[encoder]\nwidth = 64\n[views]\nsize = 32").is_empty());
+    }
+
+    const SMALL: &str = "
+        [data]
+        synthetic_items = 200
+        [views]
+        crops = [{ count = 2, size = 16 }]
+        [train]
+        budget = \"1m\"
+    ";
+
+    #[test]
+    fn more_time_buys_a_larger_network_and_a_fixed_one_leaves_no_choice() {
+        let recipe = Recipe::parse(SMALL).unwrap();
+        let quick = choose(&recipe, 1e-3, false, &mut |_| {}).unwrap().unwrap();
+        assert_eq!(quick.chosen, 0, "{quick:?}");
+        // Of 200 items half; a quarter is below the least.
+        assert_eq!(quick.best().batch, 100);
+        let long = choose(&recipe, 1e9, true, &mut |_| {}).unwrap().unwrap();
+        assert_eq!(long.chosen + 1, long.candidates.len());
+        assert!(long.best().values > 4 * quick.best().values);
+        assert_eq!(long.candidates[0].prospect, Prospect::Outgrown);
+        let applied = long.applied(&recipe).unwrap();
+        assert!(applied.has("encoder", "width") && applied.has("train", "batch_size"));
+
+        let fixed = Recipe::parse(&format!("{SMALL}\n[encoder]\nwidth = 8")).unwrap();
+        assert_eq!(choose(&fixed, 1.0, true, &mut |_| {}).unwrap(), None);
+    }
+}

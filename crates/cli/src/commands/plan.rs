@@ -1,0 +1,55 @@
+//! `autodidact plan`.
+
+use std::process::ExitCode;
+
+use autodidact::error::{Error, Result};
+use autodidact::recipe::Duration;
+use autodidact::train::{self, Candidate, Choice};
+
+use super::recipe_of;
+use crate::arguments::Plan;
+
+/// What is planned for when nobody says: as long as a run without a length.
+const DEFAULT_BUDGET: Duration = Duration(600.0);
+
+pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
+    let recipe = recipe_of(&arguments.settings, arguments.data.as_deref())?;
+    let budget = recipe.budget()?.unwrap_or(DEFAULT_BUDGET);
+    println!("{budget} on this machine, from a few steps of each size:");
+    let choice = train::choose(&recipe, budget.0, true, &mut |candidate| {
+        println!("{}", line(candidate));
+    })?;
+    let choice = choice.ok_or_else(|| {
+        Error::recipe("a recipe that leaves no size open")
+            .expected("encoder.width or views.size left to the budget")
+            .mend("leave them out, or take a convolutional network")
+    })?;
+    println!("{}", verdict(&choice, budget));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A size and what it would come to, in a line.
+pub(super) fn line(candidate: &Candidate) -> String {
+    let memory = candidate.memory.map_or_else(String::new, |bytes| {
+        format!(", {} MiB of memory", bytes >> 20)
+    });
+    format!(
+        "  {:<22} {:>5.2} million values, {:>5.0} items/s: {:>6.2} passes over the data in {} steps of {}{memory}",
+        candidate.name,
+        candidate.values as f64 / 1e6,
+        candidate.speed,
+        candidate.passes,
+        candidate.steps,
+        candidate.batch,
+    )
+}
+
+/// What was chosen, and why.
+pub(super) fn verdict(choice: &Choice, budget: Duration) -> String {
+    let best = choice.best();
+    let mut text = format!("chosen for {budget}: {}, {}", best.name, best.prospect);
+    for other in &choice.candidates[choice.chosen + 1..] {
+        text.push_str(&format!("\n  {}: {}", other.name, other.prospect));
+    }
+    text
+}
