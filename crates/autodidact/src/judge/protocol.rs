@@ -17,7 +17,7 @@ use crate::random::{Purpose, stream};
 use crate::recipe::Evaluate;
 
 /// What is judged on, and what it may learn from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     /// Data whose labels may be learned from.
     pub train: SourceSpec,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::Init;
-use crate::modality::{Encoder, Maskable, Pretext, Table};
+use crate::modality::{Encoder, Maskable, Need, Pretext, Table};
 use crate::random::{Purpose, Rng, stream};
 
 /// A method's settings: the recipe's `[method]`, what the method asks for, and how its networks are built.
@@ -28,6 +28,11 @@ pub trait Objective: Table + Default {
 
     /// The optimizer that suits it, before the recipe has its say.
     fn training(&self) -> Training;
+
+    /// Whether its loss is that of predicted symbols, whose likelihood can be told.
+    fn predicts_symbols(&self) -> bool {
+        matches!(self.pretext().needs, Need::Next | Need::Replaced)
+    }
 
     /// Whether it learns from the classes in the data: a baseline, not self-supervision.
     fn needs_classes(&self) -> bool {
@@ -106,6 +111,9 @@ pub struct Loss {
     pub total: Tensor<1>,
     /// Named parts for the curves, scalars.
     pub parts: Vec<(&'static str, Tensor<1>)>,
+    /// How many predictions it is the mean of, for a method whose batches of as many items may hold more or fewer of
+    /// them; `None` where items count alike.
+    pub predictions: Option<u64>,
 }
 
 impl Loss {
@@ -114,7 +122,15 @@ impl Loss {
         Self {
             total,
             parts: Vec::new(),
+            predictions: None,
         }
+    }
+
+    /// Says how many predictions the loss is the mean of.
+    #[must_use]
+    pub fn over(mut self, predictions: usize) -> Self {
+        self.predictions = Some(predictions as u64);
+        self
     }
 
     /// Adds a named part for the curves.

@@ -11,7 +11,7 @@ use autodidact::train::{self, Event, Outcome, Stop};
 /// A recipe of seconds: 64 images of 16 pixels, 6 steps of 8.
 pub(crate) fn recipe(method: &str) -> Recipe {
     let objective = method::by_name(method, Wants).unwrap();
-    let encoder = if objective.masks {
+    let encoder = if objective.needs == autodidact::modality::Need::Hidden {
         "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4"
     } else {
         "name = \"small_conv\"\nwidth = 4"

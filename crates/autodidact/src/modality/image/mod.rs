@@ -16,7 +16,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Source, SourceSpec,
+    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Rows, Sheet,
+    Source, SourceSpec,
 };
 use crate::error::{Error, Result};
 use crate::export::onnx::{Length, OnnxModel};
@@ -91,17 +92,17 @@ impl Modality for Images {
     type Network = ImageNetwork;
     type Measured = ImageMeasurements;
 
-    fn recognizes(_: &Path) -> bool {
-        // The only kind of data there is: its source says what it found where it finds no images.
-        true
+    fn recognizes(_: &Path) -> Likeness {
+        // Its source says what it found where it finds no images; other kinds say when they are sure.
+        Likeness::Unclear
     }
 
     fn open(from: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
         source::open(from)
     }
 
-    fn measure(source: &dyn Source<Image>, seed: u64) -> Result<ImageMeasurements> {
-        let survey = source::survey(source, SURVEYED, seed);
+    fn measure(source: &dyn Source<Image>, from: &SourceSpec) -> Result<ImageMeasurements> {
+        let survey = source::survey(source, SURVEYED, from.seed);
         if survey.images == 0 {
             let example = survey.bad.into_iter().next().map(|(_, error)| error);
             let error = Error::data("not one image that can be read").expected("images");
@@ -132,7 +133,7 @@ impl Modality for Images {
         {
             only.count = pretext.views;
         }
-        let network = if pretext.masks {
+        let network = if pretext.needs == Need::Hidden {
             ImageNetwork {
                 name: Architecture::VitTiny,
                 depth: 6,
@@ -308,7 +309,7 @@ impl Modality for Images {
         Ok(onnx)
     }
 
-    fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {
+    fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Sheet> {
         let images: Vec<Image> = items.iter().map(|(_, image)| image.clone()).collect();
         let columns = self.slots() * 8usize.div_ceil(self.slots());
         let sheet = views::sheet(
@@ -318,7 +319,7 @@ impl Modality for Images {
             columns,
             draw.seed,
         )?;
-        views::encode_png(&sheet)
+        views::encode_png(&sheet).map(Sheet::Png)
     }
 
     fn picture(&self, item: &Image, edge: usize) -> Option<Picture> {
