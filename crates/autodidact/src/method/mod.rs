@@ -220,6 +220,14 @@ fn take<const N: usize, B>(views: Vec<B>, method: &str) -> Result<[B; N]> {
     })
 }
 
+/// Refuses a network whose tokens are no symbols.
+fn wordless(method: &str) -> Error {
+    Error::recipe(format!(
+        "{method} with a network whose tokens are no symbols"
+    ))
+    .expected("a network over symbols, such as words")
+}
+
 /// What to do with a method that is known by name only.
 pub trait ForObjective {
     /// What comes out.
@@ -270,6 +278,8 @@ methods![
     vicreg::VicReg,
     byol::Byol,
     mae::Mae,
+    masked_lm::MaskedLm,
+    causal_lm::CausalLm,
     supervised::Supervised,
 ];
 

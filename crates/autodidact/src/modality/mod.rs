@@ -465,4 +465,4 @@ macro_rules! modalities {
     };
 }
 
-modalities![image::Images];
+modalities![image::Images, text::Texts];
