@@ -12,7 +12,7 @@ use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Objective};
-use crate::modality::{self, Draw, ForModality, Labels, Modality, Part, Sheet, SourceSpec};
+use crate::modality::{self, Draw, ForModality, Labels, Modality, Part, Raw, Sheet, SourceSpec};
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
 use crate::train::features::{Who, features};
@@ -83,6 +83,9 @@ pub trait Frozen {
     /// # Errors
     /// When the data can't be read.
     fn splits(&self, data: &SourceSpec) -> Result<Splits>;
+
+    /// What the items' own numbers are.
+    fn raw(&self) -> Raw;
 
     /// Whether the run learned from labels.
     fn saw_labels(&self) -> bool;
@@ -242,6 +245,10 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             items: source.len(),
             labeled: source.labels().is_some(),
         })
+    }
+
+    fn raw(&self) -> Raw {
+        M::RAW
     }
 
     fn saw_labels(&self) -> bool {

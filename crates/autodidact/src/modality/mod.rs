@@ -30,6 +30,8 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// One line for people.
     const SUMMARY: &'static str;
+    /// What an item's own numbers ([`Modality::raw`]) are.
+    const RAW: Raw = Raw::Values;
     /// An item on the host: an image, a document, a window, an event with its neighborhood.
     type Item: Clone + Send + Sync + 'static;
     /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
@@ -186,6 +188,15 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     fn pictures(&self, _batch: &Self::Batch) -> Vec<Picture> {
         Vec::new()
     }
+}
+
+/// What an item's own numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raw {
+    /// Values, each on a scale of its own.
+    Values,
+    /// Counts, such as of words, to be weighed by how rare each is.
+    Counts,
 }
 
 /// Views of some items, for people to look at.

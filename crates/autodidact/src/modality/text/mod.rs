@@ -18,7 +18,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Abilities, Draw, Likeness, Modality, Pieces, Pretext, Rows, Sampling, Sheet, Source,
+    Abilities, Draw, Likeness, Modality, Pieces, Pretext, Raw, Rows, Sampling, Sheet, Source,
     SourceSpec, Symbols,
 };
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ const LEARNED_FROM: usize = 64 << 20;
 /// Documents whose length is measured.
 const SURVEYED: usize = 2000;
 /// Counts of words that stand for a text where nothing is learned.
-const RAW: usize = 4096;
+const COUNTS: usize = 8192;
 /// Rows of a batch are as long as the longest, up to a multiple of this.
 const STEP: usize = 8;
 
@@ -80,6 +80,7 @@ impl Texts {
 impl Modality for Texts {
     const NAME: &'static str = "text";
     const SUMMARY: &'static str = "documents, sentences: .txt, JSON Lines, CSV, TSV, Parquet, packed with gzip or zstd or not";
+    const RAW: Raw = Raw::Counts;
     type Item = Passage;
     type View = TextView;
     type Batch = TextBatch;
@@ -260,9 +261,9 @@ impl Modality for Texts {
         Ok(TextBatch::new(symbols, dropout, rows.clone(), device))
     }
 
-    /// Counts of words and of pairs of them, by a hash of each, as logarithms and of length 1.
+    /// Counts of words and of pairs of them, by a hash of each.
     fn raw(&self, item: &Passage) -> Vec<f32> {
-        let mut counts = vec![0f32; RAW];
+        let mut counts = vec![0f32; COUNTS];
         if let Passage::Document(text) = item {
             let lower = text.to_lowercase();
             let words: Vec<&str> = lower
@@ -274,9 +275,6 @@ impl Modality for Texts {
                 counts[place] += 1.0;
             }
         }
-        counts.iter_mut().for_each(|count| *count = count.ln_1p());
-        let norm = counts.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-        counts.iter_mut().for_each(|count| *count /= norm);
         counts
     }
 
@@ -325,5 +323,5 @@ fn bucket(words: &[&str]) -> usize {
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    (hash >> 20) as usize % RAW
+    (hash >> 20) as usize % COUNTS
 }
