@@ -95,3 +95,35 @@ impl<E: Encoder> Method<E> for CausalLmMethod<E> {
         self.encoder
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::toy::{Toy, ToyBatch};
+    use super::*;
+    use crate::layers::init::tests_device;
+
+    #[test]
+    fn the_loss_is_the_mean_over_all_that_have_a_next() {
+        let device = tests_device();
+        let toy = Toy::new(6, &device);
+        let ids = [1u32, 4, 2, 2, 5];
+        let expected: f64 = ids
+            .windows(2)
+            .map(|pair| toy.cost(pair[0], i64::from(pair[1])))
+            .sum::<f64>()
+            / 4.0;
+        let method = CausalLm::default()
+            .build(toy, &mut Init::new(0, &device))
+            .unwrap();
+        let at = Step {
+            number: 0,
+            part: 0,
+            progress: 0.0,
+            seed: 0,
+        };
+        let (loss, ()) = method.loss(vec![ToyBatch::new(&ids)], &at).unwrap();
+        let found = f64::from(loss.total.into_scalar::<f32>());
+        assert!((found - expected).abs() < 1e-5, "{found} beside {expected}");
+        assert_eq!(loss.predictions, Some(4));
+    }
+}

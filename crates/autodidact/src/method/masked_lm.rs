@@ -211,7 +211,10 @@ impl<E: Encoder> Method<E> for MaskedLmMethod<E> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::toy::{Toy, ToyBatch};
     use super::*;
+    use crate::layers::init::tests_device;
+    use crate::modality::Symbolic;
     use crate::random::{Purpose, stream};
 
     fn vocabulary() -> Vocabulary {
@@ -275,6 +278,33 @@ mod tests {
             let none = MaskedLm::default().hide(&symbols(0), &vocabulary(), &mut rng);
             assert!(none.places.is_empty());
         }
+    }
+
+    #[test]
+    fn the_loss_is_the_mean_over_what_was_hidden_given_what_stands_there_now() {
+        let device = tests_device();
+        let toy = Toy::new(8, &device);
+        let ids: Vec<u32> = (0..60).map(|place| 1 + place * place % 7).collect();
+        let batch = ToyBatch::new(&ids);
+        let settings = MaskedLm {
+            rate: 0.4,
+            ..MaskedLm::default()
+        };
+        let at = Step {
+            number: 3,
+            part: 0,
+            progress: 0.0,
+            seed: 1,
+        };
+        let hidden = settings.hide(&batch.symbols, &toy.vocabulary(), &mut at.rng());
+        let costs = hidden.places.iter().zip(&hidden.targets);
+        let costs = costs.map(|(&place, &target)| toy.cost(hidden.ids[place], target));
+        let expected = costs.sum::<f64>() / hidden.places.len() as f64;
+        let method = settings.build(toy, &mut Init::new(0, &device)).unwrap();
+        let (loss, ()) = method.loss(vec![batch], &at).unwrap();
+        let found = f64::from(loss.total.into_scalar::<f32>());
+        assert!((found - expected).abs() < 1e-5, "{found} beside {expected}");
+        assert_eq!(loss.predictions, Some(hidden.places.len() as u64));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
 //! `methods!`; the line gives it its recipe table, its `--method` name and its smoke test.
 
+#[cfg(test)]
+mod toy;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};

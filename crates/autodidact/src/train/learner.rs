@@ -83,14 +83,14 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let (sources, learned, held) = match &cut {
             Some(cut) => {
                 let count = cut.learned.len();
-                enough(count, "pieces", plan.train.accumulate)?;
+                enough(count, "pieces", &plan.train, None)?;
                 plan.train.batch_size = bound(&plan.train, count);
                 let held = (0..cut.held_out.len()).collect();
                 let sources = [&cut.learned, &cut.held_out].map(Arc::clone);
                 (sources, (0..count).collect(), held)
             }
             None => {
-                enough(usable.len(), "items", plan.train.accumulate)?;
+                enough(usable.len(), "items", &plan.train, source.advice())?;
                 let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);
                 ([&source, &source].map(Arc::clone), learned, held)
             }
@@ -304,7 +304,11 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         let device = self.device.clone().inner();
         let encoder = self.model().encoder().valid();
         let source = self.items.source.as_ref();
-        let indices = monitor::sample(&self.items.indices, source.labels());
+        let most = match self.may_collapse() {
+            true => monitor::SAMPLE,
+            false => monitor::SMALL_SAMPLE,
+        };
+        let indices = monitor::sample(&self.items.indices, source.labels(), most);
         let who = [Who::Network(&encoder, &device)];
         let mut seen = features(&self.plan.modality, source, &indices, &who, |_| {})?;
         let (read, plain) = (seen.read, seen.matrices.remove(0));
@@ -395,7 +399,8 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
 }
 
 /// Refuses fewer items, or pieces of them, than the parts of a batch want.
-fn enough(count: usize, what: &str, parts: usize) -> Result<()> {
+fn enough(count: usize, what: &str, train: &Train, advice: Option<&str>) -> Result<()> {
+    let parts = train.accumulate;
     if count >= 2 * parts {
         return Ok(());
     }
@@ -403,10 +408,14 @@ fn enough(count: usize, what: &str, parts: usize) -> Result<()> {
         1 => format!("1 {} to learn from", what.trim_end_matches('s')),
         n => format!("{n} {what} to learn from"),
     };
-    Err(Error::data(found).expected(format!(
+    let error = Error::data(found).expected(format!(
         "at least {}: 2 for each part of a batch",
         2 * parts
-    )))
+    ));
+    Err(match advice {
+        Some(advice) => error.mend(advice),
+        None => error,
+    })
 }
 
 /// The batch that is asked for, no larger than the data.

@@ -1,6 +1,7 @@
 //! Where items come from, whatever their kind: what the user named, parts, labels, and where bytes lie.
 
 pub(in crate::modality) mod folder;
+pub(in crate::modality) mod guard;
 pub(in crate::modality) mod labels;
 pub(in crate::modality) mod layout;
 pub(in crate::modality) mod names;
@@ -99,4 +100,8 @@ pub trait Source<Item>: Send + Sync {
     fn other_parts(&self) -> &[Part];
     /// One line for people: what was found, how many, of what size.
     fn describe(&self) -> String;
+    /// What to try where there are too few items.
+    fn advice(&self) -> Option<&'static str> {
+        None
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
@@ -78,7 +79,9 @@ impl Words {
             path => return Self::load(Path::new(path), reading),
         };
         let mut trainer: TrainerWrapper = trainer;
-        tokenizer.train(&mut trainer, texts).map_err(unfit)?;
+        // A book at once would take hundreds of times its size in notes.
+        let pieces = texts.flat_map(|text| chunks(&text).map(str::to_owned).collect::<Vec<_>>());
+        tokenizer.train(&mut trainer, pieces).map_err(unfit)?;
         let frame = TemplateProcessing::builder()
             .try_single("[CLS] $A [SEP]")
             .and_then(|builder| builder.try_pair("[CLS] $A [SEP] $B:1 [SEP]:1"))
@@ -137,6 +140,8 @@ impl Words {
         // Views cut and fill by themselves.
         let _ = tokenizer.with_truncation(None);
         tokenizer.with_padding(None);
+        // Text that spells such a symbol out is text all the same.
+        tokenizer.set_encode_special_tokens(true);
         let find = |names: &[&str]| names.iter().find_map(|name| tokenizer.token_to_id(name));
         let end = find(&END).or_else(|| find(&BEGIN)).ok_or_else(|| {
             Error::data("a tokenizer without a symbol for the end of a document")
@@ -183,14 +188,14 @@ impl Words {
     /// # Errors
     /// When the tokenizer has no symbol for a part of it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = Vec::new();
-        for chunk in chunks(text) {
-            let encoded = self.tokenizer.encode_fast(chunk, false).map_err(|error| {
-                Error::data("text that the tokenizer can't take in").because(error)
-            })?;
-            ids.extend_from_slice(encoded.get_ids());
-        }
-        Ok(ids)
+        let chunks: Vec<&str> = chunks(text).collect();
+        let encode = |chunk: &&str| {
+            let encoded = self.tokenizer.encode_fast(*chunk, false);
+            encoded.map(|encoded| encoded.get_ids().to_vec())
+        };
+        let ids: tokenizers::Result<Vec<Vec<u32>>> = chunks.par_iter().map(encode).collect();
+        let unfit = |error| Error::data("text that the tokenizer can't take in").because(error);
+        ids.map(|ids| ids.concat()).map_err(unfit)
     }
 
     /// The text of symbols.
@@ -360,6 +365,17 @@ mod tests {
                 "{kind}"
             );
         }
+    }
+
+    #[test]
+    fn a_symbol_that_is_spelled_out_is_text() {
+        let words = learned("bpe");
+        let ids = words.encode("a [SEP] b").unwrap();
+        assert!(
+            ids.iter().all(|&id| words.vocabulary().is_data(id)),
+            "{ids:?}"
+        );
+        assert_eq!(words.decode(&ids), "a [SEP] b");
     }
 
     #[test]

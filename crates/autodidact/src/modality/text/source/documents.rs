@@ -94,6 +94,13 @@ impl Source<Passage> for DocumentSet {
         &self.other_parts
     }
 
+    fn advice(&self) -> Option<&'static str> {
+        Some(
+            "a text file is one document: set data.reading.documents to line or paragraph, or take a method that goes \
+             through all text in pieces, such as masked_lm or causal_lm",
+        )
+    }
+
     fn describe(&self) -> String {
         let classes = match &self.labels {
             Some(labels) => format!("{} classes", labels.classes.len()),

@@ -1,7 +1,5 @@
 //! Columns of text in Parquet files.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -12,6 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::collect::Collect;
 use super::table::choose;
 use crate::error::{Error, Result};
+use crate::modality::source::guard::guarded;
 use crate::modality::source::storage::Member;
 use crate::modality::text::reading::TextReading;
 
@@ -32,7 +31,8 @@ pub(super) fn read(
     class: Option<&str>,
 ) -> Result<()> {
     let bytes = Bytes::from(member.read()?);
-    let rows = guarded(|| rows(bytes, reading, &member.shown), &member.shown)??;
+    let rows = guarded(|| rows(bytes, reading, &member.shown));
+    let rows = rows.ok_or_else(|| damaged(&member.shown))??;
     for (text, label) in rows {
         collect
             .document(text.as_bytes(), None, label.as_deref().or(class))
@@ -84,12 +84,6 @@ fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
-}
-
-/// As for other Parquet files: the crate that reads them means to answer damage with errors, and files made to harm have
-/// made it panic all the same.
-fn guarded<T>(work: impl FnOnce() -> T, shown: &str) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| damaged(shown))
 }
 
 fn damaged(shown: &str) -> Error {
