@@ -307,7 +307,8 @@ fn characters(reading: &TextReading) -> tokenizers::Result<(Tokenizer, TrainerWr
         .unk_token(SPECIAL[1].to_owned())
         .build()?;
     let mut tokenizer = Tokenizer::new(model);
-    let each = SplitPattern::Regex("(?s:.)".to_owned());
+    // A dot leaves line ends out, and how to make it take them differs between the engines that read the file.
+    let each = SplitPattern::Regex(r"[\s\S]".to_owned());
     let each = Split::new(each, SplitDelimiterBehavior::Isolated, false)?;
     tokenizer.with_pre_tokenizer(Some(each));
     tokenizer.with_decoder(Some(Fuse::default()));

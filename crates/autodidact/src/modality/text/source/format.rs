@@ -12,6 +12,18 @@ use crate::modality::Likeness;
 use crate::modality::source::folder;
 use crate::modality::source::storage::Member;
 
+/// What columns of files are called.
+const FILE_NAMES: [&str; 9] = [
+    "file",
+    "filename",
+    "file_name",
+    "path",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "img",
+];
 /// How many of a folder's files are looked at to tell what it holds.
 const LOOKED_AT: usize = 1000;
 
@@ -97,10 +109,13 @@ fn columns_of_text(path: &Path) -> bool {
         .take(1 << 16)
         .read_until(b'\n', &mut line);
     let header = String::from_utf8_lossy(&line);
-    let mut cells = header
+    let cells: Vec<String> = header
         .split(',')
-        .map(|cell| cell.trim().trim_matches('"').to_ascii_lowercase());
-    read.is_ok() && cells.any(|cell| super::table::TEXT_NAMES.contains(&cell.as_str()))
+        .map(|cell| cell.trim().trim_matches('"').to_ascii_lowercase())
+        .collect();
+    let any = |names: &[&str]| cells.iter().any(|cell| names.contains(&cell.as_str()));
+    // A list of files may have notes on them.
+    read.is_ok() && any(&super::table::TEXT_NAMES) && !any(&FILE_NAMES)
 }
 
 /// The bytes of a file as a stream, unpacked where they are packed. Also whether they were.
