@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Export(Export),
     /// The items nearest to a file
     Search(Search),
+    /// Go on from a beginning, as far as a run has learned to
+    Generate(Generate),
     /// A sheet of what the network will see, before any training
     Views(Views),
     /// One HTML page about a run: verdict, map, neighbors, views, near-duplicates, outliers, curves
@@ -131,6 +133,9 @@ pub(crate) struct Embed {
     /// Labels to write along: a CSV of name and label
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+    /// How to read the data, such as column=sentence (may be repeated): as [data.reading] of the run's recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) reading: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +159,9 @@ pub(crate) struct Evaluate {
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// How to read the data, such as column=sentence (may be repeated): as [data.reading] of the run's recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) reading: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +249,9 @@ pub(crate) struct Predict {
     /// Labels to compare with: a CSV of name and label
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+    /// How to read the data, such as column=sentence (may be repeated): as [data.reading] of the run's recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) reading: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -278,6 +289,33 @@ pub(crate) struct Search {
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// How to read the data, such as column=sentence (may be repeated): as [data.reading] of the run's recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) reading: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// The folder of a run whose network predicts what comes next
+    pub(crate) run: PathBuf,
+    /// What to go on from
+    #[arg(default_value = "")]
+    pub(crate) beginning: String,
+    /// How many symbols, at most
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 500)]
+    pub(crate) symbols: usize,
+    /// How daring, 0 to 10: 0 always takes the likeliest symbol, 1 draws as was learned
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    pub(crate) temperature: f64,
+    /// Draw among that many of the likeliest symbols; 0 is all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Draw among the likeliest symbols that make up this part of the probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// Decides the draws
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u32,
 }
 
 #[derive(Debug, Args)]

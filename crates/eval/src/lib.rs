@@ -3,7 +3,7 @@
 //! An encoder turns items into rows of a [`Matrix`]; this crate says how good those rows are. With labels:
 //! [`knn`], [`probe`], [`retrieval`], [`few_shot`], scored by [`classification`] and bounded by [`interval`];
 //! [`calibration`] makes probabilities of a classifier's scores.
-//! Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
+//! [`tf_idf`] weighs counts of words. Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
 //!
 //! *Architecture invariants.* Nothing here reads, writes or prints, and nothing knows which framework made the
 //! embeddings. A [`Matrix`] is never empty and holds finite numbers only, so what takes one need not check again.
@@ -27,6 +27,7 @@ pub mod representation;
 pub mod retrieval;
 mod sampling;
 mod spectrum;
+pub mod tf_idf;
 
 pub use error::{EvalError, Result};
 pub use matrix::Matrix;

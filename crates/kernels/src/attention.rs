@@ -12,6 +12,12 @@ use burn::tensor::{Bool, Tensor};
 
 #[cfg(feature = "flex")]
 mod fused;
+mod spans;
+
+pub use spans::{
+    Spans, attention_packed_within, attention_packed_within_reference, attention_within,
+    attention_within_reference,
+};
 
 /// Attends from each query to the valid keys.
 ///
@@ -59,7 +65,7 @@ pub fn attention(
         let valid = valid.map(Tensor::into_dispatch);
         let mask = valid.as_ref().map(crate::operation::truths);
         if crate::operation::fusible(&[&q, &k, &v]) && !matches!(mask, Some(None)) {
-            return Tensor::from_dispatch(fused::attention([q, k, v], scale, mask.flatten()));
+            return Tensor::from_dispatch(fused::attention([q, k, v], scale, seen(mask.flatten())));
         }
         let [q, k, v] = [q, k, v].map(Tensor::from_dispatch);
         attention_reference(q, k, v, scale, valid.map(Tensor::from_dispatch))
@@ -105,7 +111,7 @@ pub fn attention_packed(
         let valid = valid.map(Tensor::into_dispatch);
         let mask = valid.as_ref().map(crate::operation::truths);
         if crate::operation::fusible(&[&qkv]) && !matches!(mask, Some(None)) {
-            let output = fused::attention_packed(qkv, heads, scale, mask.flatten());
+            let output = fused::attention_packed(qkv, heads, scale, seen(mask.flatten()));
             return Tensor::from_dispatch(output);
         }
         let valid = valid.map(Tensor::from_dispatch);
@@ -156,6 +162,11 @@ pub fn attention_reference(
     burn::tensor::activation::softmax(scores, 3)
         .mask_fill(invalid, 0.0)
         .matmul(v)
+}
+
+#[cfg(feature = "flex")]
+fn seen(valid: Option<Vec<bool>>) -> fused::Seen {
+    valid.map_or(fused::Seen::All, |valid| fused::Seen::Valid(valid.into()))
 }
 
 #[cfg(all(test, feature = "flex"))]

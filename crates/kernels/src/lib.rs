@@ -16,7 +16,7 @@
 //! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |
 //! | [`linear`], [`linear_residual`] | products blocked for the caches, with bias and activation or residual |
 //! | [`gated_linear`] | both layers in one product, gate and gradient in one pass each |
-//! | [`attention`], [`attention_packed`] | by blocks of queries, weights recomputed backward |
+//! | [`attention`], [`attention_packed`], [`attention_within`], [`attention_packed_within`] | by blocks of queries, weights recomputed backward |
 //! | [`embedding`], [`gather_tokens`], [`gather_tokens_or`], [`prepend_token`] | whole rows copied, sums sorted by row |
 //! | [`softmax`], [`log_softmax`] | one pass each way, rows in cache |
 //! | [`cross_entropy`] | probabilities recomputed backward |
@@ -92,7 +92,11 @@ mod rms_norm;
 mod softmax;
 mod unfused;
 
-pub use attention::{attention, attention_packed, attention_packed_reference, attention_reference};
+pub use attention::{
+    Spans, attention, attention_packed, attention_packed_reference, attention_packed_within,
+    attention_packed_within_reference, attention_reference, attention_within,
+    attention_within_reference,
+};
 pub use batch_norm::{
     BatchNormOutput, batch_norm_eval, batch_norm_eval_reference, batch_norm_train,
     batch_norm_train_reference,

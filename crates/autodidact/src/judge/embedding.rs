@@ -12,7 +12,7 @@ use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Objective};
-use crate::modality::{self, Draw, ForModality, Labels, Modality, Part, SourceSpec};
+use crate::modality::{self, Draw, ForModality, Labels, Modality, Part, Raw, Sheet, SourceSpec};
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
 use crate::train::features::{Who, features};
@@ -83,6 +83,9 @@ pub trait Frozen {
     /// # Errors
     /// When the data can't be read.
     fn splits(&self, data: &SourceSpec) -> Result<Splits>;
+
+    /// What the items' own numbers are.
+    fn raw(&self) -> Raw;
 
     /// Whether the run learned from labels.
     fn saw_labels(&self) -> bool;
@@ -244,6 +247,10 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         })
     }
 
+    fn raw(&self) -> Raw {
+        M::RAW
+    }
+
     fn saw_labels(&self) -> bool {
         self.saw_labels
     }
@@ -253,7 +260,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
 ///
 /// # Errors
 /// When the data can't be read or the recipe doesn't fit it.
-pub fn views_sheet(recipe: &Recipe, items: usize) -> Result<Vec<u8>> {
+pub fn views_sheet(recipe: &Recipe, items: usize) -> Result<Sheet> {
     modality::by_name(&recipe.kind()?, SheetOf { recipe, items })?
 }
 
@@ -263,7 +270,7 @@ struct SheetOf<'a> {
 }
 
 impl ForModality for SheetOf<'_> {
-    type Output = Result<Vec<u8>>;
+    type Output = Result<Sheet>;
     fn run<M: Modality>(self) -> Self::Output {
         let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
         let of_method = SheetOfMethod {
@@ -282,7 +289,7 @@ struct SheetOfMethod<'a, M> {
 }
 
 impl<M: Modality> ForObjective for SheetOfMethod<'_, M> {
-    type Output = Result<Vec<u8>>;
+    type Output = Result<Sheet>;
     fn run<O: Objective>(self) -> Self::Output {
         let seed = self.recipe.seed();
         let source = M::open(&self.recipe.data()?.source(seed, None))?;

@@ -2,6 +2,8 @@
 
 mod card;
 mod embedding;
+mod generation;
+mod likelihood;
 mod nearest;
 mod protocol;
 mod report;
@@ -9,6 +11,8 @@ mod tasks;
 mod verdict;
 
 pub use embedding::{Embedded, Frozen, Splits, Whom, frozen, views_sheet};
+pub use generation::generate;
+pub use likelihood::likelihood;
 pub use nearest::{Found, Hit, nearest};
 pub use protocol::{Judged, Parts, evaluate};
 pub use report::{Report, report};

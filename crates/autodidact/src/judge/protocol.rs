@@ -1,23 +1,26 @@
 //! The protocol, the same for every side of a comparison: the pooled vector of one undisturbed view; weighted cosine
 //! kNN; a linear probe whose penalty is chosen on a part of the training labels; probes on few labels, mean and spread
 //! of several draws; clusters and retrieval among the judged items; bootstrap intervals over these.
+//!
+//! Items whose own numbers are counts are weighed by how rare each is (TF-IDF), and then probed as they are.
 
 use autodidact_eval::interval::{Bootstrap, Interval, paired_difference};
+use autodidact_eval::tf_idf::tf_idf;
 use autodidact_eval::{EvalError, Matrix};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use super::embedding::{Embedded, Frozen, Whom};
-use super::tasks::{Tasks, sizes};
+use super::tasks::{Scale, Tasks, sizes};
 use super::verdict::{Finding, Verdict};
 use crate::error::{Error, Result};
 use crate::layers::state::State;
-use crate::modality::{Part, SourceSpec};
+use crate::modality::{Part, Raw, SourceSpec};
 use crate::random::{Purpose, stream};
 use crate::recipe::Evaluate;
 
 /// What is judged on, and what it may learn from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     /// Data whose labels may be learned from.
     pub train: SourceSpec,
@@ -98,10 +101,17 @@ pub fn evaluate(
     let (mut done, steps) = (0, names.len() * asked.steps());
     let (mut results, mut right) = (Vec::new(), Vec::new());
     for (side, name) in names.iter().enumerate() {
-        let scores = asked.put(&train.features[side], &test.features[side], &mut || {
+        let mut step = || {
             advance("judging", done, steps);
             done += 1;
-        })?;
+        };
+        let (bank, queries) = (&train.features[side], &test.features[side]);
+        let scores = if *name == "raw" && frozen.raw() == Raw::Counts {
+            let (bank, queries) = tf_idf(bank, queries).map_err(unfit)?;
+            asked.put(&bank, &queries, Scale::Meant, &mut step)?
+        } else {
+            asked.put(bank, queries, Scale::Any, &mut step)?
+        };
         for score in scores {
             results.push(score.finding(name));
             right.push((*name, score.task, score.right));

@@ -16,6 +16,8 @@ const TEMPERATURE: f64 = 0.1;
 const WIDE: usize = 1024;
 /// The penalties that are tried on wide features, which want strong ones.
 const WIDE_PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
+/// The penalties that are tried on weighted counts, which are short and mostly 0.
+const MEANT_PENALTIES: [f64; 3] = [1.0, 10.0, 100.0];
 /// Iterations of a wide probe, at most.
 const WIDE_ITERATIONS: usize = 60;
 /// Starts of k-means, of which the tightest clusters are taken.
@@ -39,6 +41,15 @@ pub(super) struct Tasks<'a> {
     clusters: usize,
     intervals: Bootstrap,
     seed: u64,
+}
+
+/// What the scales of features mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// Nothing: probes bring each feature to the same.
+    Any,
+    /// How much a feature tells, as the weights of words do.
+    Meant,
 }
 
 /// What a side came to at a task.
@@ -103,15 +114,16 @@ impl<'a> Tasks<'a> {
         &self,
         bank: &Matrix,
         queries: &Matrix,
+        scale: Scale,
         advance: &mut dyn FnMut(),
     ) -> Result<Vec<Score>> {
         advance();
         let mut scores = self.vote(bank, queries)?;
         advance();
-        scores.push(self.probe(bank, queries)?);
+        scores.push(self.probe(bank, queries, scale)?);
         for &count in &self.few {
             advance();
-            scores.push(self.few_labels(bank, queries, count)?);
+            scores.push(self.few_labels(bank, queries, count, scale)?);
         }
         if self.settings.clustering {
             advance();
@@ -140,12 +152,15 @@ impl<'a> Tasks<'a> {
             .collect()
     }
 
-    fn probe(&self, bank: &Matrix, queries: &Matrix) -> Result<Score> {
+    fn probe(&self, bank: &Matrix, queries: &Matrix, scale: Scale) -> Result<Score> {
         let mut settings = ProbeSettings {
             seed: self.seed,
             ..ProbeSettings::default()
         };
-        if bank.columns() > WIDE {
+        if scale == Scale::Meant {
+            settings.candidates = MEANT_PENALTIES.to_vec();
+            settings.standardize = false;
+        } else if bank.columns() > WIDE {
             settings.candidates = WIDE_PENALTIES.to_vec();
             settings.max_iterations = WIDE_ITERATIONS;
         }
@@ -164,7 +179,13 @@ impl<'a> Tasks<'a> {
     }
 
     /// The mean over several draws of the labels; the interval is where the accuracy of one such draw is to be expected.
-    fn few_labels(&self, bank: &Matrix, queries: &Matrix, count: usize) -> Result<Score> {
+    fn few_labels(
+        &self,
+        bank: &Matrix,
+        queries: &Matrix,
+        count: usize,
+        scale: Scale,
+    ) -> Result<Score> {
         let draws = few_shot::probe(
             bank,
             self.train,
@@ -173,6 +194,7 @@ impl<'a> Tasks<'a> {
             count,
             self.settings.draws,
             self.seed,
+            scale == Scale::Any,
         )
         .map_err(unfit)?;
         let accuracy = |right: &Vec<bool>| {
@@ -318,7 +340,9 @@ mod tests {
         let items = Matrix::from_vec(90, 2, data.collect()).unwrap();
         let (tasks, _) = Tasks::new(&settings, &labels, &labels, 1);
         let mut steps = 0;
-        let scores = tasks.put(&items, &items, &mut || steps += 1).unwrap();
+        let scores = tasks
+            .put(&items, &items, Scale::Any, &mut || steps += 1)
+            .unwrap();
         assert_eq!(steps, tasks.steps());
         let names: Vec<_> = scores
             .iter()

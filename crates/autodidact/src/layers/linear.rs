@@ -33,6 +33,20 @@ impl Linear {
         }
     }
 
+    /// Normal weights and zero bias, as BERT and GPT-2 use.
+    pub fn normal(
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        deviation: f32,
+        init: &mut Init,
+    ) -> Self {
+        Self {
+            weight: init.normal([outputs, inputs], deviation),
+            bias: bias.then(|| init.constant([outputs], 0.0)),
+        }
+    }
+
     /// `[…, inputs]` → `[…, outputs]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.activated(x, Activation::None)

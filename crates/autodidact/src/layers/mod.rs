@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod conv;
+pub mod dropout;
 pub(crate) mod emptied;
 pub mod freeze;
 pub mod gru;
@@ -11,6 +12,7 @@ pub mod linear;
 pub mod masking;
 pub mod norm;
 pub mod positions;
+pub mod rotary;
 pub mod running;
 pub mod schedule;
 pub mod state;
@@ -18,6 +20,7 @@ pub mod teacher;
 
 pub use attention::TransformerBlock;
 pub use conv::{Conv1d, Conv2d};
+pub use dropout::Dropout;
 pub use gru::Gru;
 pub use head::Projector;
 pub use init::Init;

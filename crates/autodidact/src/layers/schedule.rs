@@ -2,16 +2,16 @@
 
 use std::f64::consts::PI;
 
-/// Linear warm-up to `peak`, then half a cosine down to zero (Loshchilov & Hutter 2017).
+/// Linear warm-up to `peak`, then half a cosine down to a `floor` (Loshchilov & Hutter 2017).
 ///
-/// `warmup` is the part of the run spent warming up. Never rises again after the end.
-pub fn warmup_cosine(peak: f64, warmup: f64, progress: f64) -> f64 {
+/// `warmup` is the part of the run spent warming up, `floor` a part of the peak, 0 to 1. Never rises again after the end.
+pub fn warmup_cosine(peak: f64, warmup: f64, floor: f64, progress: f64) -> f64 {
     let progress = progress.clamp(0.0, 1.0);
     if progress < warmup {
         return peak * progress / warmup;
     }
     let rest = (progress - warmup) / (1.0 - warmup).max(f64::EPSILON);
-    peak * 0.5 * (1.0 + (PI * rest).cos())
+    peak * (floor + (1.0 - floor) * (0.5 * (1.0 + (PI * rest).cos())))
 }
 
 /// From `start` to `end` along half a cosine: BYOL's teacher momentum, DINO's weight decay.
@@ -25,11 +25,13 @@ mod tests {
 
     #[test]
     fn the_learning_rate_rises_then_falls_and_stays_down() {
-        assert_eq!(warmup_cosine(2.0, 0.1, 0.05), 1.0);
-        assert_eq!(warmup_cosine(2.0, 0.1, 0.1), 2.0);
-        assert!((warmup_cosine(2.0, 0.0, 0.5) - 1.0).abs() < 1e-12);
-        assert!(warmup_cosine(2.0, 0.1, 1.0).abs() < 1e-12);
-        assert!(warmup_cosine(2.0, 0.1, 1.7).abs() < 1e-12);
+        assert_eq!(warmup_cosine(2.0, 0.1, 0.0, 0.05), 1.0);
+        assert_eq!(warmup_cosine(2.0, 0.1, 0.0, 0.1), 2.0);
+        assert!((warmup_cosine(2.0, 0.0, 0.0, 0.5) - 1.0).abs() < 1e-12);
+        assert!(warmup_cosine(2.0, 0.1, 0.0, 1.0).abs() < 1e-12);
+        assert!(warmup_cosine(2.0, 0.1, 0.0, 1.7).abs() < 1e-12);
+        assert!((warmup_cosine(2.0, 0.1, 0.1, 1.0) - 0.2).abs() < 1e-12);
+        assert_eq!(warmup_cosine(2.0, 0.1, 0.1, 0.1), 2.0);
     }
 
     #[test]

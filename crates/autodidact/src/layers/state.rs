@@ -91,7 +91,7 @@ pub fn trained_values<M: Module>(module: &M) -> usize {
 }
 
 /// The path of the fields. An enum of networks adds nothing to it, so that a ResNet is named like a ResNet
-/// whether or not it stands in an enum.
+/// whether or not it stands in an enum. `self_` is the published name `self`, which no field may have.
 #[derive(Default)]
 pub(crate) struct Path {
     parts: Vec<Option<String>>,
@@ -100,7 +100,7 @@ pub(crate) struct Path {
 impl Path {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         self.parts
-            .push((!container.starts_with("Enum:")).then(|| name.to_owned()));
+            .push((!container.starts_with("Enum:")).then(|| name.trim_end_matches('_').to_owned()));
     }
 
     pub(crate) fn exit(&mut self) {

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::layers::head::normalize;
 use crate::layers::schedule::cosine_between;
 use crate::layers::{Init, Projector, Teacher};
-use crate::modality::{Change, Encoder, Maskable, Pretext};
+use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for BYOL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Objective for Byol {
         Pretext {
             views: 2,
             change: Change::StrongUneven,
-            masks: false,
+            needs: Need::Vectors,
         }
     }
 

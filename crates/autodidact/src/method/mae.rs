@@ -20,7 +20,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::layers::masking::Mask;
 use crate::layers::{Init, LayerNorm, Linear, TransformerBlock};
-use crate::modality::{Batch, Change, Maskable, Pretext};
+use crate::modality::{Batch, Change, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for MAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Objective for Mae {
         Pretext {
             views: 1,
             change: Change::Light,
-            masks: true,
+            needs: Need::Hidden,
         }
     }
 

@@ -3,13 +3,16 @@
 //! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
 //! `methods!`; the line gives it its recipe table, its `--method` name and its smoke test.
 
+#[cfg(test)]
+mod toy;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::Init;
-use crate::modality::{Encoder, Maskable, Pretext, Table};
+use crate::modality::{Encoder, Maskable, Need, Pretext, Table};
 use crate::random::{Purpose, Rng, stream};
 
 /// A method's settings: the recipe's `[method]`, what the method asks for, and how its networks are built.
@@ -28,6 +31,11 @@ pub trait Objective: Table + Default {
 
     /// The optimizer that suits it, before the recipe has its say.
     fn training(&self) -> Training;
+
+    /// Whether its loss is that of predicted symbols, whose likelihood can be told.
+    fn predicts_symbols(&self) -> bool {
+        matches!(self.pretext().needs, Need::Next | Need::Replaced)
+    }
 
     /// Whether it learns from the classes in the data: a baseline, not self-supervision.
     fn needs_classes(&self) -> bool {
@@ -106,6 +114,9 @@ pub struct Loss {
     pub total: Tensor<1>,
     /// Named parts for the curves, scalars.
     pub parts: Vec<(&'static str, Tensor<1>)>,
+    /// How many predictions it is the mean of, for a method whose batches of as many items may hold more or fewer of
+    /// them; `None` where items count alike.
+    pub predictions: Option<u64>,
 }
 
 impl Loss {
@@ -114,7 +125,15 @@ impl Loss {
         Self {
             total,
             parts: Vec::new(),
+            predictions: None,
         }
+    }
+
+    /// Says how many predictions the loss is the mean of.
+    #[must_use]
+    pub fn over(mut self, predictions: usize) -> Self {
+        self.predictions = Some(predictions as u64);
+        self
     }
 
     /// Adds a named part for the curves.
@@ -204,6 +223,14 @@ fn take<const N: usize, B>(views: Vec<B>, method: &str) -> Result<[B; N]> {
     })
 }
 
+/// Refuses a network whose tokens are no symbols.
+fn wordless(method: &str) -> Error {
+    Error::recipe(format!(
+        "{method} with a network whose tokens are no symbols"
+    ))
+    .expected("a network over symbols, such as words")
+}
+
 /// What to do with a method that is known by name only.
 pub trait ForObjective {
     /// What comes out.
@@ -254,6 +281,8 @@ methods![
     vicreg::VicReg,
     byol::Byol,
     mae::Mae,
+    masked_lm::MaskedLm,
+    causal_lm::CausalLm,
     supervised::Supervised,
 ];
 

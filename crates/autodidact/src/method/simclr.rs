@@ -17,7 +17,7 @@ use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, 
 use crate::error::Result;
 use crate::layers::head::normalize;
 use crate::layers::{Init, Projector};
-use crate::modality::{Change, Encoder, Maskable, Pretext};
+use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for SimCLR.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ impl Objective for SimClr {
         Pretext {
             views: 2,
             change: Change::Strong,
-            masks: false,
+            needs: Need::Vectors,
         }
     }
 

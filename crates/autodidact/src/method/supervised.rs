@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::layers::freeze::freeze;
 use crate::layers::state::trained;
 use crate::layers::{Init, Linear};
-use crate::modality::{Batch, Change, Encoder, Maskable, Pretext};
+use crate::modality::{Batch, Change, Encoder, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for the supervised ceiling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Objective for Supervised {
         Pretext {
             views: 1,
             change: Change::Light,
-            masks: false,
+            needs: Need::Vectors,
         }
     }
 

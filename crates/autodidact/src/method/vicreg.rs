@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
 use crate::error::Result;
 use crate::layers::{Init, Projector};
-use crate::modality::{Change, Encoder, Maskable, Pretext};
+use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for VICReg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Objective for VicReg {
         Pretext {
             views: 2,
             change: Change::Strong,
-            masks: false,
+            needs: Need::Vectors,
         }
     }
 

@@ -5,8 +5,10 @@
 
 mod picture;
 mod source;
+mod symbols;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Int, Tensor};
@@ -19,7 +21,8 @@ use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
 pub use picture::Picture;
-pub use source::{Labels, Part, Source, SourceSpec};
+pub use source::{Labels, Likeness, Part, Pieces, Source, SourceSpec};
+pub use symbols::{Sampling, Symbolic, Symbols, Vocabulary};
 
 /// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
 pub trait Modality: Clone + Send + Sync + Sized + 'static {
@@ -27,6 +30,8 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// One line for people.
     const SUMMARY: &'static str;
+    /// What an item's own numbers ([`Modality::raw`]) are.
+    const RAW: Raw = Raw::Values;
     /// An item on the host: an image, a document, a window, an event with its neighborhood.
     type Item: Clone + Send + Sync + 'static;
     /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
@@ -44,7 +49,7 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     type Measured: Table;
 
     /// Whether `path` looks like data of this kind.
-    fn recognizes(path: &Path) -> bool;
+    fn recognizes(path: &Path) -> Likeness;
 
     /// Opens what the user named.
     ///
@@ -52,11 +57,28 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// Names what was found there and what was expected.
     fn open(from: &SourceSpec) -> Result<Box<dyn Source<Self::Item>>>;
 
-    /// Looks at the items once.
+    /// Looks at the items once. `from` is what the source was opened with; its seed decides where to look.
     ///
     /// # Errors
     /// When too many of them can't be read.
-    fn measure(source: &dyn Source<Self::Item>, seed: u64) -> Result<Self::Measured>;
+    fn measure(source: &dyn Source<Self::Item>, from: &SourceSpec) -> Result<Self::Measured>;
+
+    /// Completes what a recipe holds of the measurements with the files beside the recipe, read by their names: what is
+    /// too large for the recipe, such as a vocabulary. [`Modality::files`] are those files.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or another than was measured.
+    fn complete(
+        measured: Self::Measured,
+        _file: &dyn Fn(&str) -> Result<Vec<u8>>,
+    ) -> Result<Self::Measured> {
+        Ok(measured)
+    }
+
+    /// What was measured and is too large for the recipe: files beside it, by their names.
+    fn files(&self) -> Vec<(&'static str, Arc<Vec<u8>>)> {
+        Vec::new()
+    }
 
     /// The views and the network that suit a pretext task and this data, before the recipe has its say.
     fn defaults(pretext: &Pretext, measured: &Self::Measured) -> (Self::Views, Self::Network);
@@ -84,6 +106,21 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
 
     /// How many views an item has.
     fn slots(&self) -> usize;
+
+    /// The items at `indices` cut or joined to the length of views, a part of them held out; `None` where a pass over
+    /// the data goes through the items themselves. The seed decides what is held out.
+    ///
+    /// # Errors
+    /// When the items can't be read, or there is nothing to learn from.
+    fn pieces(
+        &self,
+        _source: &Arc<dyn Source<Self::Item>>,
+        _indices: &[usize],
+        _held_out: f64,
+        _seed: u64,
+    ) -> Result<Option<Pieces<Self::Item>>> {
+        Ok(None)
+    }
 
     /// Views of a whole batch, `[slot][item]`. Drawn together, so that they may relate to each other or to other items.
     /// What is random about an item's views depends on the draw and the item's number alone.
@@ -128,11 +165,28 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
         )
     }
 
-    /// A picture of the views of some items, as PNG, `width` views across at most.
+    /// The views of some items, for people to look at.
     ///
     /// # Errors
     /// When the kind of data can't be shown, or an item can't be viewed.
-    fn sheet(&self, items: &[(u64, Self::Item)], draw: Draw) -> Result<Vec<u8>>;
+    fn sheet(&self, items: &[(u64, Self::Item)], draw: Draw) -> Result<Sheet>;
+
+    /// Goes on from a beginning, symbol by symbol, and hands what comes to `hear` as it comes, until that says no more.
+    ///
+    /// # Errors
+    /// When the network can't go on from a beginning, or the settings don't fit.
+    fn generate(
+        &self,
+        _encoder: &Self::Encoder,
+        _beginning: &str,
+        _how: &Sampling,
+        _hear: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<()> {
+        Err(
+            Error::recipe(format!("going on from a beginning, with {}", Self::NAME))
+                .expected("a run whose network predicts what comes next"),
+        )
+    }
 
     /// A picture of an item, its longer edge `edge` pixels at most; `None` where the kind of data can't be shown.
     fn picture(&self, _item: &Self::Item, _edge: usize) -> Option<Picture> {
@@ -155,6 +209,24 @@ pub struct Rung {
     pub settings: Vec<(&'static str, toml::Value)>,
     /// From how many items it has to learn before it is better than the rung below, about.
     pub pays_from: f64,
+}
+
+/// What an item's own numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raw {
+    /// Values, each on a scale of its own.
+    Values,
+    /// Counts, such as of words, to be weighed by how rare each is.
+    Counts,
+}
+
+/// Views of some items, for people to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sheet {
+    /// A picture, as PNG.
+    Png(Vec<u8>),
+    /// Lines to read.
+    Lines(String),
 }
 
 /// A table of the recipe: read with unknown keys as errors, written back complete.
@@ -204,8 +276,35 @@ pub struct Pretext {
     pub views: usize,
     /// How much a view differs from its item.
     pub change: Change,
-    /// Whether the network must be able to run on a visible subset of its tokens.
-    pub masks: bool,
+    /// What the network must be able to do.
+    pub needs: Need,
+}
+
+/// What a method needs of a network, beyond vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Vectors,
+    /// To run on a visible subset of its tokens and be told what the hidden ones were ([`Maskable`]).
+    Hidden,
+    /// To say what symbol stands where another was put in its place, from both sides ([`Symbolic`]).
+    Replaced,
+    /// To say which symbol comes next, from those before alone ([`Symbolic`]).
+    Next,
+}
+
+impl Need {
+    /// What is asked, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Vectors => "any encoder",
+            Self::Hidden => "an encoder that can be masked, such as vit_tiny",
+            Self::Replaced => {
+                "an encoder that restores symbols from both sides, such as bert or modern"
+            }
+            Self::Next => "an encoder that predicts the next symbol, such as gpt2 or modern_causal",
+        }
+    }
 }
 
 /// How much a view differs from its item.
@@ -224,6 +323,22 @@ pub enum Change {
 pub struct Abilities {
     /// Run on a visible subset of the tokens and be told what the hidden ones were ([`Maskable`]).
     pub masks: bool,
+    /// Say what symbol stands where another was put in its place ([`Symbolic`]).
+    pub restores: bool,
+    /// Say which symbol comes next ([`Symbolic`]).
+    pub predicts: bool,
+}
+
+impl Abilities {
+    /// Whether they serve a need.
+    pub fn serve(self, need: Need) -> bool {
+        match need {
+            Need::Vectors => true,
+            Need::Hidden => self.masks,
+            Need::Replaced => self.restores,
+            Need::Next => self.predicts,
+        }
+    }
 }
 
 /// What an encoder makes of a batch before pooling.
@@ -260,6 +375,10 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     /// Which of them a parameter belongs to, from 0, by its name (`blocks.3.norm1.weight`).
     fn stage(&self, _parameter: &str) -> usize {
         0
+    }
+    /// The network as one over symbols; `None` where its tokens are none.
+    fn symbolic(&self) -> Option<&dyn Symbolic<Self::Batch>> {
+        None
     }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
@@ -362,16 +481,20 @@ macro_rules! modalities {
             Err(Error::recipe(format!("no kind of data named `{name}`")).expected(known.join(", ")))
         }
 
-        /// The kind of data that `path` looks like; the first kind for none at all.
+        /// The kind of data that `path` looks most like; the first of several alike, and for none at all.
         pub fn recognize(path: Option<&Path>) -> &'static str {
+            let mut best = (Likeness::None, ALL[0].0);
             if let Some(path) = path {
-                $(if <$folder::$modality>::recognizes(path) {
-                    return <$folder::$modality>::NAME;
+                $({
+                    let likeness = <$folder::$modality>::recognizes(path);
+                    if likeness > best.0 {
+                        best = (likeness, <$folder::$modality>::NAME);
+                    }
                 })+
             }
-            ALL[0].0
+            best.1
         }
     };
 }
 
-modalities![image::Images];
+modalities![image::Images, text::Texts];

@@ -2,6 +2,7 @@
 //!
 //! A plan written back as TOML is itself a recipe, and resolves to the same plan: that is how a run is repeated.
 
+mod beside;
 mod evaluate;
 mod precision;
 mod sections;
@@ -13,7 +14,9 @@ use toml::{Table as Toml, Value};
 
 use crate::error::{AtPath, Error, Result};
 use crate::method::Objective;
-use crate::modality::{Modality, Source};
+use crate::modality::{Modality, Need, Source};
+
+use beside::Beside;
 
 pub use evaluate::Evaluate;
 pub use precision::Precision;
@@ -27,6 +30,7 @@ const SECTIONS: &[&str] = &["data", "views", "encoder", "method", "train", "eval
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recipe {
     tables: Toml,
+    beside: Beside,
 }
 
 impl Recipe {
@@ -48,7 +52,10 @@ impl Recipe {
                 );
             }
         }
-        Ok(Self { tables })
+        Ok(Self {
+            tables,
+            beside: Beside::default(),
+        })
     }
 
     /// Reads a recipe from a file.
@@ -57,7 +64,14 @@ impl Recipe {
     /// As [`Recipe::parse`], with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).at_path(path)?;
-        Self::parse(&text).map_err(|error| error.at(path))
+        let mut recipe = Self::parse(&text).map_err(|error| error.at(path))?;
+        recipe.beside = Beside::folder_of(path);
+        Ok(recipe)
+    }
+
+    /// The files that belong beside the recipe: what was measured and is too large for it.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.beside.held()
     }
 
     /// Sets one value by its dotted path, as `--set train.weight_decay=1e-4` does. What is not TOML is taken as a string.
@@ -116,8 +130,11 @@ impl Recipe {
         }
     }
 
-    /// Takes whole tables over from another recipe.
+    /// Takes whole tables over from another recipe; with `data` also what lies beside it.
     pub fn take_over(&mut self, other: &Self, sections: &[&str]) {
+        if sections.contains(&"data") {
+            self.beside = other.beside.clone();
+        }
         for section in sections {
             if let Some(table) = other.section(section) {
                 self.tables
@@ -275,10 +292,13 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         let evaluate = recipe.evaluate()?;
         let known = recipe.section("data").and_then(|data| data.get("measured"));
         let measured: M::Measured = match (known, source) {
-            (Some(known), _) => known.clone().try_into().map_err(|error| {
-                Error::recipe("[data.measured] that can't be read").because(error)
-            })?,
-            (None, Some(source)) => M::measure(source, train.seed)?,
+            (Some(known), _) => {
+                let known = known.clone().try_into().map_err(|error| {
+                    Error::recipe("[data.measured] that can't be read").because(error)
+                })?;
+                M::complete(known, &|name| recipe.beside.read(name))?
+            }
+            (None, Some(source)) => M::measure(source, &data.source(train.seed, None))?,
             (None, None) => {
                 return Err(Error::recipe("no [data.measured]")
                     .expected("a run's own recipe, which holds what was measured on its data"));
@@ -304,21 +324,27 @@ impl<M: Modality, O: Objective> Plan<M, O> {
 
     fn check(&self) -> Result<()> {
         let pretext = self.objective.pretext();
-        if pretext.masks && !self.modality.abilities().masks {
+        let abilities = self.modality.abilities();
+        if !abilities.serve(pretext.needs) {
+            let serves =
+                |name| crate::method::by_name(name, Needs).is_ok_and(|need| abilities.serve(need));
             let others: Vec<_> = crate::method::ALL
                 .iter()
-                .filter(|entry| crate::method::by_name(entry.name, Masks).is_ok_and(|masks| !masks))
                 .map(|entry| entry.name)
+                .filter(|name| serves(name))
                 .collect();
-            return Err(Error::recipe(format!(
-                "{} with an encoder whose tokens can't be hidden",
-                O::NAME
-            ))
-            .expected("an encoder that can be masked, such as vit_tiny")
-            .mend(format!(
-                "take another encoder, or one of the methods {}",
-                others.join(", ")
-            )));
+            let lacking = match pretext.needs {
+                Need::Hidden => "whose tokens can't be hidden",
+                _ => "that can't say which symbol stands where",
+            };
+            return Err(
+                Error::recipe(format!("{} with an encoder {lacking}", O::NAME))
+                    .expected(pretext.needs.describe())
+                    .mend(format!(
+                        "take another encoder, or one of the methods {}",
+                        others.join(", ")
+                    )),
+            );
         }
         if self.modality.slots() != pretext.views {
             return Err(Error::recipe(format!(
@@ -359,7 +385,10 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         ] {
             tables.insert(name.to_owned(), value);
         }
-        Ok(Recipe { tables })
+        Ok(Recipe {
+            tables,
+            beside: Beside::holding(self.modality.files()),
+        })
     }
 }
 
@@ -377,13 +406,13 @@ impl std::fmt::Display for Recipe {
     }
 }
 
-/// Asks a method whether it masks.
-struct Masks;
+/// Asks a method what it needs of a network.
+struct Needs;
 
-impl crate::method::ForObjective for Masks {
-    type Output = bool;
-    fn run<O: Objective>(self) -> bool {
-        O::default().pretext().masks
+impl crate::method::ForObjective for Needs {
+    type Output = Need;
+    fn run<O: Objective>(self) -> Need {
+        O::default().pretext().needs
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Data {
     pub memory: u64,
     /// How many items of the embedded data set to make.
     pub synthetic_items: usize,
+    /// How the kind of data wants to be read; what may stand here is its own.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub reading: toml::Table,
     /// The part of the items held out for the validation loss, 0 to 0.5.
     pub validation: f64,
     /// The part of the items that may be unreadable before the run stops, 0 to 1.
@@ -56,6 +59,7 @@ impl Default for Data {
             labels: None,
             memory: 4096,
             synthetic_items: 20_000,
+            reading: toml::Table::new(),
             validation: 0.02,
             unreadable: 0.1,
             by_class: false,
@@ -74,6 +78,7 @@ impl Data {
             labels: self.labels.clone(),
             memory_limit: self.memory.saturating_mul(1 << 20),
             synthetic_items: self.synthetic_items,
+            reading: self.reading.clone(),
             seed,
         }
     }
@@ -124,6 +129,8 @@ pub struct Train {
     pub betas: [f64; 2],
     /// The part of the run in which the learning rate rises, 0 to 0.9.
     pub warmup: f64,
+    /// The part of the peak learning rate that is left at the end of the run, 0 to 1.
+    pub floor: f64,
     /// Largest norm of all gradients together; 0 doesn't clip.
     pub clip_norm: f64,
     /// Weights that the encoder starts from: the folder of a run, or a safetensors file under the ecosystem's names.
@@ -184,6 +191,7 @@ impl Default for Train {
             momentum: 0.9,
             betas: [0.9, 0.999],
             warmup: 0.05,
+            floor: 0.0,
             clip_norm: 0.0,
             init: None,
             seed: 0,
@@ -274,6 +282,7 @@ impl Train {
         within("train.betas", self.betas[0], 0.0, 1.0)?;
         within("train.betas", self.betas[1], 0.0, 1.0)?;
         within("train.warmup", self.warmup, 0.0, 0.9)?;
+        within("train.floor", self.floor, 0.0, 1.0)?;
         within("train.clip_norm", self.clip_norm, 0.0, 1e9)?;
         within(
             "train.checkpoint_every in seconds",

@@ -168,11 +168,14 @@ impl RunFolder {
         Recipe::read(&self.file("recipe.toml"))
     }
 
-    /// Writes the recipe under a few lines of comment.
+    /// Writes the recipe under a few lines of comment, and first the files that belong beside it.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn write_recipe(&self, recipe: &Recipe, comment: &str) -> Result<()> {
+        for (name, contents) in recipe.files() {
+            write_atomic(&self.file(name), contents)?;
+        }
         let comment: String = comment.lines().map(|line| format!("# {line}\n")).collect();
         write_atomic(
             &self.file("recipe.toml"),

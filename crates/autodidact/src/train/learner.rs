@@ -10,7 +10,8 @@ use burn::tensor::{Device, Tensor};
 use super::features::{Who, features};
 use super::gradients::Gradients;
 use super::labeled::{self, Labeled};
-use super::loader::{Items, Loader, batches_per_epoch, prepare, split};
+use super::likelihood::{ASIDE, Likelihood, mean_loss};
+use super::loader::{Items, Loader, batches_per_epoch, split};
 use super::monitor::{self, Checkup};
 use super::optimizer::Optimizer;
 use super::session::{Session, StepReport};
@@ -18,14 +19,14 @@ use super::start::start_from;
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::state::{State, load_state, state_of, trained, trained_values};
-use crate::method::{Loss, Method, Objective, Step};
-use crate::modality::{Draw, Encoder, Labels, Modality, Rung};
+use crate::method::{Method, Objective, Step};
+use crate::modality::{Draw, Encoder, Labels, Modality, Need, Rung};
 use crate::recipe::{Data, Plan, Recipe, Train};
 
-/// The epoch whose views are drawn for validation and checkups: no training ever reaches it.
-const ASIDE: u64 = u64::MAX;
 /// Batches of the validation loss, at most.
 const VALIDATION_BATCHES: usize = 4;
+/// Held-out pieces that are looked at while training goes on, at most; its end sees all.
+const PIECES_LOOKED_AT: usize = 512;
 
 /// One method at work on one kind of data.
 pub(super) struct Learner<M: Modality, O: Objective> {
@@ -36,6 +37,8 @@ pub(super) struct Learner<M: Modality, O: Objective> {
     device: Device,
     items: Arc<Items<M>>,
     held_out: Items<M>,
+    /// Bytes that a symbol stands for, where a pass goes through pieces of the items.
+    pieces: Option<f64>,
     loader: Option<Loader<M>>,
     /// Lines for people about the batch, and about the weights that the encoder started from.
     notes: Vec<String>,
@@ -68,27 +71,38 @@ impl<M: Modality, O: Objective> Learner<M, O> {
                 None => error,
             })?;
         }
-        let parts = plan.train.accumulate;
-        if usable.len() < 2 * parts {
-            let found = match usable.len() {
-                1 => "1 item to learn from".to_owned(),
-                n => format!("{n} items to learn from"),
-            };
-            return Err(Error::data(found).expected(format!(
-                "at least {}: 2 for each part of a batch",
-                2 * parts
-            )));
-        }
         let asked = plan.train.batch_size;
-        let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);
+        let cut = match labels {
+            // Labels are of items, not of pieces.
+            Some(_) => None,
+            None => {
+                let (part, seed) = (plan.data.validation, plan.train.seed);
+                plan.modality.pieces(&source, &usable, part, seed)?
+            }
+        };
+        let (sources, learned, held) = match &cut {
+            Some(cut) => {
+                let count = cut.learned.len();
+                enough(count, "pieces", &plan.train, None)?;
+                plan.train.batch_size = bound(&plan.train, count);
+                let held = (0..cut.held_out.len()).collect();
+                let sources = [&cut.learned, &cut.held_out].map(Arc::clone);
+                (sources, (0..count).collect(), held)
+            }
+            None => {
+                enough(usable.len(), "items", &plan.train, source.advice())?;
+                let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);
+                ([&source, &source].map(Arc::clone), learned, held)
+            }
+        };
         let batch = plan.train.batch_size;
         if let Some(labels) = labels {
             plan.objective
                 .see_classes(&labeled::counts(labels, &learned));
         }
-        let items = |indices, device| {
+        let items = |source, indices, device| {
             Items::new(
-                Arc::clone(&source),
+                source,
                 plan.modality.clone(),
                 indices,
                 plan.objective.needs_classes(),
@@ -97,9 +111,10 @@ impl<M: Modality, O: Objective> Learner<M, O> {
                 plan.data.unreadable,
             )
         };
+        let [learned_from, held_from] = sources;
         let (items, held_out) = (
-            items(learned, device.clone()),
-            items(held, device.clone().inner()),
+            items(learned_from, learned, device.clone()),
+            items(held_from, held, device.clone().inner()),
         );
 
         let mut init = Init::new(plan.train.seed, &device);
@@ -128,6 +143,7 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             device,
             items: Arc::new(items),
             held_out,
+            pieces: cut.map(|cut| cut.bytes_per_symbol),
             loader: None,
             notes,
         })
@@ -137,6 +153,23 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         self.model
             .as_ref()
             .expect("put back at the end of each step")
+    }
+
+    /// Items that a look embeds undisturbed, at most.
+    fn sampled(&self) -> usize {
+        match self.may_collapse() {
+            true => monitor::SAMPLE,
+            false => monitor::SMALL_SAMPLE,
+        }
+    }
+
+    /// Held-out items that a look takes the loss of.
+    fn looked_at(&self) -> usize {
+        let held = self.held_out.indices.len();
+        match self.pieces {
+            Some(_) => held.min(PIECES_LOOKED_AT),
+            None => held,
+        }
     }
 
     /// Items in a part of an accumulated batch.
@@ -261,36 +294,39 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn validate(&self) -> Result<Option<f64>> {
-        let (batch, held) = (self.part(), self.held_out.indices.len());
+        let held = self.held_out.indices.len();
+        let looked = self.looked_at();
         if held == 0 {
             return Ok(None);
         }
+        let places: Vec<usize> = (0..looked).map(|place| place * held / looked).collect();
         let model = self.model().valid();
-        let draw = Draw {
-            seed: self.plan.train.seed,
-            epoch: ASIDE,
-        };
-        let mut sum = 0.0;
-        for (number, first) in (0..held).step_by(batch).enumerate() {
-            let places: Vec<usize> = (first..held.min(first + batch)).collect();
-            let ready = prepare(&self.held_out, &places, draw)?;
-            let at = Step {
-                number: ASIDE,
-                part: number as u64,
-                progress: 0.0,
-                seed: self.plan.train.seed,
-            };
-            let (loss, _): (Loss, _) = model.loss(ready.slots, &at)?;
-            sum += scalar(&loss.total) * places.len() as f64;
+        let mean = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
+        Ok(Some(mean.value()))
+    }
+
+    fn likelihood(&self) -> Result<Option<Likelihood>> {
+        let need = self.plan.objective.pretext().needs;
+        let held = self.held_out.indices.len();
+        if held == 0 || !self.plan.objective.predicts_symbols() {
+            return Ok(None);
         }
-        Ok(Some(sum / held as f64))
+        let places: Vec<usize> = (0..held).collect();
+        let model = self.model().valid();
+        let mean = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
+        let bytes = self.pieces.filter(|_| need == Need::Next);
+        Ok(Some(Likelihood::new(mean, bytes)))
+    }
+
+    fn may_collapse(&self) -> bool {
+        !self.plan.objective.predicts_symbols()
     }
 
     fn checkup(&self) -> Result<Checkup> {
         let device = self.device.clone().inner();
         let encoder = self.model().encoder().valid();
         let source = self.items.source.as_ref();
-        let indices = monitor::sample(&self.items.indices, source.labels());
+        let indices = monitor::sample(&self.items.indices, source.labels(), self.sampled());
         let who = [Who::Network(&encoder, &device)];
         let mut seen = features(&self.plan.modality, source, &indices, &who, |_| {})?;
         let (read, plain) = (seen.read, seen.matrices.remove(0));
@@ -324,9 +360,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     fn look_cost(&self) -> f64 {
         let slots = self.plan.modality.slots().max(1);
         let learned = self.items.indices.len();
-        let plain = learned.min(monitor::SAMPLE);
+        let plain = learned.min(self.sampled());
         let pairs = 2 * learned.min(monitor::PAIRS);
-        let held = self.held_out.indices.len() * slots;
+        let held = self.looked_at() * slots;
         // Backward takes twice as long as forward.
         (plain + pairs + held) as f64 / (3 * slots) as f64
     }
@@ -390,6 +426,32 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 }
 
+/// Refuses fewer items, or pieces of them, than the parts of a batch want.
+fn enough(count: usize, what: &str, train: &Train, advice: Option<&str>) -> Result<()> {
+    let parts = train.accumulate;
+    if count >= 2 * parts {
+        return Ok(());
+    }
+    let found = match count {
+        1 => format!("1 {} to learn from", what.trim_end_matches('s')),
+        n => format!("{n} {what} to learn from"),
+    };
+    let error = Error::data(found).expected(format!(
+        "at least {}: 2 for each part of a batch",
+        2 * parts
+    ));
+    Err(match advice {
+        Some(advice) => error.mend(advice),
+        None => error,
+    })
+}
+
+/// The batch that is asked for, no larger than the data.
+fn bound(train: &Train, items: usize) -> usize {
+    let parts = train.accumulate;
+    train.batch_size.min(items / parts * parts)
+}
+
 /// Divides the items into those to learn from and those held out, and makes the batch no larger than the data.
 fn divide(
     train: &mut Train,
@@ -398,15 +460,14 @@ fn divide(
     labels: Option<&Labels>,
 ) -> (Vec<usize>, Vec<usize>) {
     let parts = train.accumulate;
-    let bound = |batch: usize, items: usize| batch.min(items / parts * parts);
     if let (Some(labels), true) = (labels, data.by_class) {
         let (learned, held) = labeled::split(labels, &usable, data.validation, train.seed);
         if learned.len() >= 2 * parts {
-            train.batch_size = bound(train.batch_size, learned.len());
+            train.batch_size = bound(train, learned.len());
             return (learned, held);
         }
     }
-    train.batch_size = bound(train.batch_size, usable.len());
+    train.batch_size = bound(train, usable.len());
     let batch = train.batch_size;
     let wanted = (usable.len() as f64 * data.validation) as usize;
     let room = usable.len().saturating_sub(4 * batch);

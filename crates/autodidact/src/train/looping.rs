@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         let train = self.session.train();
         let progress = &self.position.progress;
         let peak = train.learning_rate * self.batch as f64 / REFERENCE_BATCH;
-        let rate = warmup_cosine(peak, train.warmup, progress.done());
+        let rate = warmup_cosine(peak, train.warmup, train.floor, progress.done());
         let (log_every, seed) = (train.log_every, train.seed);
         let at = Step {
             number: progress.step(),
@@ -379,7 +379,11 @@ impl<'a> Run<'a> {
             Best::Validation => validation,
             Best::Knn => checkup.knn.map(|accuracy| -accuracy),
         };
-        for warning in checkup.warnings() {
+        let warnings = match self.session.may_collapse() {
+            true => checkup.warnings(),
+            false => Vec::new(),
+        };
+        for warning in warnings {
             // The numbers in a warning change from look to look; what it is about doesn't.
             let gist: String = warning.0.chars().take(40).collect();
             if !self.position.warned.contains(&gist) {

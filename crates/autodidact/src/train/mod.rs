@@ -5,6 +5,7 @@ pub mod features;
 mod gradients;
 mod labeled;
 mod learner;
+mod likelihood;
 mod loader;
 mod looping;
 mod monitor;
@@ -15,6 +16,8 @@ mod start;
 
 pub use gradients::Gradients;
 pub use labeled::Labeled;
+pub use likelihood::Likelihood;
+pub(crate) use likelihood::likelihood;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;

@@ -10,6 +10,8 @@ use crate::modality::Labels;
 pub(super) const PAIRS: usize = 256;
 /// Items that are embedded undisturbed: the last quarter asks the others for its class.
 pub(super) const SAMPLE: usize = 1536;
+/// The same where the loss itself keeps the embeddings apart, so that the look is for curves alone.
+pub(super) const SMALL_SAMPLE: usize = 256;
 
 /// How a representation is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,8 +87,8 @@ impl Checkup {
     }
 }
 
-/// A fixed sample of the items: labeled ones first where there are labels.
-pub(super) fn sample(indices: &[usize], labels: Option<&Labels>) -> Vec<usize> {
+/// A fixed sample of at most so many items: labeled ones first where there are labels.
+pub(super) fn sample(indices: &[usize], labels: Option<&Labels>, most: usize) -> Vec<usize> {
     let labeled: Vec<usize> = match labels {
         Some(labels) => indices
             .iter()
@@ -101,7 +103,7 @@ pub(super) fn sample(indices: &[usize], labels: Option<&Labels>) -> Vec<usize> {
         indices
     };
     // Evenly over the data, which may be sorted by class; and the quarter that asks evenly over the sample.
-    let count = from.len().min(SAMPLE);
+    let count = from.len().min(most);
     (0..count).map(|i| from[i * from.len() / count]).collect()
 }
 

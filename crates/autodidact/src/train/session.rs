@@ -6,6 +6,7 @@ use autodidact_eval::Matrix;
 
 use super::labeled::Labeled;
 use super::learner::Learner;
+use super::likelihood::Likelihood;
 use super::monitor::Checkup;
 use crate::error::Result;
 use crate::layers::state::State;
@@ -42,6 +43,14 @@ pub trait Session: Send {
     /// # Errors
     /// When they can't be read.
     fn validate(&self) -> Result<Option<f64>>;
+    /// How well the method's predictions hold on all that was held out; `None` for a method that predicts no symbols, or
+    /// where nothing is held out.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn likelihood(&self) -> Result<Option<Likelihood>>;
+    /// Whether vectors that all become alike would serve the method's loss, so that a warning is in place.
+    fn may_collapse(&self) -> bool;
     /// How the representation is doing.
     ///
     /// # Errors

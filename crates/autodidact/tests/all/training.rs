@@ -1,9 +1,11 @@
-//! Whole runs on a handful of synthetic images: every method learns, can be interrupted, and repeats itself.
+//! Whole runs on a handful of synthetic images and sentences: every method learns, can be interrupted, and repeats itself.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::method;
+use autodidact::modality::Need;
 use autodidact::recipe::Recipe;
 use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train::{self, Event, Outcome, Stop};
@@ -11,7 +13,7 @@ use autodidact::train::{self, Event, Outcome, Stop};
 /// A recipe of seconds: 64 images of 16 pixels, 6 steps of 8.
 pub(crate) fn recipe(method: &str) -> Recipe {
     let objective = method::by_name(method, Wants).unwrap();
-    let encoder = if objective.masks {
+    let encoder = if objective.needs == Need::Hidden {
         "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4"
     } else {
         "name = \"small_conv\"\nwidth = 4"
@@ -23,6 +25,55 @@ pub(crate) fn recipe(method: &str) -> Recipe {
         objective.views
     );
     Recipe::parse(&text).unwrap()
+}
+
+/// A table of sentences with two classes, which is there as long as the tests run.
+fn sentences() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let words = [
+            "red", "green", "blue", "old", "new", "house", "tree", "sings", "falls",
+        ];
+        let mut rows = String::from("text,label\n");
+        for row in 0..64usize {
+            let sentence: Vec<&str> = (0..6 + row % 5)
+                .map(|place| words[(row * 7 + place * place * 5 + row * place) % words.len()])
+                .collect();
+            rows.push_str(&format!("{} {row},{}\n", sentence.join(" "), row % 2));
+        }
+        std::fs::write(folder.path().join("rows.csv"), rows).unwrap();
+        folder
+    });
+    folder.path()
+}
+
+/// The recipes of seconds in which a method runs: one for each kind of data and of network that serves it.
+fn recipes(method: &str) -> Vec<Recipe> {
+    let objective = method::by_name(method, Wants).unwrap();
+    let networks: &[&str] = match objective.needs {
+        Need::Hidden => &[],
+        Need::Replaced => &["bert", "modern"],
+        Need::Next => &["gpt2", "modern_causal"],
+        Need::Vectors => &["bert", "modern", "gpt2", "modern_causal"],
+    };
+    let of_text = networks.iter().map(|name| {
+        let text = format!(
+            "[data]\npath = {:?}\nkind = \"text\"\nvalidation = 0.2\nreading = {{ vocabulary = 64 }}\n\
+             [views]\nlength = 16\ncount = {}\n\
+             [encoder]\nname = \"{name}\"\nwidth = 16\ndepth = 2\nheads = 2\ndropout = 0.1\n\
+             [method]\nname = \"{method}\"\n\
+             [train]\nsteps = 6\nbatch_size = 8\nlog_every = 2\nlearning_rate = 0.3\nwarmup = 0.0\nseed = 3\nworkers = 2",
+            sentences().join("rows.csv"),
+            objective.views
+        );
+        Recipe::parse(&text).unwrap()
+    });
+    let of_text: Vec<Recipe> = of_text.collect();
+    match objective.needs {
+        Need::Replaced | Need::Next => of_text,
+        Need::Vectors | Need::Hidden => [vec![recipe(method)], of_text].concat(),
+    }
 }
 
 struct Wants;
@@ -73,8 +124,12 @@ fn checkpoint(folder: &Path) -> Checkpoint {
 
 #[test]
 fn every_method_learns_and_an_interrupted_run_ends_like_an_uninterrupted_one() {
-    for entry in method::ALL {
-        let recipe = recipe(entry.name);
+    let runs = method::ALL.iter().flat_map(|entry| {
+        recipes(entry.name)
+            .into_iter()
+            .map(move |recipe| (entry, recipe))
+    });
+    for (entry, recipe) in runs {
         let scratch = tempfile::tempdir().unwrap();
         let (whole, parts) = (scratch.path().join("whole"), scratch.path().join("parts"));
         assert_eq!(run(&recipe, &whole, None).stop, Stop::Finished);

@@ -8,7 +8,7 @@ use autodidact::judge::{Whom, frozen};
 use autodidact::modality::Part;
 use autodidact::run::RunFolder;
 
-use super::{report_unreadable, source_of};
+use super::{reading_as, report_unreadable, source_of};
 use crate::arguments::Embed;
 use crate::progress::Bar;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &Embed) -> Result<ExitCode> {
     // Before the work, not after it.
     Format::of(&arguments.out)?;
     let folder = RunFolder::open(&arguments.run)?;
-    let recipe = folder.recipe()?;
+    let recipe = reading_as(folder.recipe()?, &arguments.reading)?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
     let part = arguments.test_part.then_some(Part::Test);
     let spec = source_of(

@@ -4,19 +4,33 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
-use autodidact::judge::{Judged, Parts, evaluate, frozen};
+use autodidact::judge::{Judged, Parts, evaluate, frozen, likelihood};
+use autodidact::modality::Part;
+use autodidact::recipe::Recipe;
 use autodidact::run::{RunFolder, write_atomic};
+use autodidact::train::Likelihood;
 
-use super::source_of;
+use super::{reading_as, source_of};
 use crate::arguments::Evaluate;
 use crate::progress::Bar;
 use crate::table::findings;
 
 pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     let folder = RunFolder::open(&arguments.run)?;
+    let recipe = reading_as(folder.recipe()?, &arguments.reading)?;
+    let data = arguments.data.as_deref();
+    let asked = arguments.test.as_deref().or(data);
+    let predicted = foretold(&folder, &recipe, asked)?;
+    let spec = source_of(&recipe, data, arguments.labels.as_deref(), None)?;
+    let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
+    if predicted.is_some() && !encoder.splits(&spec)?.labeled {
+        println!("no labels in the data, so there is nothing else to judge by");
+        return Ok(ExitCode::SUCCESS);
+    }
     let judged = judge(
         &folder,
-        arguments.data.as_deref(),
+        &recipe,
+        data,
         arguments.test.as_deref(),
         arguments.labels.as_deref(),
         arguments.ceiling.as_deref(),
@@ -30,16 +44,53 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How well a run's predictions hold: on the data that is named, its test part where it has one, or else on what the run
+/// held out. Says so, and keeps it in `likelihood.json` where the data is the run's own.
+fn foretold(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    data: Option<&Path>,
+) -> Result<Option<Likelihood>> {
+    let weights = folder.encoder()?;
+    let spec = match data {
+        None => None,
+        Some(data) => {
+            let mut spec = source_of(recipe, Some(data), None, None)?;
+            if frozen(recipe, &weights, folder.path())?.splits(&spec)?.test {
+                spec.part = Some(Part::Test);
+            }
+            Some(spec)
+        }
+    };
+    let found = likelihood(recipe, &weights, folder.path(), spec.as_ref())?;
+    if let Some(found) = &found {
+        let bits = found
+            .bits_per_byte
+            .map_or_else(String::new, |bits| format!(", {bits:.3} bits a byte"));
+        println!(
+            "loss {:.4} nats, perplexity {:.2} a symbol{bits}: over {} predictions on what was not learned from",
+            found.loss, found.perplexity, found.predictions
+        );
+        if data.is_none() {
+            write_json(&folder.file("likelihood.json"), found)?;
+        }
+    }
+    Ok(found)
+}
+
 /// Judges a run that has just ended on its own data, if that has labels.
 pub(crate) fn after_pretraining(folder: &RunFolder, ceiling: Option<PathBuf>) -> Result<()> {
     let recipe = folder.recipe()?;
     let spec = source_of(&recipe, None, None, None)?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
+    let predicted = foretold(folder, &recipe, None)?;
     if !encoder.splits(&spec)?.labeled {
-        println!("no labels in the data, so there is nothing to judge by yet");
+        if predicted.is_none() {
+            println!("no labels in the data, so there is nothing to judge by yet");
+        }
         return Ok(());
     }
-    let judged = judge(folder, None, None, None, ceiling.as_deref(), true)?;
+    let judged = judge(folder, &recipe, None, None, None, ceiling.as_deref(), true)?;
     show(&judged);
     write_json(&folder.file("evaluation.json"), &judged)?;
     folder.write_card(&judged)
@@ -47,21 +98,21 @@ pub(crate) fn after_pretraining(folder: &RunFolder, ceiling: Option<PathBuf>) ->
 
 fn judge(
     folder: &RunFolder,
+    recipe: &Recipe,
     data: Option<&Path>,
     test: Option<&Path>,
     labels: Option<&Path>,
     ceiling: Option<&Path>,
     quick: bool,
 ) -> Result<Judged> {
-    let recipe = folder.recipe()?;
     let mut settings = recipe.evaluate()?;
     if quick {
         settings = settings.quick();
     }
-    let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
-    let spec = source_of(&recipe, data, labels, None)?;
+    let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
+    let spec = source_of(recipe, data, labels, None)?;
     let test = test
-        .map(|path| source_of(&recipe, Some(path), labels, None))
+        .map(|path| source_of(recipe, Some(path), labels, None))
         .transpose()?;
     let parts = Parts::find(encoder.as_ref(), &spec, test.as_ref())?;
     let ceiling = ceiling
@@ -117,8 +168,8 @@ fn show(judged: &Judged) {
     println!("\n{}\n", judged.verdict);
 }
 
-fn write_json(path: &Path, judged: &Judged) -> Result<()> {
-    let text = serde_json::to_string_pretty(judged).map_err(|error| {
+fn write_json(path: &Path, found: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(found).map_err(|error| {
         Error::run("findings that JSON can't hold")
             .at(path)
             .because(error)

@@ -4,6 +4,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod finetune;
+mod generate;
 mod lists;
 mod plan;
 mod predict;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Views(arguments) => views::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
@@ -169,6 +171,14 @@ fn put_path(recipe: &mut Recipe, key: &str, path: Option<&Path>) -> Result<()> {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// The recipe of a run with other settings for reading data, such as `column=sentence`.
+fn reading_as(mut recipe: Recipe, reading: &[String]) -> Result<Recipe> {
+    for assignment in reading {
+        recipe.set(&format!("data.reading.{assignment}"))?;
+    }
+    Ok(recipe)
 }
 
 /// What to open: the data that is named, or else the data that a run learned from.

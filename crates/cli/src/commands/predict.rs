@@ -8,7 +8,7 @@ use autodidact::export::{PredictionFormat, write_predictions};
 use autodidact::modality::Part;
 use autodidact::run::RunFolder;
 
-use super::{report_unreadable, source_of};
+use super::{reading_as, report_unreadable, source_of};
 use crate::arguments::Predict;
 use crate::progress::Bar;
 
@@ -17,8 +17,9 @@ pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
     PredictionFormat::of(&arguments.out)?;
     let folder = RunFolder::open(&arguments.run)?;
     let part = arguments.test_part.then_some(Part::Test);
+    let recipe = reading_as(folder.recipe()?, &arguments.reading)?;
     let spec = source_of(
-        &folder.recipe()?,
+        &recipe,
         Some(&arguments.data),
         arguments.labels.as_deref(),
         part,

@@ -7,13 +7,13 @@ use autodidact::judge::{Whom, frozen, nearest};
 use autodidact::modality::SourceSpec;
 use autodidact::run::{RunFolder, write_atomic};
 
-use super::source_of;
+use super::{reading_as, source_of};
 use crate::arguments::Search;
 use crate::progress::Bar;
 
 pub(crate) fn run(arguments: &Search) -> Result<ExitCode> {
     let folder = RunFolder::open(&arguments.run)?;
-    let recipe = folder.recipe()?;
+    let recipe = reading_as(folder.recipe()?, &arguments.reading)?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
     let bar = Bar::new();
     let embed = |spec: &SourceSpec| {

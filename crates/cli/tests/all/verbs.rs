@@ -135,9 +135,9 @@ fn errors_say_what_was_found_what_was_expected_and_what_to_do() {
     let (message, code) = fails(autodidact(here).args(["pretrain", "photos"]));
     assert!(message.contains("photos"), "{message}");
     assert_eq!(code, 3);
-    fs::create_dir(here.join("texts")).unwrap();
-    fs::write(here.join("texts/a.txt"), "words").unwrap();
-    let (message, _) = fails(autodidact(here).args(["pretrain", "texts"]));
+    fs::create_dir(here.join("tables")).unwrap();
+    fs::write(here.join("tables/a.xlsx"), "cells").unwrap();
+    let (message, _) = fails(autodidact(here).args(["pretrain", "tables"]));
     assert!(
         message.contains("no images") && message.contains("JPEG"),
         "{message}"

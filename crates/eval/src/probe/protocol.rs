@@ -22,6 +22,9 @@ pub struct ProbeSettings {
     pub max_fit_rows: Option<usize>,
     /// Of the shuffle before the split. Default 0.
     pub seed: u64,
+    /// Whether each feature is brought to mean 0 and deviation 1 first. Default: yes; not for features whose scales mean
+    /// something, such as weighted counts of words.
+    pub standardize: bool,
 }
 
 impl Default for ProbeSettings {
@@ -37,6 +40,7 @@ impl Default for ProbeSettings {
             max_iterations,
             max_fit_rows: None,
             seed: 0,
+            standardize: true,
         }
     }
 }
@@ -119,8 +123,13 @@ impl Probe {
             order.truncate(limit);
         }
 
-        let means = train.column_means();
-        let deviations = standard_deviations(train, &means);
+        let (means, deviations) = if settings.standardize {
+            let means = train.column_means();
+            let deviations = standard_deviations(train, &means);
+            (means, deviations)
+        } else {
+            (vec![0.; train.columns()], vec![1.; train.columns()])
+        };
         // Standardized in shuffled order, so that both parts of the split are slices of one copy.
         let features = standardized(train, &order, &means, &deviations);
         let labels: Vec<u32> = order.iter().map(|&row| labels[row]).collect();

@@ -17,21 +17,28 @@ use crate::vectorized::vectorized;
 
 use place::{Place, Places, Sizes};
 
-pub(super) fn attention(
-    inputs: [DispatchTensor; 3],
-    scale: f32,
-    valid: Option<Vec<bool>>,
-) -> DispatchTensor {
-    apply(Attention::new(None, scale, valid), inputs).0
+pub(super) fn attention(inputs: [DispatchTensor; 3], scale: f32, seen: Seen) -> DispatchTensor {
+    apply(Attention::new(None, scale, seen), inputs).0
 }
 
 pub(super) fn attention_packed(
     qkv: DispatchTensor,
     heads: usize,
     scale: f32,
-    valid: Option<Vec<bool>>,
+    seen: Seen,
 ) -> DispatchTensor {
-    apply(Attention::new(Some(heads), scale, valid), [qkv]).0
+    apply(Attention::new(Some(heads), scale, seen), [qkv]).0
+}
+
+/// Which keys are seen.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    /// All of them.
+    All,
+    /// Those that are true, `[batch, keys]`.
+    Valid(Arc<Vec<bool>>),
+    /// Each query its own stretch, `[batch, queries]`.
+    Within(Arc<Vec<[u32; 2]>>),
 }
 
 #[derive(Clone, Debug)]
@@ -39,8 +46,7 @@ struct Attention {
     /// The number of heads, where the one input holds queries, keys and values side by side.
     packed: Option<usize>,
     scale: f32,
-    /// `[batch, keys]`.
-    valid: Option<Arc<Vec<bool>>>,
+    seen: Seen,
 }
 
 #[derive(Clone, Debug)]
@@ -53,12 +59,21 @@ struct Saved {
 }
 
 impl Attention {
-    fn new(packed: Option<usize>, scale: f32, valid: Option<Vec<bool>>) -> Self {
+    fn new(packed: Option<usize>, scale: f32, seen: Seen) -> Self {
         Self {
             packed,
             scale,
-            valid: valid.map(Arc::new),
+            seen,
         }
+    }
+
+    /// The stretches of keys that the queries of a block see; `None` where each sees all that are valid.
+    fn spans(&self, sizes: Sizes, pair: usize, block: &Range<usize>) -> Option<&[[u32; 2]]> {
+        let Seen::Within(spans) = &self.seen else {
+            return None;
+        };
+        let first = pair / sizes.heads * sizes.queries;
+        Some(&spans[first + block.start..first + block.end])
     }
 
     fn places(&self, inputs: &[FlexTensor]) -> Places {
@@ -109,7 +124,7 @@ impl Attention {
         assert_eq!(scores.len(), q.count * sizes.keys);
         // SAFETY: the scores are borrowed for writing and have a row for each query.
         unsafe { keys.multiply_rows(q, scores.as_mut_ptr(), sizes.keys) };
-        if let Some(valid) = &self.valid {
+        if let Seen::Valid(valid) = &self.seen {
             let image = pair / sizes.heads;
             let valid = &valid[image * sizes.keys..(image + 1) * sizes.keys];
             for row in scores.chunks_exact_mut(sizes.keys.max(1)) {
@@ -146,7 +161,10 @@ impl Attention {
                 let scores = &mut scores[..block.len() * sizes.keys];
                 let q = q_place.rows(q, pair, block.clone());
                 self.scores(sizes, pair, q, &keys, scores);
-                softmax(scores, sizes.keys, block.len(), &mut log_sums);
+                match self.spans(sizes, pair, &block) {
+                    Some(spans) => softmax_within(scores, sizes.keys, spans, &mut log_sums),
+                    None => softmax(scores, sizes.keys, block.len(), &mut log_sums),
+                }
                 let weights = Rows {
                     values: scores,
                     pitch: sizes.keys,
@@ -201,6 +219,7 @@ impl Attention {
                 self.scores(sizes, pair, q, &scaled_keys, weights);
                 // SAFETY: the slopes are borrowed for writing and have a row for each query.
                 unsafe { values.multiply_rows(gradient, slopes.as_mut_ptr(), sizes.keys) };
+                let spans = self.spans(sizes, pair, &block);
                 let log_sums = &log_sums[block.clone()];
                 let dim = sizes.value_dim;
                 score_gradients(
@@ -209,6 +228,7 @@ impl Attention {
                     [output, gradient],
                     dim,
                     log_sums,
+                    spans,
                     self.scale,
                 );
                 let by_key = |values| Rows {
@@ -324,30 +344,60 @@ fn softmax(scores: &mut [f32], keys: usize, rows: usize, log_sums: &mut Vec<f32>
         #[inline(always)]
         || {
             for row in scores.chunks_exact_mut(keys) {
-                let max = row_max(row);
-                if max == f32::NEG_INFINITY {
-                    row.fill(0.0);
-                    log_sums.push(0.0);
-                    continue;
-                }
-                row.iter_mut().for_each(|score| *score = exp(*score - max));
-                let sum = row_sum(row, |weight| weight);
-                let inverse = 1.0 / sum;
-                row.iter_mut().for_each(|weight| *weight *= inverse);
-                log_sums.push(max + sum.ln());
+                log_sums.push(softmax_row(row));
             }
         },
     );
 }
 
+/// [`softmax`] of rows that each see their own stretch of the keys; all others get zeros.
+fn softmax_within(scores: &mut [f32], keys: usize, spans: &[[u32; 2]], log_sums: &mut Vec<f32>) {
+    if keys == 0 {
+        log_sums.resize(log_sums.len() + spans.len(), 0.0);
+        return;
+    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for (row, &[from, to]) in scores.chunks_exact_mut(keys).zip(spans) {
+                let (from, to) = (from as usize, to as usize);
+                row[..from].fill(0.0);
+                row[to..].fill(0.0);
+                log_sums.push(if from == to {
+                    0.0
+                } else {
+                    softmax_row(&mut row[from..to])
+                });
+            }
+        },
+    );
+}
+
+/// Turns the scores of one query into weights and returns their log-sum.
+#[inline(always)]
+fn softmax_row(row: &mut [f32]) -> f32 {
+    let max = row_max(row);
+    if max == f32::NEG_INFINITY {
+        row.fill(0.0);
+        return 0.0;
+    }
+    row.iter_mut().for_each(|score| *score = exp(*score - max));
+    let sum = row_sum(row, |weight| weight);
+    let inverse = 1.0 / sum;
+    row.iter_mut().for_each(|weight| *weight *= inverse);
+    max + sum.ln()
+}
+
 /// From the scores and the gradient of the weights (in `slopes`), the weights and the gradient of
-/// the scores before scaling: `scale · w · (dw − Σ dy · y)`, the sum running over `dim` values.
+/// the scores before scaling: `scale · w · (dw − Σ dy · y)`, the sum running over `dim` values. What a query doesn't see
+/// gets zeros.
 fn score_gradients(
     weights: &mut [f32],
     slopes: &mut [f32],
     [output, gradient]: [Rows<'_>; 2],
     dim: usize,
     log_sums: &[f32],
+    spans: Option<&[[u32; 2]]>,
     scale: f32,
 ) {
     let keys = weights.len() / log_sums.len();
@@ -363,6 +413,17 @@ fn score_gradients(
             for (i, ((weights, slopes), log_sum)) in rows.zip(log_sums).enumerate() {
                 let (output, gradient) = (output.row(i, dim), gradient.row(i, dim));
                 let mean = row_sum2(output, gradient, |y, dy| y * dy);
+                let (weights, slopes) = match spans {
+                    None => (weights, slopes),
+                    Some(spans) => {
+                        let [from, to] = spans[i].map(|key| key as usize);
+                        for unseen in [0..from, to..keys] {
+                            weights[unseen.clone()].fill(0.0);
+                            slopes[unseen].fill(0.0);
+                        }
+                        (&mut weights[from..to], &mut slopes[from..to])
+                    }
+                };
                 for (weight, slope) in weights.iter_mut().zip(slopes) {
                     *weight = exp(*weight - log_sum);
                     *slope = scale * *weight * (*slope - mean);

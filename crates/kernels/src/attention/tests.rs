@@ -1,6 +1,10 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use super::{attention, attention_packed, attention_packed_reference, attention_reference};
+use super::{
+    Spans, attention, attention_packed, attention_packed_reference, attention_packed_within,
+    attention_packed_within_reference, attention_reference, attention_within,
+    attention_within_reference,
+};
 use crate::oracle::{assert_close, device, double, tensor, values};
 
 struct Naive {
@@ -16,6 +20,19 @@ fn naive(
     valid: Option<&[bool]>,
     upstream: &[f64],
 ) -> Naive {
+    let keys = k.dims()[2];
+    let seen =
+        |image: usize, _: usize, key: usize| valid.is_none_or(|valid| valid[image * keys + key]);
+    naive_seen([q, k, v], scale, &seen, upstream)
+}
+
+/// Where `seen(image, query, key)`.
+fn naive_seen(
+    [q, k, v]: [&Tensor<4>; 3],
+    scale: f64,
+    seen: &dyn Fn(usize, usize, usize) -> bool,
+    upstream: &[f64],
+) -> Naive {
     let ([batch, heads, queries, dim], keys, out) = (q.dims(), k.dims()[2], v.dims()[3]);
     let [q, k, v] = [q, k, v].map(double);
     let mut naive = Naive {
@@ -29,7 +46,7 @@ fn naive(
             let q_row = (pair * queries + i) * dim;
             let k_row = |j: usize| (pair * keys + j) * dim;
             let v_row = |j: usize| (pair * keys + j) * out;
-            let seen = |j: usize| valid.is_none_or(|valid| valid[pair / heads * keys + j]);
+            let seen = |j: usize| seen(pair / heads, i, j);
             let weight = |j: usize| {
                 let score = (0..dim)
                     .map(|d| q[q_row + d] * k[k_row(j) + d])
@@ -217,4 +234,90 @@ fn two_runs_are_bit_identical() {
         [values(&output), q, k, v].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
     };
     assert!(run() == run());
+}
+
+/// Two documents and padding in one row, causal or not; nothing at all in the other.
+fn packed_spans(causal: bool) -> Vec<[u32; 2]> {
+    let stretches = [(0u32, 4u32), (4, 9), (9, 12)];
+    let row = stretches.iter().flat_map(|&(from, to)| {
+        (from..to).map(move |token| match (from, causal) {
+            (9, _) => [9, 9],
+            (_, true) => [from, token + 1],
+            (_, false) => [from, to],
+        })
+    });
+    row.chain((0..12).map(|_| [0, 0])).collect()
+}
+
+fn check_within(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, of: Vec<[u32; 2]>) {
+    let ([batch, heads, queries, _], keys, out) = (q.dims(), k.dims()[2], v.dims()[3]);
+    let [q, k, v] = [q, k, v].map(Tensor::require_grad);
+    let upstream = tensor([batch, heads, queries, out], 4);
+    let seen = |image: usize, query: usize, key: usize| {
+        let [from, to] = of[image * queries + query];
+        (from as usize..to as usize).contains(&key)
+    };
+    let expected = naive_seen([&q, &k, &v], 0.7, &seen, &double(&upstream));
+    let spans = Spans::new(of.clone(), keys);
+    let name = format!("within {:?} keys {keys}", q.dims());
+    let output = attention_within(q.clone(), k.clone(), v.clone(), 0.7, &spans);
+    assert_close(&format!("output {name}"), &output, &expected.output);
+    let gradients = (output * upstream).sum().backward();
+    for (side, tensor, expected) in [
+        ("q", &q, &expected.q),
+        ("k", &k, &expected.k),
+        ("v", &v, &expected.v),
+    ] {
+        let gradient = tensor.grad(&gradients).unwrap();
+        assert_close(&format!("{side} {name}"), &gradient, expected);
+    }
+    let twin = attention_within_reference(q, k, v, 0.7, &spans);
+    assert_close(&format!("twin {name}"), &twin, &expected.output);
+}
+
+#[test]
+fn each_query_sees_its_own_stretch_and_nothing_else() {
+    for causal in [false, true] {
+        let shape = [2, 3, 12, 8];
+        let [q, k, v] = [1, 2, 3].map(|seed| tensor(shape, seed));
+        check_within(q, k, v, packed_spans(causal));
+    }
+    // Queries at the end of more keys, as with a cache of what was read before.
+    let spans = vec![[0, 7], [0, 8], [0, 9]];
+    check_within(
+        tensor([1, 2, 3, 8], 1),
+        tensor([1, 2, 9, 8], 2),
+        tensor([1, 2, 9, 5], 3),
+        spans,
+    );
+    // Several blocks of queries.
+    let causal = (0..400).map(|token| [0, token + 1]).collect();
+    let shape = [1, 1, 400, 8];
+    check_within(tensor(shape, 1), tensor(shape, 2), tensor(shape, 3), causal);
+}
+
+#[test]
+fn packed_stretches_are_the_separate_ones() {
+    let (batch, tokens, heads, dim) = (2, 12, 3, 8);
+    let spans = Spans::new(packed_spans(true), tokens);
+    let qkv = tensor([batch, tokens, 3 * heads * dim], 1).require_grad();
+    let upstream = tensor([batch, tokens, heads * dim], 2);
+    let fused = attention_packed_within(qkv.clone(), heads, 0.7, &spans);
+    let twin = attention_packed_within_reference(qkv.clone(), heads, 0.7, &spans);
+    assert_close("packed within", &fused, &double(&twin));
+    let [fused, twin] = [fused, twin].map(|output| {
+        let gradients = (output * upstream.clone()).sum().backward();
+        qkv.grad(&gradients).unwrap()
+    });
+    assert_close("gradient of packed within", &fused, &double(&twin));
+    assert_eq!(
+        Spans::causal(2, 2),
+        Spans::new(vec![[0, 1], [0, 2], [0, 1], [0, 2]], 2)
+    );
+}
+
+#[test]
+#[should_panic(expected = "query 1 sees the keys 2 to 5 of 4")]
+fn a_stretch_beyond_the_keys_is_refused() {
+    Spans::new(vec![[0, 4], [2, 5]], 4);
 }

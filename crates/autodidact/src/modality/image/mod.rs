@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::{
-    Abilities, Change, Draw, Encoder, Modality, Picture, Pretext, Rows, Rung, Source, SourceSpec,
+    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Rows, Rung, Sheet,
+    Source, SourceSpec,
 };
 use crate::error::{Error, Result};
 use crate::export::onnx::{Length, OnnxModel};
@@ -101,17 +102,17 @@ impl Modality for Images {
     type Network = ImageNetwork;
     type Measured = ImageMeasurements;
 
-    fn recognizes(_: &Path) -> bool {
-        // The only kind of data there is: its source says what it found where it finds no images.
-        true
+    fn recognizes(_: &Path) -> Likeness {
+        // Its source says what it found where it finds no images; other kinds say when they are sure.
+        Likeness::Unclear
     }
 
     fn open(from: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
         source::open(from)
     }
 
-    fn measure(source: &dyn Source<Image>, seed: u64) -> Result<ImageMeasurements> {
-        let survey = source::survey(source, SURVEYED, seed);
+    fn measure(source: &dyn Source<Image>, from: &SourceSpec) -> Result<ImageMeasurements> {
+        let survey = source::survey(source, SURVEYED, from.seed);
         if survey.images == 0 {
             let example = survey.bad.into_iter().next().map(|(_, error)| error);
             let error = Error::data("not one image that can be read").expected("images");
@@ -147,7 +148,7 @@ impl Modality for Images {
         for crop in &mut views.crops {
             crop.size = 0;
         }
-        let network = if pretext.masks {
+        let network = if pretext.needs == Need::Hidden {
             ImageNetwork {
                 name: Architecture::VitTiny,
                 depth: 6,
@@ -354,7 +355,7 @@ impl Modality for Images {
         Ok(onnx)
     }
 
-    fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Vec<u8>> {
+    fn sheet(&self, items: &[(u64, Image)], draw: Draw) -> Result<Sheet> {
         let images: Vec<Image> = items.iter().map(|(_, image)| image.clone()).collect();
         let columns = self.slots() * 8usize.div_ceil(self.slots());
         let sheet = views::sheet(
@@ -364,7 +365,7 @@ impl Modality for Images {
             columns,
             draw.seed,
         )?;
-        views::encode_png(&sheet)
+        views::encode_png(&sheet).map(Sheet::Png)
     }
 
     fn picture(&self, item: &Image, edge: usize) -> Option<Picture> {

@@ -5,7 +5,7 @@ use super::source::SourceFile;
 /// The one file that writes files.
 const WRITER: &str = "crates/autodidact/src/run/writer.rs";
 /// Holds the decompressed members of an archive in a file without a name: nobody can find it, nothing is left of it.
-const SPILL: &str = "crates/autodidact/src/modality/image/source/storage.rs";
+const SPILL: &str = "crates/autodidact/src/modality/source/storage.rs";
 
 /// Identifiers that hold one of `words`, tests included: `ImageBatch`, `image_side` and `image` all hold `image`.
 pub(super) fn rooms_name(files: &[SourceFile], words: &[String]) -> Vec<String> {

@@ -124,6 +124,7 @@ impl ImageNetwork {
     pub fn abilities(&self) -> Abilities {
         Abilities {
             masks: self.name.is_vit(),
+            ..Abilities::default()
         }
     }
 

@@ -12,15 +12,10 @@ mod channels;
 mod cifar;
 mod columns;
 mod decode;
-mod folder;
 mod idx;
-mod labels;
-mod layout;
 mod list;
-mod names;
 mod npy;
 mod set;
-mod storage;
 mod survey;
 pub mod synthetic;
 #[cfg(test)]
@@ -44,7 +39,7 @@ use self::storage::{Member, Place};
 use self::synthetic::Synthetic;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::image::Image;
-use crate::modality::source::{Part, Source, SourceSpec};
+use crate::modality::source::{Part, Source, SourceSpec, folder, labels, layout, names, storage};
 
 /// Opens the images that the user named.
 ///
@@ -60,6 +55,10 @@ use crate::modality::source::{Part, Source, SourceSpec};
 /// When there is nothing at the path, no images in it, or not the part that was asked for; when an archive is damaged;
 /// when the labels that the user brings don't match.
 pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
+    if let Some(key) = spec.reading.keys().next() {
+        return Err(Error::recipe(format!("data.reading.{key}"))
+            .expected("no [data.reading]: images need no settings to be read"));
+    }
     let (mut set, held) = match &spec.path {
         None => (synthetic_set(spec), 0),
         Some(path) => open_path(path, spec)?,
@@ -104,7 +103,10 @@ fn synthetic_set(spec: &SourceSpec) -> Set {
 fn open_path(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(folder::missing(path));
+            return Err(folder::missing(
+                path,
+                "a folder, an archive or a list of images",
+            ));
         }
         metadata => metadata.at_path(path)?,
     };

@@ -1,7 +1,6 @@
 //! One Parquet file: which of its columns is which, and reading them a row or a column at a time.
 
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
@@ -21,6 +20,7 @@ use parquet::schema::types::ColumnDescriptor;
 use super::super::labels::is_label_column;
 use super::super::storage::{Blob, LONGEST_MEMBER, Member};
 use crate::error::{Error, Result};
+use crate::modality::source::guard;
 
 /// Rows that are unpacked at once.
 const BATCH: usize = 256;
@@ -299,13 +299,11 @@ impl Table {
 /// What reads the rows.
 type Reader = ParquetRecordBatchReaderBuilder<Stretch>;
 
-/// Does what calls the crate that reads Parquet. It means to answer damage with errors; files that were made to harm
-/// have made it panic all the same, and that ends here.
 fn guarded<T>(
     work: impl FnOnce() -> std::result::Result<T, String>,
 ) -> std::result::Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err("its inner lengths contradict each other".to_owned()))
+    guard::guarded(work)
+        .unwrap_or_else(|| Err("its inner lengths contradict each other".to_owned()))
 }
 
 fn not_too_long(bytes: u64) -> std::result::Result<(), String> {

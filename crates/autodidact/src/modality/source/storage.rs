@@ -10,10 +10,10 @@ use flate2::read::DeflateDecoder;
 use crate::error::{AtPath, Error, Result};
 
 /// The longest member that is read whole, in bytes. Sizes declared in archives are promises of strangers.
-pub(super) const LONGEST_MEMBER: u64 = 1 << 30;
+pub(in crate::modality) const LONGEST_MEMBER: u64 = 1 << 30;
 
 /// Many bytes that any thread may read at any place.
-pub(super) enum Blob {
+pub(in crate::modality) enum Blob {
     /// In memory.
     Memory(Vec<u8>),
     /// In an open file.
@@ -22,7 +22,7 @@ pub(super) enum Blob {
 
 impl Blob {
     /// Fills `buffer` from `offset`.
-    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    pub(in crate::modality) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Self::Memory(bytes) => {
                 let range = usize::try_from(offset)
@@ -36,7 +36,7 @@ impl Blob {
     }
 
     /// Whether reading costs no system call.
-    pub(super) fn is_memory(&self) -> bool {
+    pub(in crate::modality) fn is_memory(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 }
@@ -61,7 +61,7 @@ fn read_file_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Resu
 }
 
 /// Gathers bytes in memory up to a limit, and beyond it in an anonymous temporary file.
-pub(super) struct Spill {
+pub(in crate::modality) struct Spill {
     limit: u64,
     length: u64,
     memory: Vec<u8>,
@@ -70,7 +70,7 @@ pub(super) struct Spill {
 
 impl Spill {
     /// Keeps at most `limit` bytes in memory.
-    pub(super) fn new(limit: u64) -> Self {
+    pub(in crate::modality) fn new(limit: u64) -> Self {
         Self {
             limit,
             length: 0,
@@ -80,12 +80,12 @@ impl Spill {
     }
 
     /// Number of bytes so far.
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::modality) fn length(&self) -> u64 {
         self.length
     }
 
     /// What was gathered.
-    pub(super) fn finish(self) -> io::Result<Blob> {
+    pub(in crate::modality) fn finish(self) -> io::Result<Blob> {
         Ok(match self.file {
             Some(file) => Blob::File(file.into_inner().map_err(io::IntoInnerError::into_error)?),
             None => Blob::Memory(self.memory),
@@ -115,7 +115,7 @@ impl Write for Spill {
 
 /// How a stretch is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(in crate::modality) enum Packing {
     /// As it is.
     Stored,
     /// Raw deflate of a zip member, with the check sum of what comes out.
@@ -129,7 +129,7 @@ pub(super) enum Packing {
 
 /// Where a member's bytes lie.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(in crate::modality) enum Place {
     /// A file of its own.
     File(PathBuf),
     /// A stretch of something longer.
@@ -149,13 +149,13 @@ pub(super) enum Place {
 
 /// A file, in a folder or in an archive.
 #[derive(Clone)]
-pub(super) struct Member {
+pub(in crate::modality) struct Member {
     /// Path inside what the user named, with `/` between the parts.
-    pub(super) name: String,
+    pub(in crate::modality) name: String,
     /// What people are told: the path of the file, or `photos.zip!cats/1.jpg`.
-    pub(super) shown: String,
+    pub(in crate::modality) shown: String,
     /// Where the bytes lie.
-    pub(super) place: Place,
+    pub(in crate::modality) place: Place,
 }
 
 impl Member {
@@ -163,7 +163,7 @@ impl Member {
     ///
     /// # Errors
     /// When the file can't be read, is longer, or doesn't unpack to what its archive promises.
-    pub(super) fn read(&self) -> Result<Vec<u8>> {
+    pub(in crate::modality) fn read(&self) -> Result<Vec<u8>> {
         self.read_up_to(LONGEST_MEMBER).and_then(|(bytes, whole)| {
             if whole {
                 Ok(bytes)
@@ -174,13 +174,13 @@ impl Member {
     }
 
     /// The first bytes, at most `count`; fewer where the member is shorter.
-    pub(super) fn head(&self, count: u64) -> Result<Vec<u8>> {
+    pub(in crate::modality) fn head(&self, count: u64) -> Result<Vec<u8>> {
         Ok(self.read_up_to(count)?.0)
     }
 
     /// The bytes as something to read at any place: offset and length in a blob.
     /// Files and stored stretches stay where they are; what is packed is unpacked into memory.
-    pub(super) fn blob(&self) -> Result<(Arc<Blob>, u64, u64)> {
+    pub(in crate::modality) fn blob(&self) -> Result<(Arc<Blob>, u64, u64)> {
         match &self.place {
             Place::File(path) => {
                 let file = File::open(path).at_path(&self.shown)?;
@@ -202,7 +202,7 @@ impl Member {
     }
 
     /// The bytes as a stream, unpacked.
-    pub(super) fn stream(&self) -> Result<Box<dyn Read>> {
+    pub(in crate::modality) fn stream(&self) -> Result<Box<dyn Read>> {
         match &self.place {
             Place::File(path) => Ok(Box::new(File::open(path).at_path(&self.shown)?)),
             _ => Ok(Box::new(io::Cursor::new(self.read()?))),
@@ -210,7 +210,7 @@ impl Member {
     }
 
     /// The last part of the name.
-    pub(super) fn file_name(&self) -> &str {
+    pub(in crate::modality) fn file_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
     }
 
@@ -290,7 +290,7 @@ impl Member {
     fn too_long(&self) -> Error {
         Error::data("is longer than 1 GiB")
             .at(&self.shown)
-            .expected("an image file of ordinary size")
+            .expected("a file of ordinary size")
     }
 }
 

@@ -15,7 +15,7 @@ use crate::modality::source::Labels;
 ///
 /// # Errors
 /// When the file can't be read, matches no item at all, or has another number of lines than there are items.
-pub(super) fn read(path: &Path, names: &[&str]) -> Result<(Labels, usize)> {
+pub(in crate::modality) fn read(path: &Path, names: &[&str]) -> Result<(Labels, usize)> {
     let text = std::fs::read(path).at_path(path)?;
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_start_matches('\u{feff}');
@@ -123,7 +123,7 @@ fn by_name(path: &Path, names: &[&str], rows: &[csv::StringRecord]) -> Result<(L
 }
 
 /// Whether a header names the column of items.
-pub(super) fn is_name_column(header: &str) -> bool {
+pub(in crate::modality) fn is_name_column(header: &str) -> bool {
     let names = [
         "file",
         "filename",
@@ -142,7 +142,7 @@ pub(super) fn is_name_column(header: &str) -> bool {
 }
 
 /// Whether a header names the column of labels.
-pub(super) fn is_label_column(header: &str) -> bool {
+pub(in crate::modality) fn is_label_column(header: &str) -> bool {
     ["label", "class", "labels", "target", "category"]
         .contains(&header.trim().to_ascii_lowercase().as_str())
 }

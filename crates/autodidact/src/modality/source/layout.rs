@@ -8,7 +8,7 @@ use crate::modality::source::{Labels, Part};
 
 /// The parts that data comes in, with the one between the two that are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Split {
+pub(in crate::modality) enum Split {
     Train,
     Validation,
     Test,
@@ -16,7 +16,7 @@ pub(super) enum Split {
 
 impl Split {
     /// What a folder, an archive or a cell of a list means.
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(in crate::modality) fn of_name(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
             "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
@@ -28,16 +28,16 @@ impl Split {
 
 /// Which split to open, and the parts that this leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(in crate::modality) struct Choice {
     /// The split to open; `None` where the data is one whole.
-    pub(super) split: Option<Split>,
+    pub(in crate::modality) split: Option<Split>,
     /// The other parts.
-    pub(super) others: Vec<Part>,
+    pub(in crate::modality) others: Vec<Part>,
 }
 
 impl Choice {
     /// The part that is opened, for people.
-    pub(super) fn shown(&self) -> &'static str {
+    pub(in crate::modality) fn shown(&self) -> &'static str {
         match self.split {
             Some(Split::Train) => ", training part",
             Some(Split::Test) => ", test part",
@@ -54,7 +54,11 @@ impl Choice {
 ///
 /// # Errors
 /// When the wished part isn't there.
-pub(super) fn choose(present: &BTreeSet<Split>, wanted: Option<Part>, at: &Path) -> Result<Choice> {
+pub(in crate::modality) fn choose(
+    present: &BTreeSet<Split>,
+    wanted: Option<Part>,
+    at: &Path,
+) -> Result<Choice> {
     let test = [Split::Test, Split::Validation]
         .into_iter()
         .find(|split| present.contains(split));
@@ -86,11 +90,11 @@ pub(super) fn choose(present: &BTreeSet<Split>, wanted: Option<Part>, at: &Path)
 
 /// What the names of images say, item by item.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::modality) struct Layout {
     /// The split of each image; all `None` where there are no parts.
-    pub(super) splits: Vec<Option<Split>>,
+    pub(in crate::modality) splits: Vec<Option<Split>>,
     /// The classes, over all parts, if there are at least two.
-    pub(super) labels: Option<Labels>,
+    pub(in crate::modality) labels: Option<Labels>,
 }
 
 impl Layout {
@@ -99,7 +103,7 @@ impl Layout {
     /// Folders that all images share say nothing. Then, if the folders at the top are parts, they are taken off, and
     /// so are the folders shared below them. The class is the folder at the top of what is left; or, where every image
     /// lies equally deep and deeper than one folder, all folders together (`Greek/character01`).
-    pub(super) fn of(names: &[&str]) -> Self {
+    pub(in crate::modality) fn of(names: &[&str]) -> Self {
         let mut folders: Vec<Vec<&str>> = names
             .iter()
             .map(|name| {
@@ -150,7 +154,7 @@ impl Layout {
     }
 
     /// The splits that are there.
-    pub(super) fn present(&self) -> BTreeSet<Split> {
+    pub(in crate::modality) fn present(&self) -> BTreeSet<Split> {
         self.splits.iter().flatten().copied().collect()
     }
 }
@@ -181,7 +185,7 @@ fn classes(folders: &[Vec<&str>]) -> Option<Labels> {
 
 /// Numbers the classes of items: in the order of their numbers where all are numbers, and of their bytes otherwise.
 /// `order` gives each class a number of its own where the data does. `None` where no item has a class.
-pub(super) fn number(
+pub(in crate::modality) fn number(
     names: Vec<Option<String>>,
     order: Option<&BTreeMap<String, i64>>,
 ) -> Option<Labels> {

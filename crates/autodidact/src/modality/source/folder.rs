@@ -15,7 +15,7 @@ const DEEPEST: usize = 32;
 ///
 /// # Errors
 /// When a folder can't be read or lies too deep.
-pub(super) fn list(root: &Path) -> Result<Vec<Member>> {
+pub(in crate::modality) fn list(root: &Path) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     walk(root, "", &mut Vec::new(), &mut members)?;
     members.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -23,12 +23,12 @@ pub(super) fn list(root: &Path) -> Result<Vec<Member>> {
 }
 
 /// Names that operating systems and archivers leave behind.
-pub(super) fn is_hidden(name: &str) -> bool {
+pub(in crate::modality) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX" || name == "Thumbs.db" || name == "desktop.ini"
 }
 
 /// How many files of each kind there are, for messages: `12 .heic, 3 .txt`.
-pub(super) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(in crate::modality) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for name in names {
         let file = name.rsplit('/').next().unwrap_or(name);
@@ -107,11 +107,9 @@ fn walk(
     Ok(())
 }
 
-/// An error for a path that isn't there, with the names beside it that look like it.
-pub(super) fn missing(path: &Path) -> Error {
-    let error = Error::data("is not there")
-        .at(path)
-        .expected("a folder, an archive or a list of images");
+/// An error for a path that isn't there, where `expected` was, with the names beside it that look like it.
+pub(in crate::modality) fn missing(path: &Path, expected: &str) -> Error {
+    let error = Error::data("is not there").at(path).expected(expected);
     let wanted = path
         .file_name()
         .map(|name| name.to_string_lossy().to_lowercase())
@@ -176,7 +174,7 @@ mod tests {
     fn a_missing_path_names_the_nearest() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("flowers")).unwrap();
-        let error = missing(&folder.path().join("flower"));
+        let error = missing(&folder.path().join("flower"), "a folder");
         assert!(error.remedy().unwrap().contains("flowers"), "{error}");
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 /// Items by name.
-pub(super) struct Names<'a> {
+pub(in crate::modality) struct Names<'a> {
     names: &'a [&'a str],
     exact: HashMap<&'a str, usize>,
     /// Items by the last part of their name without its extension.
@@ -12,7 +12,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Reads the names of all items.
-    pub(super) fn new(names: &'a [&'a str]) -> Self {
+    pub(in crate::modality) fn new(names: &'a [&'a str]) -> Self {
         let mut stems: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, name) in names.iter().enumerate() {
             stems
@@ -34,7 +34,7 @@ impl<'a> Names<'a> {
 
     /// The item that `wanted` means: the one of that very name, or the only one whose name it is but for leading
     /// folders (of either) and the extension.
-    pub(super) fn find(&self, wanted: &str) -> Option<usize> {
+    pub(in crate::modality) fn find(&self, wanted: &str) -> Option<usize> {
         let wanted = wanted.trim().replace('\\', "/");
         let wanted = wanted.trim_start_matches("./").trim_start_matches('/');
         if wanted.is_empty() {

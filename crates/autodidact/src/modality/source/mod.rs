@@ -1,6 +1,14 @@
-//! Where items come from, whatever their kind.
+//! Where items come from, whatever their kind: what the user named, parts, labels, and where bytes lie.
+
+pub(in crate::modality) mod folder;
+pub(in crate::modality) mod guard;
+pub(in crate::modality) mod labels;
+pub(in crate::modality) mod layout;
+pub(in crate::modality) mod names;
+pub(in crate::modality) mod storage;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +25,7 @@ pub enum Part {
 }
 
 /// What the user named: where the data is and how to read it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SourceSpec {
     /// A folder, an archive, a file; `None` is the embedded data set.
     pub path: Option<PathBuf>,
@@ -28,10 +36,38 @@ pub struct SourceSpec {
     pub labels: Option<PathBuf>,
     /// Decoded items kept in memory, in bytes; what is beyond is read again each time it is needed.
     pub memory_limit: u64,
+    /// How this kind of data wants to be read: the recipe's `[data.reading]`, which the kind of data checks.
+    pub reading: toml::Table,
     /// How many items the embedded data set makes.
     pub synthetic_items: usize,
     /// The run's seed.
     pub seed: u64,
+}
+
+/// Items cut or joined to the length of views, and which of them are learned from.
+///
+/// For kinds of data whose items are much longer or shorter than what a network takes in, a pass over the data goes
+/// through these instead of the items. An item's pieces are all learned from or all held out; of an item that is the
+/// greater part of the data, its end is held out.
+pub struct Pieces<Item> {
+    /// Those to learn from.
+    pub learned: Arc<dyn Source<Item>>,
+    /// Those held out; it may be empty.
+    pub held_out: Arc<dyn Source<Item>>,
+    /// Bytes of the user's data that a symbol of the held-out pieces stands for, on average: with it, what different
+    /// vocabularies come to can be compared. 0 where nothing is held out.
+    pub bytes_per_symbol: f64,
+}
+
+/// How sure a kind of data is of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Likeness {
+    /// Nothing of this kind.
+    None,
+    /// It can't be told without reading it.
+    Unclear,
+    /// Names or contents say so.
+    Clear,
 }
 
 /// Labels, where there are any.
@@ -64,4 +100,8 @@ pub trait Source<Item>: Send + Sync {
     fn other_parts(&self) -> &[Part];
     /// One line for people: what was found, how many, of what size.
     fn describe(&self) -> String;
+    /// What to try where there are too few items.
+    fn advice(&self) -> Option<&'static str> {
+        None
+    }
 }

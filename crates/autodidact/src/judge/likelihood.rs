@@ -1,0 +1,66 @@
+//! How well a run's predictions hold.
+
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::layers::state::State;
+use crate::method::{ForObjective, Objective};
+use crate::modality::{self, ForModality, Modality, SourceSpec};
+use crate::recipe::{Plan, Recipe};
+use crate::train::{self, Likelihood};
+
+/// What a run's predictions come to: on all of `data` where it is named, and else on what the run held out of its own.
+/// `None` for a method that predicts no symbols, or where nothing was held out.
+///
+/// # Errors
+/// When the data can't be read, or the weights are another network's.
+pub fn likelihood(
+    recipe: &Recipe,
+    encoder: &State,
+    at: &Path,
+    data: Option<&SourceSpec>,
+) -> Result<Option<Likelihood>> {
+    let of_kind = OfKind {
+        recipe,
+        encoder,
+        data,
+    };
+    let found = modality::by_name(&recipe.kind()?, of_kind)?;
+    found.map_err(|error| error.at(at.join("encoder.safetensors")))
+}
+
+struct OfKind<'a> {
+    recipe: &'a Recipe,
+    encoder: &'a State,
+    data: Option<&'a SourceSpec>,
+}
+
+impl ForModality for OfKind<'_> {
+    type Output = Result<Option<Likelihood>>;
+    fn run<M: Modality>(self) -> Self::Output {
+        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        crate::method::by_name(name, OfMethod(self, PhantomData::<M>))?
+    }
+}
+
+struct OfMethod<'a, M>(OfKind<'a>, PhantomData<M>);
+
+impl<M: Modality> ForObjective for OfMethod<'_, M> {
+    type Output = Result<Option<Likelihood>>;
+    fn run<O: Objective>(self) -> Self::Output {
+        let asked = self.0;
+        let plan = Plan::<M, O>::resolve(asked.recipe, None)?;
+        if !plan.objective.predicts_symbols() {
+            return Ok(None);
+        }
+        let own = plan.data.source(plan.train.seed, None);
+        let source = Arc::from(M::open(asked.data.unwrap_or(&own))?);
+        let part = match asked.data {
+            Some(_) => 1.0,
+            None => plan.data.validation,
+        };
+        train::likelihood(&plan, asked.encoder, &source, part)
+    }
+}

@@ -1,0 +1,9 @@
+//! What other people's readers do with files that were made to harm.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Does what calls the crate that reads Parquet. It means to answer damage with errors; files that were made to harm
+/// have made it panic all the same, and that ends here, as `None`.
+pub(in crate::modality) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}

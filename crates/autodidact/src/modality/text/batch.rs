@@ -1,0 +1,54 @@
+//! Symbols on the device.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::modality::{Batch, Rows, Symbols};
+
+/// One slot of views as the network takes it in.
+#[derive(Debug, Clone)]
+pub struct TextBatch {
+    /// `[batch, length]`, rows that are shorter ending in padding.
+    pub ids: Tensor<2, Int>,
+    /// The same on the host, with what belongs to it.
+    pub symbols: Arc<Symbols>,
+    /// What dropout draws from; `None` where nothing is dropped.
+    pub dropout: Option<u64>,
+    /// Whose views these are.
+    pub rows: Rows,
+}
+
+impl TextBatch {
+    /// Brings symbols to the device.
+    pub fn new(symbols: Symbols, dropout: Option<u64>, rows: Rows, device: &Device) -> Self {
+        Self {
+            ids: on_device(&symbols.ids, symbols.length, device),
+            symbols: Arc::new(symbols),
+            dropout,
+            rows,
+        }
+    }
+
+    /// The batch with other symbols in their places.
+    pub fn replaced(&self, ids: Vec<u32>) -> Self {
+        let symbols = Symbols {
+            ids,
+            ..(*self.symbols).clone()
+        };
+        let device = self.ids.device();
+        Self::new(symbols, self.dropout, self.rows.clone(), &device)
+    }
+}
+
+fn on_device(ids: &[u32], length: usize, device: &Device) -> Tensor<2, Int> {
+    let numbers: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    let shape = [ids.len() / length.max(1), length];
+    Tensor::from_data(TensorData::new(numbers, shape), device)
+}
+
+impl Batch for TextBatch {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+}

@@ -1,0 +1,356 @@
+//! Networks for text.
+
+mod bert;
+mod gpt2;
+mod modern;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use autodidact_kernels::mean_pool;
+use burn::module::Module;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::batch::TextBatch;
+use crate::error::{Error, Result};
+use crate::layers::Init;
+use crate::layers::state::State;
+use crate::modality::{Abilities, Encoder, Maskable, Need, Symbolic, Symbols, Tokens, Vocabulary};
+
+pub use bert::Bert;
+pub use gpt2::Gpt2;
+pub use modern::Modern;
+use pass::{Cache, Pass};
+
+/// The recipe's `[encoder]` for text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextNetwork {
+    /// `bert`, `modern`, `gpt2` or `modern_causal`.
+    pub name: Family,
+    /// Width of a token; a multiple of twice the heads.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads of attention.
+    pub heads: usize,
+    /// Width inside a block; 0 takes four times the width, and for gated blocks two thirds of that.
+    pub inner: usize,
+    /// The part of the values that is dropped while learning, 0 to 0.9.
+    pub dropout: f64,
+    /// Whether it has the part that says which symbol was hidden (`bert`, `modern`).
+    pub head: bool,
+}
+
+impl Default for TextNetwork {
+    fn default() -> Self {
+        Self {
+            name: Family::Bert,
+            width: 128,
+            depth: 4,
+            heads: 4,
+            inner: 0,
+            dropout: 0.0,
+            head: false,
+        }
+    }
+}
+
+/// How a network is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// Devlin et al. 2018, as published.
+    Bert,
+    /// Pre-norm, rotary positions, gated, no biases.
+    Modern,
+    /// Radford et al. 2019.
+    Gpt2,
+    /// As `modern`, predicting what comes next.
+    ModernCausal,
+}
+
+impl Family {
+    /// Whether symbols see only what came before them.
+    pub fn is_causal(self) -> bool {
+        matches!(self, Self::Gpt2 | Self::ModernCausal)
+    }
+}
+
+impl TextNetwork {
+    /// What suits a pretext task.
+    pub(super) fn suiting(need: Need) -> Self {
+        Self {
+            name: match need {
+                Need::Next => Family::Gpt2,
+                _ => Family::Bert,
+            },
+            head: need == Need::Replaced,
+            ..Self::default()
+        }
+    }
+
+    /// What the network can do.
+    pub fn abilities(&self) -> Abilities {
+        Abilities {
+            restores: !self.name.is_causal() && self.head,
+            predicts: self.name.is_causal(),
+            ..Abilities::default()
+        }
+    }
+
+    /// Refuses what can't be.
+    pub(super) fn check(&self) -> Result<()> {
+        let (width, heads) = (self.width, self.heads);
+        if self.depth == 0 || self.depth > 1000 {
+            return Err(
+                Error::recipe(format!("encoder.depth = {}", self.depth)).expected("1 to 1000")
+            );
+        }
+        if heads == 0 || width == 0 || width > 1 << 16 || !width.is_multiple_of(2 * heads) {
+            return Err(
+                Error::recipe(format!("encoder.width = {width} for {heads} heads"))
+                    .expected("a multiple of twice the heads"),
+            );
+        }
+        if !(0.0..=0.9).contains(&self.dropout) {
+            return Err(Error::recipe(format!("encoder.dropout = {}", self.dropout))
+                .expected("a number from 0 to 0.9"));
+        }
+        Ok(())
+    }
+
+    /// Builds the network for a vocabulary and at most `length` symbols at once.
+    pub(super) fn build(
+        &self,
+        vocabulary: &Vocabulary,
+        length: usize,
+        init: &mut Init,
+    ) -> TextEncoder {
+        let inner = match (self.inner, self.name) {
+            (0, Family::Modern | Family::ModernCausal) => (self.width * 8 / 3).next_multiple_of(16),
+            (0, _) => 4 * self.width,
+            (inner, _) => inner,
+        };
+        let sizes = [self.width, self.depth, self.heads, inner];
+        let about = About {
+            causal: self.name.is_causal(),
+            dropout: self.dropout,
+            symbols: vocabulary.size,
+            mask: vocabulary.mask as usize,
+            special: vocabulary.special.iter().map(|&id| id as usize).collect(),
+        };
+        match self.name {
+            Family::Bert => TextEncoder::Bert(Bert::new(about, length, sizes, self.head, init)),
+            Family::Gpt2 => TextEncoder::Gpt2(Gpt2::new(about, length, sizes, init)),
+            Family::Modern | Family::ModernCausal => {
+                TextEncoder::Modern(Modern::new(about, sizes, self.head, init))
+            }
+        }
+    }
+}
+
+/// A network for text.
+#[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one encoder in a program, and Burn's derive wants it unboxed"
+)]
+pub enum TextEncoder {
+    /// As BERT was published.
+    Bert(Bert),
+    /// As they are built today.
+    Modern(Modern),
+    /// As GPT-2 was published.
+    Gpt2(Gpt2),
+}
+
+/// What is no weight of a network.
+#[derive(Module, Debug)]
+struct About {
+    causal: bool,
+    dropout: f64,
+    /// Symbols there are.
+    symbols: usize,
+    /// The one that stands for a hidden one.
+    mask: usize,
+    /// Those that stand for no text.
+    special: Vec<usize>,
+}
+
+impl Encoder for TextEncoder {
+    type Batch = TextBatch;
+
+    fn tokens(&self, batch: &TextBatch) -> Tokens {
+        let about = self.about();
+        let pass = Pass::new(batch, about.causal, about.dropout);
+        let ids = batch.ids.clone();
+        let values = match self {
+            Self::Bert(network) => network.tokens(ids, &pass),
+            Self::Modern(network) => network.tokens(ids, &pass),
+            Self::Gpt2(network) => network.tokens(ids, &pass),
+        };
+        let documents = &batch.symbols.documents;
+        let valid = documents.contains(&0).then(|| {
+            let valid: Vec<bool> = documents.iter().map(|&document| document > 0).collect();
+            let data = TensorData::new(valid, batch.ids.dims());
+            Tensor::<2, Bool>::from_data(data, &batch.ids.device())
+        });
+        Tokens { values, valid }
+    }
+
+    /// The mean of the tokens that are no padding, as sentence-transformers has it.
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        let Some(valid) = tokens.valid else {
+            return mean_pool(tokens.values);
+        };
+        let weights = valid.float(); // [batch, tokens]
+        let count = weights.clone().sum_dim(1).clamp_min(1.0); // [batch, 1]
+        let weights = weights.unsqueeze_dim::<3>(2);
+        (tokens.values * weights).sum_dim(1).squeeze_dim::<2>(1) / count
+    }
+
+    fn dim(&self) -> usize {
+        match self {
+            Self::Bert(network) => network.dim(),
+            Self::Modern(network) => network.dim(),
+            Self::Gpt2(network) => network.dim(),
+        }
+    }
+
+    fn stages(&self) -> usize {
+        let depth = match self {
+            Self::Bert(network) => network.depth(),
+            Self::Modern(network) => network.depth(),
+            Self::Gpt2(network) => network.depth(),
+        };
+        depth + 1
+    }
+
+    /// The symbols' vectors, then block by block; what comes after the last belongs to it.
+    fn stage(&self, parameter: &str) -> usize {
+        let mut parts = parameter.split('.');
+        let embeds = ["embeddings", "wte", "wpe"];
+        let block = parts.clone().find_map(|part| part.parse::<usize>().ok());
+        match block {
+            Some(block) => (block + 1).min(self.stages() - 1),
+            None if parts.any(|part| embeds.contains(&part)) => 0,
+            None => self.stages() - 1,
+        }
+    }
+
+    fn adopt(&self, state: &mut State) -> Result<Vec<String>> {
+        let own = crate::layers::state::state_of(self);
+        let strange = |name: &String| {
+            let head = ["cls.", "head.", "bert.pooler."];
+            !own.contains_key(name) && head.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let left: Vec<String> = state.keys().filter(|name| strange(name)).cloned().collect();
+        for name in &left {
+            state.remove(name);
+        }
+        Ok(match left.len() {
+            0 => Vec::new(),
+            n => vec![format!(
+                "{n} arrays of its head left out, such as {}",
+                left[0]
+            )],
+        })
+    }
+
+    fn symbolic(&self) -> Option<&dyn Symbolic<TextBatch>> {
+        Some(self)
+    }
+}
+
+impl Maskable for TextEncoder {}
+
+impl Symbolic<TextBatch> for TextEncoder {
+    fn vocabulary(&self) -> Vocabulary {
+        Vocabulary {
+            size: self.about().symbols,
+            mask: self.about().mask as u32,
+            special: Arc::new(self.about().special.iter().map(|&id| id as u32).collect()),
+        }
+    }
+
+    fn symbols<'a>(&self, batch: &'a TextBatch) -> &'a Arc<Symbols> {
+        &batch.symbols
+    }
+
+    fn replaced(&self, batch: &TextBatch, ids: Vec<u32>) -> TextBatch {
+        batch.replaced(ids)
+    }
+
+    fn scores(&self, tokens: Tensor<3>, places: &[usize]) -> Tensor<2> {
+        let [batch, length, dim] = tokens.dims();
+        let tokens = tokens.reshape([batch * length, dim]);
+        if places.len() == batch * length {
+            return self.score(tokens);
+        }
+        let numbers: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+        let data = TensorData::new(numbers, [places.len()]);
+        let places = Tensor::<1, Int>::from_data(data, &tokens.device());
+        self.score(tokens.select(0, places))
+    }
+}
+
+impl TextEncoder {
+    fn about(&self) -> &About {
+        match self {
+            Self::Bert(network) => &network.about,
+            Self::Modern(network) => &network.about,
+            Self::Gpt2(network) => &network.about,
+        }
+    }
+
+    fn score(&self, tokens: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Bert(network) => network.scores(tokens),
+            Self::Modern(network) => network.scores(tokens),
+            Self::Gpt2(network) => network.scores(tokens),
+        }
+    }
+
+    /// Starts reading symbols one after the other.
+    ///
+    /// # Errors
+    /// When the network doesn't predict what comes next.
+    pub(super) fn reader(&self) -> Result<Reader<'_>> {
+        if !self.about().causal {
+            return Err(Error::recipe("a network that sees both sides")
+                .expected("one that predicts what comes next: gpt2 or modern_causal"));
+        }
+        Ok(Reader {
+            encoder: self,
+            cache: Cache::default(),
+        })
+    }
+}
+
+/// A network that reads symbols one after the other and remembers what it read.
+pub(super) struct Reader<'a> {
+    encoder: &'a TextEncoder,
+    cache: Cache,
+}
+
+impl Reader<'_> {
+    /// Symbols read.
+    pub(super) fn read(&self) -> usize {
+        self.cache.read
+    }
+
+    /// Reads symbols and returns the scores of what comes after the last, `[1, vocabulary]`.
+    pub(super) fn extend(&mut self, ids: Tensor<2, Int>) -> Tensor<2> {
+        let tokens = match self.encoder {
+            TextEncoder::Gpt2(network) => network.extend(ids, &mut self.cache),
+            TextEncoder::Modern(network) => network.extend(ids, &mut self.cache),
+            TextEncoder::Bert(_) => unreachable!("`TextEncoder::reader` refuses it"),
+        };
+        let last = tokens.dims()[1] - 1;
+        self.encoder.score(tokens.narrow(1, last, 1).squeeze_dim(1))
+    }
+}

@@ -1,0 +1,174 @@
+//! Going on from a beginning, symbol by symbol.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use rand::RngExt;
+
+use super::encoder::{Reader, TextEncoder};
+use super::vocabulary::Words;
+use crate::error::{Error, Result};
+use crate::layers::state::host;
+use crate::modality::Sampling;
+use crate::random::{Purpose, Rng, stream};
+
+/// Goes on from a beginning until `hear` says no more, the end of a document comes, or as many symbols were drawn as were
+/// asked for.
+///
+/// What was read is remembered, so that each symbol costs one pass over itself alone. When the network's length is
+/// reached, the later half of it is read again and the rest forgotten.
+///
+/// # Errors
+/// When the network doesn't predict, or the settings don't fit.
+pub(super) fn generate(
+    encoder: &TextEncoder,
+    words: &Words,
+    length: usize,
+    beginning: &str,
+    how: &Sampling,
+    hear: &mut dyn FnMut(&str) -> bool,
+) -> Result<()> {
+    check(how)?;
+    let mut reader = encoder.reader()?;
+    let mut rng = stream(how.seed, Purpose::Evaluation, &[]);
+    let mut ids = words.encode(beginning)?;
+    let given = ids.len();
+    if ids.is_empty() {
+        ids.push(words.end);
+    }
+    let mut scores = read(
+        &mut reader,
+        &ids[ids.len().saturating_sub(length)..],
+        encoder,
+    );
+    let mut told = 0;
+    for _ in 0..how.symbols {
+        let mut values = host(scores);
+        for &special in words.vocabulary().special.iter() {
+            if special != words.end {
+                values[special as usize] = f32::NEG_INFINITY;
+            }
+        }
+        let next = draw(&values, how, &mut rng);
+        if next == words.end {
+            break;
+        }
+        ids.push(next);
+        // Only whole characters are told: a symbol may be a part of one.
+        let text = words.decode(&ids[given..]);
+        let whole = text.trim_end_matches('\u{fffd}');
+        if whole.len() > told {
+            let more = whole.get(told..).unwrap_or_default();
+            if !hear(more) {
+                return Ok(());
+            }
+            told = whole.len();
+        }
+        scores = if reader.read() < length {
+            read(&mut reader, &ids[ids.len() - 1..], encoder)
+        } else {
+            reader = encoder.reader()?;
+            let kept = (length / 2).max(1);
+            read(&mut reader, &ids[ids.len() - kept..], encoder)
+        };
+    }
+    Ok(())
+}
+
+fn check(how: &Sampling) -> Result<()> {
+    let within = |key: &str, value: f64, low: f64, high: f64| {
+        if value.is_finite() && (low..=high).contains(&value) {
+            return Ok(());
+        }
+        Err(Error::recipe(format!("{key} {value}"))
+            .expected(format!("a number from {low} to {high}")))
+    };
+    within("temperature", how.temperature, 0.0, 10.0)?;
+    within("top-p", how.top_p, 1e-6, 1.0)
+}
+
+fn read(reader: &mut Reader<'_>, ids: &[u32], encoder: &TextEncoder) -> Tensor<2> {
+    let device = burn::module::Module::devices(encoder)
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let numbers: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    let data = TensorData::new(numbers, [1, ids.len()]);
+    reader.extend(Tensor::<2, Int>::from_data(data, &device))
+}
+
+/// A symbol by its score (Holtzman et al. 2020 for `top_p`).
+fn draw(scores: &[f32], how: &Sampling, rng: &mut Rng) -> u32 {
+    let mut ranked: Vec<(f64, u32)> = scores
+        .iter()
+        .map(|&score| f64::from(score))
+        .zip(0..)
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    if how.temperature == 0.0 {
+        return ranked[0].1;
+    }
+    if how.top_k > 0 {
+        ranked.truncate(how.top_k);
+    }
+    let best = ranked[0].0;
+    for (score, _) in &mut ranked {
+        *score = ((*score - best) / how.temperature).exp();
+    }
+    let all: f64 = ranked.iter().map(|(weight, _)| weight).sum();
+    let (mut sum, mut kept) = (0.0, 0);
+    while kept < ranked.len() && (kept == 0 || sum < how.top_p * all) {
+        sum += ranked[kept].0;
+        kept += 1;
+    }
+    let mut left = rng.random::<f64>() * sum;
+    for (weight, symbol) in &ranked[..kept] {
+        left -= weight;
+        if left < 0.0 {
+            return *symbol;
+        }
+    }
+    ranked[kept - 1].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(how: Sampling) -> Vec<usize> {
+        let scores = [0.1f32.ln(), 0.6f32.ln(), 0.3f32.ln()];
+        let mut rng = stream(1, Purpose::Evaluation, &[]);
+        let mut counts = vec![0; 3];
+        for _ in 0..2000 {
+            counts[draw(&scores, &how, &mut rng) as usize] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn symbols_are_drawn_as_their_scores_say() {
+        let plain = drawn(Sampling::default());
+        for (found, expected) in plain.iter().zip([200, 1200, 600]) {
+            assert!(found.abs_diff(expected) < 90, "{plain:?}");
+        }
+        let top_k = Sampling {
+            top_k: 2,
+            ..Sampling::default()
+        };
+        assert_eq!(drawn(top_k)[0], 0);
+        let top_p = Sampling {
+            top_p: 0.5,
+            ..Sampling::default()
+        };
+        assert_eq!(drawn(top_p), [0, 2000, 0]);
+        let sure = Sampling {
+            temperature: 0.0,
+            ..Sampling::default()
+        };
+        assert_eq!(drawn(sure), [0, 2000, 0]);
+        let cold = Sampling {
+            temperature: 0.5,
+            ..Sampling::default()
+        };
+        // Probabilities squared: 1 : 36 : 9.
+        assert!(drawn(cold)[1].abs_diff(2000 * 36 / 46) < 90);
+    }
+}

@@ -1,0 +1,140 @@
+//! How a file holds its text, and how it is packed.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+use crate::error::{Error, Result};
+use crate::modality::Likeness;
+use crate::modality::source::folder;
+use crate::modality::source::storage::Member;
+
+/// What columns of files are called.
+const FILE_NAMES: [&str; 9] = [
+    "file",
+    "filename",
+    "file_name",
+    "path",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "img",
+];
+/// How many of a folder's files are looked at to tell what it holds.
+const LOOKED_AT: usize = 1000;
+
+/// How a file holds its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Nothing but text.
+    Plain,
+    /// An object of JSON a line.
+    JsonLines,
+    /// Columns, separated by a character.
+    Columns { separator: u8 },
+    /// Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// What a file's name promises; `None` for a file that is no text.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let inner = name
+            .strip_suffix(".gz")
+            .or_else(|| name.strip_suffix(".zst"));
+        let ending = inner.unwrap_or(&name).rsplit_once('.')?.1;
+        Some(match ending {
+            "txt" | "text" | "tokens" | "md" => Self::Plain,
+            "jsonl" | "ndjson" => Self::JsonLines,
+            "csv" => Self::Columns { separator: b',' },
+            "tsv" => Self::Columns { separator: b'\t' },
+            "parquet" if inner.is_none() => Self::Parquet,
+            _ => return None,
+        })
+    }
+
+    /// What a file is that the user named himself: text, if its name promises nothing else.
+    pub(super) fn of_file(name: &str) -> Self {
+        Self::of_name(name).unwrap_or(Self::Plain)
+    }
+}
+
+/// Whether a file or a folder holds text rather than something else, by names alone.
+pub fn looks_like_text(path: &Path) -> Likeness {
+    let plain = |name: &str| {
+        matches!(
+            Format::of_name(name),
+            Some(Format::Plain | Format::JsonLines | Format::Columns { separator: b'\t' })
+        )
+    };
+    // CSV and Parquet hold anything, lists of other files included: what they hold the header says.
+    let sure = |likely: bool| match likely {
+        true => Likeness::Clear,
+        false => Likeness::None,
+    };
+    if path.is_file() {
+        return sure(plain(&path.to_string_lossy()) || columns_of_text(path));
+    }
+    let Ok(members) = folder::list(path) else {
+        return Likeness::None;
+    };
+    let texts = |member: &&Member| plain(&member.name) || columns_of_text(Path::new(&member.shown));
+    let members = &members[..members.len().min(LOOKED_AT)];
+    // Notes lie beside anything: only where most files are text, the data is.
+    let found = members.iter().filter(texts).count();
+    sure(found * 2 > members.len())
+}
+
+/// Whether a CSV file's header names a column of text and none of files.
+fn columns_of_text(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_ascii_lowercase();
+    if !matches!(Format::of_name(&name), Some(Format::Columns { .. })) {
+        return false;
+    }
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let reader: Box<dyn Read> = if name.ends_with(".gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+    let mut line = Vec::new();
+    let read = BufReader::new(reader)
+        .take(1 << 16)
+        .read_until(b'\n', &mut line);
+    let header = String::from_utf8_lossy(&line);
+    let cells: Vec<String> = header
+        .split(',')
+        .map(|cell| cell.trim().trim_matches('"').to_ascii_lowercase())
+        .collect();
+    let any = |names: &[&str]| cells.iter().any(|cell| names.contains(&cell.as_str()));
+    // A list of files may have notes on them.
+    read.is_ok() && any(&super::table::TEXT_NAMES) && !any(&FILE_NAMES)
+}
+
+/// The bytes of a file as a stream, unpacked where they are packed. Also whether they were.
+///
+/// # Errors
+/// When the file can't be read.
+pub(super) fn unpacked(member: &Member) -> Result<(Box<dyn BufRead>, bool)> {
+    let head = member.head(4)?;
+    let stream = member.stream()?;
+    if head.starts_with(&[0x1f, 0x8b]) {
+        return Ok((Box::new(BufReader::new(MultiGzDecoder::new(stream))), true));
+    }
+    if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let decoder = StreamingDecoder::new(stream).map_err(|error| {
+            Error::data("is no whole zstd file")
+                .at(&member.shown)
+                .because(std::io::Error::other(error.to_string()))
+        })?;
+        return Ok((Box::new(BufReader::new(decoder)), true));
+    }
+    Ok((Box::new(BufReader::with_capacity(1 << 20, stream)), false))
+}

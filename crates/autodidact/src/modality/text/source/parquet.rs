@@ -1,0 +1,94 @@
+//! Columns of text in Parquet files.
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::collect::Collect;
+use super::table::choose;
+use crate::error::{Error, Result};
+use crate::modality::source::guard::guarded;
+use crate::modality::source::storage::Member;
+use crate::modality::text::reading::TextReading;
+
+/// Rows that are unpacked at once.
+const BATCH: usize = 1024;
+
+/// A row of text and perhaps its class.
+type Row = (String, Option<String>);
+
+/// Rows of a Parquet file.
+///
+/// # Errors
+/// When it is none, or has no column of text.
+pub(super) fn read(
+    member: &Member,
+    reading: &TextReading,
+    collect: &mut Collect<'_>,
+    class: Option<&str>,
+) -> Result<()> {
+    let bytes = Bytes::from(member.read()?);
+    let rows = guarded(|| rows(bytes, reading, &member.shown));
+    let rows = rows.ok_or_else(|| damaged(&member.shown))??;
+    for (text, label) in rows {
+        collect
+            .document(text.as_bytes(), None, label.as_deref().or(class))
+            .map_err(|error| Error::io(&member.shown, error))?;
+    }
+    Ok(())
+}
+
+fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .map_err(|error| damaged(shown).because(error))?;
+    let schema = builder.parquet_schema();
+    // Only columns of plain values: a name below a struct or a list means something else.
+    let roots: Vec<String> = (schema.root_schema().get_fields().iter())
+        .map(|field| field.name().to_owned())
+        .collect();
+    let names: Vec<&str> = roots.iter().map(String::as_str).collect();
+    let chosen = choose(&names, reading, shown)?;
+    let wanted = [Some(chosen.text), chosen.label];
+    let mask = ProjectionMask::roots(schema, wanted.into_iter().flatten());
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(BATCH)
+        .build()
+        .map_err(|error| damaged(shown).because(error))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| damaged(shown).because(error))?;
+        let column = |at: usize| {
+            let column = batch.column_by_name(names[at]);
+            let column = column.ok_or_else(|| damaged(shown))?;
+            cast(column, &DataType::Utf8).map_err(|_| {
+                Error::data(format!(
+                    "column {} is of type {}",
+                    names[at],
+                    column.data_type()
+                ))
+                .at(shown)
+                .expected("text")
+            })
+        };
+        let texts = column(chosen.text)?;
+        let labels = chosen.label.map(column).transpose()?;
+        let labels = labels.as_ref().map(|labels| labels.as_string::<i32>());
+        for (row, text) in texts.as_string::<i32>().iter().enumerate() {
+            let label = labels.filter(|labels| labels.is_valid(row));
+            let label = label.map(|labels| labels.value(row).to_owned());
+            rows.push((text.unwrap_or_default().to_owned(), label));
+        }
+    }
+    Ok(rows)
+}
+
+fn damaged(shown: &str) -> Error {
+    Error::data("is damaged or ends too early")
+        .at(shown)
+        .expected("a whole Parquet file")
+        .mend("download or write it again")
+}

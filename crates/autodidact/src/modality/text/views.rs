@@ -1,0 +1,295 @@
+//! Views of text: a window of a document, with words left out where views have to differ.
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use super::Passage;
+use super::vocabulary::Words;
+use crate::error::{Error, Result};
+use crate::modality::{Change, Pretext};
+use crate::random::Rng;
+
+/// The recipe's `[views]` for text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextViews {
+    /// Views of a document.
+    pub count: usize,
+    /// Symbols that a view holds at most, those before and after the text included, 8 to 8192.
+    pub length: usize,
+    /// Whether a pass goes through pieces of all documents joined, each as long as a view, instead of the documents.
+    pub pieces: bool,
+    /// Whether the documents that share a piece are kept from seeing each other.
+    pub separate: bool,
+    /// The part of the words that is left out, each by a draw of its own, 0 to 0.9.
+    pub deletion: f64,
+    /// The part of the words that is left out as one run, 0 to 0.9.
+    pub span: f64,
+}
+
+impl Default for TextViews {
+    fn default() -> Self {
+        Self {
+            count: 1,
+            length: 128,
+            pieces: false,
+            separate: true,
+            deletion: 0.0,
+            span: 0.0,
+        }
+    }
+}
+
+/// A passage as the network will see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextView {
+    /// Its symbols.
+    pub ids: Vec<u32>,
+    /// The symbol after the last, where there is one.
+    pub next: Option<u32>,
+    /// Whether symbols of an end part documents.
+    pub joined: bool,
+    /// What dropout draws from.
+    pub dropout: Option<u64>,
+}
+
+impl TextViews {
+    /// What suits a pretext task, for documents of `typical` symbols.
+    pub(super) fn suiting(pretext: &Pretext, typical: usize) -> Self {
+        let joined =
+            pretext.change == Change::Light && pretext.needs != crate::modality::Need::Vectors;
+        let length = if joined { 128 } else { fitting(typical) };
+        let left_out = if pretext.change == Change::Light {
+            0.0
+        } else {
+            0.1
+        };
+        Self {
+            count: pretext.views,
+            length,
+            pieces: joined,
+            separate: true,
+            deletion: left_out,
+            span: left_out,
+        }
+    }
+
+    /// Documents as they are, one view each, as long as before: a network may have learned places.
+    pub(super) fn whole(&self) -> Self {
+        Self {
+            count: 1,
+            pieces: false,
+            deletion: 0.0,
+            span: 0.0,
+            ..self.clone()
+        }
+    }
+
+    /// Refuses what can't be.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(8..=8192).contains(&self.length) {
+            return Err(Error::recipe(format!("views.length = {}", self.length))
+                .expected("8 to 8192 symbols"));
+        }
+        if !(1..=16).contains(&self.count) {
+            return Err(Error::recipe(format!("views.count = {}", self.count)).expected("1 to 16"));
+        }
+        for (key, part) in [("deletion", self.deletion), ("span", self.span)] {
+            if !(0.0..=0.9).contains(&part) {
+                return Err(Error::recipe(format!("views.{key} = {part}"))
+                    .expected("a number from 0 to 0.9"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A view by chance.
+    pub(super) fn draw(
+        &self,
+        passage: &Passage,
+        words: &Words,
+        causal: bool,
+        rng: &mut Rng,
+    ) -> Result<TextView> {
+        match passage {
+            Passage::Piece(ids) => {
+                let spare = ids.len().saturating_sub(self.length + 1);
+                let from = match spare {
+                    0 => 0,
+                    spare => rng.random_range(0..=spare),
+                };
+                let mut view = self.window(&ids[from..], rng);
+                view.dropout = Some(rng.random());
+                Ok(view)
+            }
+            Passage::Document(text) => {
+                // A symbol is hardly ever longer than a word, so that as many words as symbols fill a view.
+                let all: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+                let spare = all.len().saturating_sub(self.length);
+                let from = match spare {
+                    0 => 0,
+                    spare => rng.random_range(0..=spare),
+                };
+                let mut kept: Vec<&str> = all[from..all.len() - spare + from].to_vec();
+                self.leave_out(&mut kept, rng);
+                let mut view = framed(&kept.concat(), words, self.length, causal)?;
+                view.dropout = Some(rng.random());
+                Ok(view)
+            }
+        }
+    }
+
+    /// The view as it is, from the beginning.
+    pub(super) fn plain(&self, passage: &Passage, words: &Words, causal: bool) -> Result<TextView> {
+        match passage {
+            Passage::Piece(ids) => Ok(cut(ids, self.length)),
+            Passage::Document(text) => {
+                // Of a book only the beginning is needed; a symbol stands for 64 bytes at the very most.
+                let mut end = text.len().min(64 * self.length);
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                framed(&text[..end], words, self.length, causal)
+            }
+        }
+    }
+
+    /// A window of a piece, with symbols left out in place of words.
+    fn window(&self, ids: &[u32], rng: &mut Rng) -> TextView {
+        let mut view = cut(ids, self.length);
+        if self.deletion > 0.0 || self.span > 0.0 {
+            self.leave_out(&mut view.ids, rng);
+            view.next = None;
+        }
+        view
+    }
+
+    /// Leaves out one run and then single ones; at least one stays.
+    fn leave_out<T>(&self, of: &mut Vec<T>, rng: &mut Rng) {
+        let run = (of.len() as f64 * self.span) as usize;
+        if run > 0 && run < of.len() {
+            let from = rng.random_range(0..=of.len() - run);
+            of.drain(from..from + run);
+        }
+        if self.deletion > 0.0 && !of.is_empty() {
+            let saved = rng.random_range(0..of.len());
+            let mut place = 0;
+            of.retain(|_| {
+                let keep = rng.random::<f64>() >= self.deletion || place == saved;
+                place += 1;
+                keep
+            });
+        }
+    }
+}
+
+/// A multiple of 8 that documents of so many symbols fit into with what stands before and after them, 16 to 128.
+fn fitting(typical: usize) -> usize {
+    (typical + 2).next_multiple_of(8).clamp(16, 128)
+}
+
+fn cut(ids: &[u32], length: usize) -> TextView {
+    let (ids, rest) = ids.split_at(ids.len().min(length));
+    TextView {
+        ids: ids.to_vec(),
+        next: rest.first().copied(),
+        joined: true,
+        dropout: None,
+    }
+}
+
+/// A document between its begin and its end; for a network that predicts, after an end, as in pieces.
+fn framed(text: &str, words: &Words, length: usize, causal: bool) -> Result<TextView> {
+    let mut inner = words.encode(text)?;
+    let ids = if causal {
+        inner.truncate(length - 1);
+        [vec![words.end], inner].concat()
+    } else {
+        inner.truncate(length - 2);
+        [vec![words.begin], inner, vec![words.end]].concat()
+    };
+    Ok(TextView {
+        ids,
+        next: None,
+        joined: false,
+        dropout: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, stream};
+
+    fn words() -> Words {
+        let reading = super::super::reading::TextReading {
+            tokenizer: "characters".to_owned(),
+            ..Default::default()
+        };
+        Words::learn(&reading, std::iter::once("abcdef ghij".to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_piece_is_seen_from_any_place_and_knows_what_comes_next() {
+        let views = TextViews {
+            length: 8,
+            ..TextViews::default()
+        };
+        let piece = Passage::Piece((0..17).collect());
+        let mut starts = std::collections::BTreeSet::new();
+        for draw in 0..200 {
+            let mut rng = stream(draw, Purpose::View, &[]);
+            let view = views.draw(&piece, &words(), true, &mut rng).unwrap();
+            assert_eq!(view.ids.len(), 8);
+            assert_eq!(view.next, Some(view.ids[7] + 1));
+            starts.insert(view.ids[0]);
+        }
+        assert_eq!(starts.len(), 9);
+        let plain = views.plain(&piece, &words(), true).unwrap();
+        assert_eq!((plain.ids[0], plain.next), (0, Some(8)));
+    }
+
+    #[test]
+    fn as_many_words_are_left_out_as_was_asked_for_and_one_stays() {
+        let views = TextViews {
+            deletion: 0.2,
+            span: 0.5,
+            ..TextViews::default()
+        };
+        let mut left = 0;
+        for draw in 0..400 {
+            let mut rng = stream(draw, Purpose::View, &[]);
+            let mut of: Vec<u32> = (0..20).collect();
+            views.leave_out(&mut of, &mut rng);
+            left += of.len();
+            assert!(of.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+        // Half of 20 go as a run, a fifth of the others but the one that is saved.
+        let expected = 1.0 + 9.0 * 0.8;
+        assert!((left as f64 / 400.0 - expected).abs() < 0.2, "{left}");
+        let all = TextViews {
+            deletion: 0.9,
+            ..views
+        };
+        for draw in 0..50 {
+            let mut of = vec![1];
+            all.leave_out(&mut of, &mut stream(draw, Purpose::View, &[]));
+            assert_eq!(of, [1]);
+        }
+    }
+
+    #[test]
+    fn a_document_stands_between_begin_and_end_and_is_cut_to_the_length() {
+        let words = words();
+        let views = TextViews {
+            length: 8,
+            ..TextViews::default()
+        };
+        let document = Passage::Document("abcdefghij".into());
+        let both = views.plain(&document, &words, false).unwrap();
+        assert_eq!((both.ids[0], both.ids[7], both.ids.len()), (2, 3, 8));
+        let causal = views.plain(&document, &words, true).unwrap();
+        assert_eq!((causal.ids[0], causal.ids.len()), (3, 8));
+        assert_eq!(words.decode(&causal.ids), "abcdefg");
+    }
+}

@@ -1,0 +1,151 @@
+//! How well predictions of symbols hold: loss, perplexity, bits a byte.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+
+use super::device;
+use super::loader::{Items, prepare};
+use crate::error::Result;
+use crate::layers::Init;
+use crate::layers::state::{State, load_state};
+use crate::method::{Method, Objective, Step};
+use crate::modality::{Draw, Modality, Need, Source};
+use crate::recipe::Plan;
+
+/// The epoch and the step whose views and draws are for looking at: no training ever reaches them.
+pub(super) const ASIDE: u64 = u64::MAX;
+
+/// How well predictions of symbols hold on data that was not learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Likelihood {
+    /// Mean −log p of what was to be predicted, in nats, 0 or more; the logarithm of the vocabulary's size is guessing.
+    pub loss: f64,
+    /// e to the loss: among how many symbols the choice is, as it were.
+    pub perplexity: f64,
+    /// Bits that a byte of the data takes, which vocabularies can be compared by. Only for methods that predict every
+    /// symbol from those before it: the others say nothing of the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_byte: Option<f64>,
+    /// Number of predictions.
+    pub predictions: u64,
+}
+
+impl Likelihood {
+    /// From a mean loss in nats.
+    pub(super) fn new(mean: Mean, bytes_per_symbol: Option<f64>) -> Self {
+        let loss = mean.value();
+        let bytes = bytes_per_symbol.filter(|&bytes| bytes > 0.0);
+        Self {
+            loss,
+            perplexity: loss.exp(),
+            bits_per_byte: bytes.map(|bytes| loss / std::f64::consts::LN_2 / bytes),
+            predictions: mean.weight as u64,
+        }
+    }
+}
+
+/// How well an encoder's predictions hold on a part of a source, from 0 to 1, that the seed decides; `None` where the
+/// method predicts no symbols or that part is empty.
+pub(crate) fn likelihood<M: Modality, O: Objective>(
+    plan: &Plan<M, O>,
+    encoder: &State,
+    source: &Arc<dyn Source<M::Item>>,
+    part: f64,
+) -> Result<Option<Likelihood>> {
+    let need = plan.objective.pretext().needs;
+    if !plan.objective.predicts_symbols() {
+        return Ok(None);
+    }
+    let all: Vec<usize> = (0..source.len()).collect();
+    let cut = plan.modality.pieces(source, &all, part, plan.train.seed)?;
+    let (source, bytes) = match cut {
+        Some(cut) => (cut.held_out, Some(cut.bytes_per_symbol)),
+        None => (Arc::clone(source), None),
+    };
+    if source.is_empty() {
+        return Ok(None);
+    }
+    let device = device::open(&plan.train.device)?;
+    let mut init = Init::new(plan.train.seed, &device);
+    let network = load_state(plan.modality.encoder(&mut init)?, encoder)?;
+    let model = plan.objective.build(network, &mut init)?.valid();
+    let places: Vec<usize> = (0..source.len()).collect();
+    let items = Items::new(
+        source,
+        plan.modality.clone(),
+        places.clone(),
+        false,
+        plan.train.seed,
+        device,
+        plan.data.unreadable,
+    );
+    let mean = mean_loss::<M, _>(&model, &items, &places, plan.train.batch_size)?;
+    let bytes = bytes.filter(|_| need == Need::Next);
+    Ok(Some(Likelihood::new(mean, bytes)))
+}
+
+/// A mean in the making.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    pub(super) fn value(self) -> f64 {
+        self.sum / self.weight.max(1.0)
+    }
+}
+
+/// The mean loss of a method on items by their places, `batch` at a time: over its predictions where it counts them,
+/// and else over the items. What is random about it is the same each time.
+pub(super) fn mean_loss<M: Modality, T: Method<M::Encoder>>(
+    model: &T,
+    items: &Items<M>,
+    places: &[usize],
+    batch: usize,
+) -> Result<Mean> {
+    let draw = Draw {
+        seed: items.seed,
+        epoch: ASIDE,
+    };
+    let mut mean = Mean::default();
+    for (number, places) in places.chunks(batch.max(1)).enumerate() {
+        let ready = prepare(items, places, draw)?;
+        let at = Step {
+            number: ASIDE,
+            part: number as u64,
+            progress: 0.0,
+            seed: items.seed,
+        };
+        let (loss, _) = model.loss(ready.slots, &at)?;
+        let weight = loss
+            .predictions
+            .map_or(places.len() as f64, |predictions| predictions as f64);
+        if weight > 0.0 {
+            mean.sum += f64::from(loss.total.detach().into_scalar::<f32>()) * weight;
+            mean.weight += weight;
+        }
+    }
+    Ok(mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guessing_among_eight_takes_three_bits() {
+        let mean = Mean {
+            sum: 10.0 * 8f64.ln(),
+            weight: 10.0,
+        };
+        let found = Likelihood::new(mean, Some(2.0));
+        assert!((found.perplexity - 8.0).abs() < 1e-9);
+        assert!((found.bits_per_byte.unwrap() - 1.5).abs() < 1e-9);
+        assert_eq!(found.predictions, 10);
+        assert_eq!(Likelihood::new(mean, Some(0.0)).bits_per_byte, None);
+    }
+}

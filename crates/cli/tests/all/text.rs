@@ -1,0 +1,186 @@
+//! Text as a user meets it: a run, what it predicts, what it writes, and the messages of bad data.
+
+use std::fs;
+use std::path::Path;
+
+use super::{autodidact, fails, succeeds};
+
+/// Lines that repeat themselves, so that there is something to learn in seconds.
+fn poem(folder: &Path) {
+    let line = |n: usize| format!("the {} fox sees the {} hen\n", n % 3, n % 5);
+    fs::write(
+        folder.join("poem.txt"),
+        (0..400).map(line).collect::<String>(),
+    )
+    .unwrap();
+}
+
+const TINY: &[&str] = &[
+    "--batch-size",
+    "8",
+    "--set",
+    "views.length=24",
+    "--set",
+    "encoder.width=32",
+    "--set",
+    "encoder.depth=2",
+    "--set",
+    "data.validation=0.1",
+];
+
+#[test]
+fn a_model_is_learned_judged_and_goes_on_from_a_beginning() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let out = succeeds(
+        autodidact(here)
+            .args([
+                "pretrain",
+                "poem.txt",
+                "--method",
+                "causal_lm",
+                "--steps",
+                "300",
+            ])
+            .args(TINY)
+            .args(["--set", "train.learning_rate=0.2"])
+            .args(["--set", "data.reading.tokenizer=characters", "--out", "run"]),
+    );
+    assert!(out.contains("bits a byte"), "{out}");
+    let found: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("run/likelihood.json")).unwrap()).unwrap();
+    let loss = found["loss"].as_f64().unwrap();
+    // Guessing among its 19 characters costs 2.9.
+    assert!(loss < 1.0, "{found}");
+    let perplexity = found["perplexity"].as_f64().unwrap();
+    assert!((perplexity - loss.exp()).abs() < 1e-6);
+    // A character is a byte here.
+    let bits = found["bits_per_byte"].as_f64().unwrap();
+    assert!(
+        (bits - loss / std::f64::consts::LN_2).abs() < 1e-6,
+        "{found}"
+    );
+
+    let go_on = |more: &[&str]| {
+        succeeds(
+            autodidact(here)
+                .args(["generate", "run", "the 1 fox", "-n", "40"])
+                .args(more),
+        )
+    };
+    let first = go_on(&["--seed", "1"]);
+    assert!(
+        first.starts_with("the 1 fox") && first.len() > 45,
+        "{first}"
+    );
+    assert_eq!(first, go_on(&["--seed", "1"]));
+    assert_ne!(first, go_on(&["--seed", "2", "--temperature", "1.5"]));
+    assert!(go_on(&["--temperature", "0"]).contains(" sees the "));
+    let (message, code) = fails(autodidact(here).args(["generate", "run", "--top-p", "0"]));
+    assert!(message.contains("top-p 0") && code == 2, "{message}");
+
+    let out = succeeds(autodidact(here).args(["evaluate", "run", "poem.txt"]));
+    assert!(
+        out.contains("perplexity") && out.contains("no labels"),
+        "{out}"
+    );
+    fs::remove_file(here.join("run/tokenizer.json")).unwrap();
+    let (message, code) = fails(autodidact(here).args(["generate", "run"]));
+    assert!(
+        message.contains("no tokenizer.json") && code == 4,
+        "{message}"
+    );
+}
+
+#[test]
+fn the_vocabulary_goes_where_the_recipe_goes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let rows = (0..120).map(|n| match n % 2 {
+        0 => format!("\"a fine day, number {n}\",good\n"),
+        _ => format!("rain and wind all day {n},bad\n"),
+    });
+    let rows: String = std::iter::once("text,label\n".to_owned())
+        .chain(rows)
+        .collect();
+    fs::write(here.join("days.csv"), rows).unwrap();
+    let out = succeeds(
+        autodidact(here)
+            .args([
+                "pretrain",
+                "days.csv",
+                "--method",
+                "masked_lm",
+                "--steps",
+                "20",
+            ])
+            .args(TINY)
+            .args(["--set", "data.reading.vocabulary=80", "--out", "run"]),
+    );
+    assert!(
+        out.contains("perplexity") && out.contains("pretrained"),
+        "{out}"
+    );
+    let recipe = fs::read_to_string(here.join("run/recipe.toml")).unwrap();
+    assert!(recipe.contains("kind = \"text\""), "{recipe}");
+    succeeds(autodidact(here).args(["finetune", "run", "--steps", "20", "--out", "tuned"]));
+    succeeds(autodidact(here).args(["predict", "tuned", "days.csv", "-o", "classes.csv"]));
+    let [first, second] =
+        ["run", "tuned"].map(|run| fs::read(here.join(run).join("tokenizer.json")).unwrap());
+    assert_eq!(first, second);
+    let classes = fs::read_to_string(here.join("classes.csv")).unwrap();
+    assert_eq!(classes.lines().count(), 121);
+    fs::create_dir(here.join("moved")).unwrap();
+    for file in ["recipe.toml", "tokenizer.json"] {
+        fs::copy(here.join("run").join(file), here.join("moved").join(file)).unwrap();
+    }
+    succeeds(autodidact(here).args([
+        "pretrain",
+        "--recipe",
+        "moved/recipe.toml",
+        "--out",
+        "again",
+        "--no-evaluate",
+    ]));
+    let [first, second] =
+        ["run", "again"].map(|run| fs::read(here.join(run).join("encoder.safetensors")).unwrap());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn views_of_text_are_lines_and_bad_text_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let views = |more: &[&str]| {
+        let mut command = autodidact(here);
+        command
+            .args(["views", "poem.txt", "--items", "2"])
+            .args(more);
+        command
+    };
+    let lines = ["--set", "data.reading.documents=line"];
+    let out = succeeds(views(&lines).args(["--method", "simclr"]));
+    assert!(out.contains("[CLS]") && out.lines().count() == 6, "{out}");
+    let (message, code) = fails(&mut views(&["--set", "data.reading.documents=verse"]));
+    assert!(
+        message.contains("data.reading.documents") && code == 2,
+        "{message}"
+    );
+    let (message, _) = fails(&mut views(&["--method", "mae"]));
+    assert!(
+        message.contains("mae") && message.contains("vit_tiny"),
+        "{message}"
+    );
+    let (message, code) = fails(&mut views(&["--method", "causal_lm", "--encoder", "bert"]));
+    assert!(message.contains("gpt2") && code == 2, "{message}");
+    let (message, code) = fails(autodidact(here).args(["pretrain", "poem.txt"]));
+    assert!(
+        message.contains("data.reading.documents") && code == 3,
+        "{message}"
+    );
+    fs::write(here.join("empty.txt"), "\n").unwrap();
+    let (message, code) = fails(autodidact(here).args(["pretrain", "empty.txt"]));
+    assert!(message.contains("holds no text") && code == 3, "{message}");
+}
