@@ -28,6 +28,9 @@ pub struct SourceSpec {
     pub labels: Option<PathBuf>,
     /// Decoded items kept in memory, in bytes; what is beyond is read again each time it is needed.
     pub memory_limit: u64,
+    /// What an item is made smaller to as soon as it is read, where its kind knows how: of images, the shorter side that
+    /// is left at the least, in pixels. 0 leaves items as they are.
+    pub shrink: usize,
     /// How many items the embedded data set makes.
     pub synthetic_items: usize,
     /// The run's seed.
