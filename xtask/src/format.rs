@@ -9,11 +9,15 @@ use std::process::{Command, ExitCode};
 /// Formats everything, or with `check` only says what isn't.
 pub(crate) fn run(check: bool) -> ExitCode {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut everything = Command::new(cargo);
+    let mut everything = Command::new(&cargo);
     everything.args(["fmt", "--all"]);
+    // A workspace of its own.
+    let mut fuzz = Command::new(cargo);
+    fuzz.args(["fmt", "--manifest-path"])
+        .arg(root().join("fuzz/Cargo.toml"));
     let mut declared = Command::new("rustfmt");
     declared.args(["--edition", "2024"]).args(by_macro());
-    for command in [&mut everything, &mut declared] {
+    for command in [&mut everything, &mut fuzz, &mut declared] {
         if check {
             command.arg("--check");
         }
@@ -29,9 +33,14 @@ pub(crate) fn run(check: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The folder of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// The files that `methods!` and `modalities!` declare.
 fn by_macro() -> Vec<PathBuf> {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/autodidact/src");
+    let library = root().join("crates/autodidact/src");
     let entries = |room: &str| {
         let entries = std::fs::read_dir(library.join(room));
         entries

@@ -25,6 +25,9 @@ pub struct Data {
     pub labels: Option<PathBuf>,
     /// Decoded items kept in memory, in MiB; what is beyond is decoded again each time.
     pub memory: u64,
+    /// What large images are averaged down to when they are read: the shorter side that is left at the least, in pixels;
+    /// what is smaller than twice that stays as it is. 0 leaves all as they are; else at least 64.
+    pub shrink: usize,
     /// How many items of the embedded data set to make.
     pub synthetic_items: usize,
     /// How the kind of data wants to be read; what may stand here is its own.
@@ -58,6 +61,7 @@ impl Default for Data {
             path: None,
             labels: None,
             memory: 4096,
+            shrink: 512,
             synthetic_items: 20_000,
             reading: toml::Table::new(),
             validation: 0.02,
@@ -77,6 +81,7 @@ impl Data {
             part,
             labels: self.labels.clone(),
             memory_limit: self.memory.saturating_mul(1 << 20),
+            shrink: self.shrink,
             synthetic_items: self.synthetic_items,
             reading: self.reading.clone(),
             seed,
@@ -85,6 +90,10 @@ impl Data {
 
     pub(super) fn check(&self) -> Result<()> {
         within("data.validation", self.validation, 0.0, 0.5)?;
+        if (1..64).contains(&self.shrink) {
+            return Err(Error::recipe(format!("data.shrink = {}", self.shrink))
+                .expected("at least 64 pixels, or 0 for images as they are"));
+        }
         within("data.unreadable", self.unreadable, 0.0, 1.0)?;
         if let Some(fraction) = self.labels_fraction {
             within("data.labels_fraction", fraction, 1e-6, 1.0)?;

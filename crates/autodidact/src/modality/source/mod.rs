@@ -38,6 +38,9 @@ pub struct SourceSpec {
     pub memory_limit: u64,
     /// How this kind of data wants to be read: the recipe's `[data.reading]`, which the kind of data checks.
     pub reading: toml::Table,
+    /// What an item is made smaller to as soon as it is read, where its kind knows how: of images, the shorter side that
+    /// is left at the least, in pixels. 0 leaves items as they are.
+    pub shrink: usize,
     /// How many items the embedded data set makes.
     pub synthetic_items: usize,
     /// The run's seed.

@@ -16,6 +16,7 @@ mod idx;
 mod list;
 mod npy;
 mod set;
+mod shrunk;
 mod survey;
 pub mod synthetic;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use self::archive::Archive;
 use self::layout::{Layout, Split};
 use self::list::List;
 use self::set::{Items, Set};
+use self::shrunk::Shrunk;
 use self::storage::{Member, Place};
 use self::synthetic::Synthetic;
 use crate::error::{AtPath, Error, Result};
@@ -48,7 +50,7 @@ use crate::modality::source::{Part, Source, SourceSpec, folder, labels, layout, 
 /// `key.json`, in shards or not), images in folders whose names are parts or classes, and archives (`.tar`, `.tar.gz`, `.zip`)
 /// of any of these. Without a path the set is [`Synthetic`].
 ///
-/// `spec.memory_limit` covers the encoded members of `.tar.gz` files first and then decoded images. Without a wish
+/// Images whose shorter side is twice `spec.shrink` or longer are averaged down by a whole factor. `spec.memory_limit` covers the encoded members of `.tar.gz` files first and then decoded images. Without a wish
 /// for a part the training part is opened, or the only part that there is.
 ///
 /// # Errors
@@ -76,11 +78,11 @@ pub fn open(spec: &SourceSpec) -> Result<Box<dyn Source<Image>>> {
         }
     }
     if set.items.in_memory() {
-        return Ok(Box::new(set));
+        return Ok(Box::new(Shrunk::new(set, spec.shrink)));
     }
     let held = held.saturating_add(set.items.held());
     Ok(Box::new(Cached::new(
-        Alike::new(set),
+        Shrunk::new(Alike::new(set), spec.shrink),
         spec.memory_limit.saturating_sub(held),
     )))
 }

@@ -30,6 +30,13 @@ pub struct Survey {
     pub bad: Vec<(String, Error)>,
 }
 
+/// Pixels that are looked at, about: more of them say the same, and large images take long to decode.
+const PIXELS: usize = 64 << 20;
+/// Images that are looked at, however large they are.
+const FEWEST: usize = 128;
+/// Images whose size tells how large the others are.
+const TRIED: usize = 16;
+
 /// White on the scale of the sums: 16 bits hold every byte and word exactly, and floats as closely as is measured.
 const WHITE: f32 = 65_535.0;
 
@@ -110,13 +117,14 @@ fn sums_of(values: impl Iterator<Item = impl Into<u64>>) -> (u128, u128) {
     (sum.into(), squares.into())
 }
 
-/// Looks at up to `sample` images, spread evenly over the set: one drawn by `seed` from each of as many stretches.
+/// Looks at up to `sample` images, spread evenly over the set: one drawn by `seed` from each of as many stretches. Of
+/// large images fewer are looked at, 64 million pixels in all or 128 images, whichever is more.
 ///
 /// The same images give the same numbers, whatever the number of threads. Images that can't be read are counted and
 /// left out; where none can be read, the mean is 0.5 and the deviation 0.25.
 pub fn survey(source: &dyn Source<Image>, sample: usize, seed: u64) -> Survey {
     let len = source.len();
-    let count = sample.min(len);
+    let count = enough(source, sample.min(len));
     let mut rng = stream(seed, Purpose::Split, &[0]);
     let chosen: Vec<usize> = (0..count)
         .map(|k| {
@@ -135,6 +143,23 @@ pub fn survey(source: &dyn Source<Image>, sample: usize, seed: u64) -> Survey {
         })
         .reduce(Sums::default, Sums::add);
     finish(sums)
+}
+
+/// How many of up to `count` images are enough, by the sizes of some.
+fn enough(source: &dyn Source<Image>, count: usize) -> usize {
+    if count <= FEWEST {
+        return count;
+    }
+    let areas: Vec<usize> = (0..TRIED)
+        .into_par_iter()
+        .filter_map(|k| source.get(k * source.len() / TRIED).ok())
+        .map(|image| image.width() * image.height())
+        .collect();
+    let pixels: usize = areas.iter().sum();
+    match (PIXELS * areas.len()).checked_div(pixels) {
+        Some(enough) => count.min(enough.max(FEWEST)),
+        None => count,
+    }
 }
 
 fn finish(mut sums: Sums) -> Survey {
@@ -164,5 +189,47 @@ fn finish(mut sums: Sums) -> Survey {
         max_side: sums.sides.iter().map(|sides| sides.1).max().unwrap_or(0),
         images: sums.sides.len(),
         bad: sums.bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::modality::source::{Labels, Part};
+
+    /// A thousand black squares of this edge.
+    struct Squares(usize);
+
+    impl Source<Image> for Squares {
+        fn len(&self) -> usize {
+            1_000
+        }
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+        fn get(&self, _: usize) -> Result<Image> {
+            Image::new(self.0, self.0, 1, vec![0; self.0 * self.0])
+        }
+        fn labels(&self) -> Option<&Labels> {
+            None
+        }
+        fn other_parts(&self) -> &[Part] {
+            &[]
+        }
+        fn describe(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn of_large_images_fewer_are_looked_at() {
+        for (edge, seen) in [(8, 1_000), (512, 256), (1_024, 128)] {
+            assert_eq!(
+                survey(&Squares(edge), 4_096, 0).images,
+                seen,
+                "{edge} pixels"
+            );
+        }
     }
 }

@@ -1,24 +1,23 @@
 //! One Parquet file: which of its columns is which, and reading them a row or a column at a time.
 
-use std::io::Read;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
     RowSelector,
 };
 use parquet::basic::{Compression, ConvertedType, Type};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::super::labels::is_label_column;
-use super::super::storage::{Blob, LONGEST_MEMBER, Member};
+use super::super::storage::{LONGEST_MEMBER, Member};
+use super::bounds;
+use super::stretch::Stretch;
 use crate::error::{Error, Result};
 use crate::modality::source::guard;
 
@@ -53,6 +52,8 @@ pub(super) struct Table {
 struct Group {
     first: usize,
     rows: usize,
+    /// Whether the column of images is what it says, or what is wrong with it.
+    sound: OnceLock<std::result::Result<(), String>>,
     /// Their images, a batch after the other, or why they can't be read.
     kept: OnceLock<std::result::Result<Vec<BinaryArray>, String>>,
 }
@@ -71,7 +72,8 @@ impl Table {
         };
         // Types as Parquet has them: what the writer's own types were doesn't matter here.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = guarded(|| ArrowReaderMetadata::load(&file, options).map_err(text))
+        let metadata = bounds::footer(&file)
+            .and_then(|()| guarded(|| ArrowReaderMetadata::load(&file, options).map_err(text)))
             .map_err(|why| damaged(&member.shown).because(why))?;
         let notes = Notes::of(&metadata);
         let leaves = metadata.parquet_schema().columns();
@@ -100,6 +102,7 @@ impl Table {
             groups.push(Group {
                 first,
                 rows: count,
+                sound: OnceLock::new(),
                 kept: OnceLock::new(),
             });
         }
@@ -184,6 +187,10 @@ impl Table {
         };
         let within = row - group.first;
         let failed = |why: String| damaged(&self.place(row)).because(why);
+        let sound = group
+            .sound
+            .get_or_init(|| self.sound(self.image, number..number + 1));
+        sound.clone().map_err(failed)?;
         let value = if keep {
             let batches = group.kept.get_or_init(|| self.group(number)).as_ref();
             let batches = batches.map_err(|why| failed(why.clone()))?;
@@ -223,6 +230,14 @@ impl Table {
                     last == "path" && above == parent && !above.is_empty()
                 })
         })
+    }
+
+    /// Whether some groups of a column are what they say.
+    fn sound(&self, column: usize, groups: Range<usize>) -> std::result::Result<(), String> {
+        let groups = &self.metadata.metadata().row_groups()[groups];
+        groups
+            .iter()
+            .try_for_each(|group| bounds::pages(&self.file, group.column(column)))
     }
 
     /// Reads a column batch by batch, those rows of it that `narrow` leaves.
@@ -273,18 +288,21 @@ impl Table {
 
     fn column_of_texts(&self, column: usize) -> Result<Vec<Option<String>>> {
         let (mut texts, mut bytes) = (Vec::new(), 0);
-        let read = self.each(
-            column,
-            |reader| reader,
-            |column| {
-                let values = cast(column, &DataType::Utf8).map_err(text)?;
-                for value in values.as_string::<i32>() {
-                    bytes += value.map_or(0, str::len) as u64;
-                    texts.push(value.map(str::to_owned));
-                }
-                not_too_long(bytes)
-            },
-        );
+        let read = self.sound(column, 0..self.groups.len());
+        let read = read.and_then(|()| {
+            self.each(
+                column,
+                |reader| reader,
+                |column| {
+                    let values = cast(column, &DataType::Utf8).map_err(text)?;
+                    for value in values.as_string::<i32>() {
+                        bytes += value.map_or(0, str::len) as u64;
+                        texts.push(value.map(str::to_owned));
+                    }
+                    not_too_long(bytes)
+                },
+            )
+        });
         let read = match read {
             Ok(()) if texts.len() != self.rows => Err("it ends too early".to_owned()),
             read => read,
@@ -438,61 +456,5 @@ impl Notes {
         names
             .collect::<Option<Vec<_>>>()
             .filter(|names| !names.is_empty())
-    }
-}
-
-/// A stretch of something that many threads read at once: no position is shared.
-#[derive(Clone)]
-struct Stretch {
-    blob: Arc<Blob>,
-    offset: u64,
-    length: u64,
-}
-
-impl Length for Stretch {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for Stretch {
-    type T = std::io::BufReader<Cursor>;
-
-    fn get_read(&self, start: u64) -> std::result::Result<Self::T, ParquetError> {
-        let cursor = Cursor {
-            stretch: self.clone(),
-            at: start.min(self.length),
-        };
-        Ok(std::io::BufReader::with_capacity(1 << 12, cursor))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> std::result::Result<Bytes, ParquetError> {
-        // Looked at before anything is allocated: the file says itself how long its pieces are.
-        if start
-            .checked_add(length as u64)
-            .is_none_or(|end| end > self.length)
-        {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start}")));
-        }
-        let mut bytes = vec![0; length];
-        self.blob.read_at(self.offset + start, &mut bytes)?;
-        Ok(bytes.into())
-    }
-}
-
-/// Reads a stretch from some byte on.
-struct Cursor {
-    stretch: Stretch,
-    at: u64,
-}
-
-impl Read for Cursor {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.stretch.length - self.at;
-        let count = (buffer.len() as u64).min(left) as usize;
-        let place = self.stretch.offset + self.at;
-        self.stretch.blob.read_at(place, &mut buffer[..count])?;
-        self.at += count as u64;
-        Ok(count)
     }
 }

@@ -178,6 +178,62 @@ fn wrong_rows_are_named_with_file_row_and_column() {
 }
 
 #[test]
+fn what_a_file_claims_of_itself_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.parquet");
+    let found = |bytes: &[u8]| {
+        write(folder.path(), "x.parquet", bytes);
+        let error = open(&spec(&path))
+            .and_then(|source| source.get(0))
+            .unwrap_err();
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error}: {}", reason.unwrap_or_default())
+    };
+    // Two billion groups of rows, each of which would be given room.
+    let text = found(b"PAR1\x49\xfc\xff\xff\xff\xff\x07\x07\0\0\0PAR1");
+    assert!(text.contains("more than there is room for"), "{text}");
+    // A page that says that it becomes longer than what it is packed from can; its length stands behind type and tag.
+    let columns = vec![("picture", plain(&[Some(1)]))];
+    let mut bytes = table(columns.clone(), None, Packing::UNCOMPRESSED);
+    assert!(bytes[7] >= 0x80 && bytes[8] < 0x80, "a length of two bytes");
+    bytes[7..9].copy_from_slice(&[0xfe, 0x7f]);
+    let text = found(&bytes);
+    assert!(text.contains("bytes are to become 8191"), "{text}");
+    // A packed page that holds more than it says.
+    let long: ArrayRef = Arc::new(BinaryArray::from_iter_values([[0; 3_000]]));
+    let mut bytes = table(
+        vec![("picture", long)],
+        None,
+        Packing::GZIP(Default::default()),
+    );
+    assert!(bytes[7] >= 0x80 && bytes[8] < 0x80, "a length of two bytes");
+    bytes[7..9].copy_from_slice(&[0x80, 0x01]);
+    let text = found(&bytes);
+    assert!(text.contains("holds more than its header says"), "{text}");
+}
+
+#[test]
+fn lengths_that_are_packed_as_differences_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns = vec![("picture", plain(&[Some(1), Some(2)]))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let how = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_encoding(parquet::basic::Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(how)).unwrap();
+    writer.write(&batch).unwrap();
+    write(folder.path(), "x.parquet", &writer.into_inner().unwrap());
+    let source = open(&spec(folder.path().join("x.parquet"))).unwrap();
+    let error = source.get(0).unwrap_err();
+    let reason = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        reason.contains("differences of lengths"),
+        "{error}: {reason}"
+    );
+}
+
+#[test]
 fn changed_tables_never_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");

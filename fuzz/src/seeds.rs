@@ -1,0 +1,351 @@
+//! Small whole files of every format, written anew before each run: what mutation starts from.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use image::{DynamicImage, ImageFormat};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::joined;
+
+/// Puts the seeds of a target beside what earlier runs found.
+pub fn sow(target: &str) {
+    let seeds = match target {
+        "image" => images(),
+        "idx" => idx(),
+        "npy" => npy(),
+        "tar" | "shard" => tars(),
+        "zip" => zips(),
+        "parquet" => tables(),
+        "cifar" => cifar(),
+        "list" => lists(),
+        "checkpoint" => checkpoints(),
+        "recipe" => recipes(),
+        _ => panic!("no target is called {target}"),
+    };
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    std::fs::create_dir_all(&corpus).expect("the folder of seeds");
+    for (index, seed) in seeds.iter().enumerate() {
+        std::fs::write(corpus.join(format!("seed-{index:02}")), seed).expect("a seed");
+    }
+}
+
+/// The smallest image file: one black pixel, as a bitmap.
+pub const TINY: &[u8] = b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// A shard with one sample.
+pub fn shard() -> Vec<u8> {
+    tar_of(&[("9.bmp", TINY.to_vec()), ("9.cls", b"1".to_vec())], false)
+}
+
+/// A picture of 19×13 pixels: no edge is a multiple of a block.
+fn picture() -> DynamicImage {
+    DynamicImage::ImageRgba8(image::RgbaImage::from_fn(19, 13, |x, y| {
+        image::Rgba([(x * 13) as u8, (y * 19) as u8, (x * y) as u8, 255 - x as u8])
+    }))
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, format)
+        .expect("an image that its format can hold");
+    bytes.into_inner()
+}
+
+fn png() -> Vec<u8> {
+    encoded(&picture().to_rgb8().into(), ImageFormat::Png)
+}
+
+fn images() -> Vec<Vec<u8>> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    let picture = picture();
+    let color: DynamicImage = picture.to_rgb8().into();
+    let grey: DynamicImage = picture.to_luma8().into();
+    let mut seeds = Vec::new();
+    for format in [Jpeg, Png, Bmp, WebP, Gif, Tiff] {
+        seeds.push(encoded(&color, format));
+    }
+    for format in [Png, WebP, Gif, Tiff] {
+        seeds.push(encoded(&picture, format));
+    }
+    for format in [Jpeg, Png, Bmp, Tiff] {
+        seeds.push(encoded(&grey, format));
+    }
+    for deep in [picture.to_luma16().into(), picture.to_rgba16().into()] {
+        seeds.push(encoded(&deep, Png));
+        seeds.push(encoded(&deep, Tiff));
+    }
+    seeds.push(encoded(&picture.to_rgb32f().into(), Tiff));
+    seeds.push(bands());
+    // A JPEG with an EXIF note that says it lies on its side.
+    let mut turned = seeds[0].clone();
+    let note = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let length = (note.len() as u16 + 2).to_be_bytes();
+    turned.splice(2..2, [&[0xff, 0xe1], &length[..], note].concat());
+    seeds.push(turned);
+    seeds
+}
+
+/// A TIFF of one channel of floats, which is neither grey nor color to most programs.
+fn bands() -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let values: Vec<f32> = (0..35).map(|i| i as f32 / 35.0).collect();
+    tiff::encoder::TiffEncoder::new(&mut bytes)
+        .and_then(|mut file| {
+            file.write_image::<tiff::encoder::colortype::Gray32Float>(7, 5, &values)
+        })
+        .expect("a TIFF of floats");
+    bytes.into_inner()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn idx() -> Vec<Vec<u8>> {
+    let images = [
+        &[0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 3][..],
+        &[7; 18],
+    ]
+    .concat();
+    let labels = [0, 0, 8, 1, 0, 0, 0, 3, 1, 0, 2];
+    vec![
+        joined(&images, &labels),
+        joined(&gzip(&images), &labels),
+        joined(&images, &gzip(&labels)),
+    ]
+}
+
+/// An array as `numpy.save` writes it.
+fn array(kind: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), values].concat()
+}
+
+fn npy() -> Vec<Vec<u8>> {
+    let labels = array("<i8", "(2,)", &[[1, 0, 0, 0, 0, 0, 0, 0], [0; 8]].concat());
+    let few = array("|u1", "(2, 1)", &[0, 1]);
+    vec![
+        joined(&array("|u1", "(2, 4, 3, 3)", &[9; 72]), &labels),
+        joined(&array("|u1", "(2, 4, 3)", &[9; 24]), &few),
+        joined(&array(">u2", "(2, 3, 4, 3)", &[9; 144]), &labels),
+        joined(&array("<f4", "(2, 5, 4, 3)", &[0; 480]), &few),
+    ]
+}
+
+/// Members that try all that archives are read for.
+fn members() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("train/a/1.png", png()),
+        ("train/b/2.png", png()),
+        ("test/a/3.png", png()),
+        ("test/../../4.png", png()),
+    ]
+}
+
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("1.png", png()),
+        ("1.cls", b"3".to_vec()),
+        ("2.png", png()),
+        ("2.json", br#"{"label": "cat"}"#.to_vec()),
+    ]
+}
+
+fn tar_of(members: &[(&str, Vec<u8>)], long: bool) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = if long {
+            tar::Header::new_gnu()
+        } else {
+            tar::Header::new_ustar()
+        };
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        // Written past the check, which refuses `..`.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, bytes.as_slice()).expect("memory");
+    }
+    if long {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        builder
+            .append_data(&mut header, "long/".repeat(30) + "5.png", &b"png"[..])
+            .expect("memory");
+    }
+    builder.into_inner().expect("memory")
+}
+
+fn tars() -> Vec<Vec<u8>> {
+    let mut seeds = vec![
+        tar_of(&members(), false),
+        tar_of(&members(), true),
+        tar_of(&samples(), false),
+        tar_of(
+            &[
+                ("metadata.csv", b"file,label\n1.png,x\n".to_vec()),
+                ("1.png", png()),
+            ],
+            false,
+        ),
+    ];
+    seeds.extend([gzip(&seeds[0]), gzip(&seeds[2])]);
+    seeds
+}
+
+fn zip_of(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (index, (name, bytes)) in members.iter().enumerate() {
+        let packing = match index % 2 {
+            0 => zip::CompressionMethod::Stored,
+            _ => zip::CompressionMethod::Deflated,
+        };
+        let options = zip::write::SimpleFileOptions::default().compression_method(packing);
+        writer.start_file(*name, options).expect("memory");
+        writer.write_all(bytes).expect("memory");
+    }
+    writer.finish().expect("memory").into_inner()
+}
+
+fn zips() -> Vec<Vec<u8>> {
+    let arrays = [
+        ("x.npy", array("|u1", "(2, 4, 3)", &[9; 24])),
+        ("y.npy", array("|u1", "(2,)", &[0, 1])),
+    ];
+    vec![zip_of(&members()), zip_of(&samples()), zip_of(&arrays)]
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    let plain: ArrayRef = Arc::new(BinaryArray::from_iter([Some(png()), None, Some(png())]));
+    let paths: ArrayRef = Arc::new(StringArray::from_iter([Some("1.png"), None, Some("3.png")]));
+    let field = |name, kind| Arc::new(Field::new(name, kind, true));
+    let structs: ArrayRef = Arc::new(StructArray::from(vec![
+        (field("bytes", DataType::Binary), Arc::clone(&plain)),
+        (field("path", DataType::Utf8), paths),
+    ]));
+    let labels: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, -1]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["cat", "dog", "cat"]));
+    let notes = r#"{"info": {"features": {"picture": {"_type": "Image"},
+        "kind": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}}"#;
+    use parquet::basic::{Compression::SNAPPY, Compression::UNCOMPRESSED};
+    let gzip = parquet::basic::Compression::GZIP(Default::default());
+    vec![
+        table(
+            vec![("picture", structs), ("kind", labels)],
+            Some(notes),
+            SNAPPY,
+        ),
+        table(
+            vec![("image", Arc::clone(&plain)), ("label", texts)],
+            None,
+            UNCOMPRESSED,
+        ),
+        table(vec![("image", plain)], None, gzip),
+    ]
+}
+
+fn table(
+    columns: Vec<(&str, ArrayRef)>,
+    notes: Option<&str>,
+    packing: parquet::basic::Compression,
+) -> Vec<u8> {
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let notes = notes.map(|notes| vec![KeyValue::new("huggingface".to_owned(), notes.to_owned())]);
+    let how = WriterProperties::builder()
+        .set_compression(packing)
+        .set_max_row_group_row_count(Some(2))
+        .set_key_value_metadata(notes)
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(how)).expect("memory");
+    writer.write(&batch).expect("memory");
+    writer.into_inner().expect("memory")
+}
+
+fn cifar() -> Vec<Vec<u8>> {
+    let names = b"airplane\nautomobile\nbird\n";
+    vec![
+        joined(names, &[1; 3073]),
+        joined(b"", &[2; 2 * 3073]),
+        joined(names, &[0; 3074]),
+    ]
+}
+
+fn lists() -> Vec<Vec<u8>> {
+    vec![
+        joined(
+            b"file,label,split\na/1.png,1,train\nb/2.png,2,test\n",
+            b"name,label\n1,cat\n2,dog\n3,cat\n",
+        ),
+        joined(
+            b"image,class,label\n1.png,ant,0\n\"b/2.png\",bee,1\n",
+            b"cat\ndog\n\n",
+        ),
+        joined(b"\xef\xbb\xbfpath\r\nb\\3.png\r\n", b"\"a/1.png\",x\r\n"),
+    ]
+}
+
+fn checkpoints() -> Vec<Vec<u8>> {
+    let file = |header: &str, values: &[u8]| {
+        [
+            &(header.len() as u64).to_le_bytes(),
+            header.as_bytes(),
+            values,
+        ]
+        .concat()
+    };
+    let position = r#"{\"progress\":{\"step\":2,\"began\":0,\"done\":0.5,\"total\":4,\"elapsed\":1.5,\"corrections\":[[1,4]],\"replayed\":[],\"budget\":null},\"updates\":2,\"metrics\":0,\"best\":null,\"stale\":0,\"gathered\":[[\"loss\",1.5]],\"checkups\":[0,0,0],\"warned\":[]}"#;
+    vec![
+        file(
+            &format!(
+                r#"{{"__metadata__":{{"autodidact.position":"{position}"}},"model.a":{{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}},"bn.num_batches_tracked":{{"dtype":"I64","shape":[],"data_offsets":[8,16]}}}}"#
+            ),
+            &[0; 16],
+        ),
+        file(
+            r#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#,
+            &[0; 4],
+        ),
+    ]
+}
+
+fn recipes() -> Vec<Vec<u8>> {
+    let measured = "\n[data.measured]\nchannels = 3\nmean = [0.5, 0.5, 0.5]\ndeviation = [0.2, 0.2, 0.2]\nside = 32\n";
+    let mut seeds = vec![
+        format!(
+            "[method]\nname = \"simclr\"\n[train]\nepochs = 2.0\nbatch_size = 64\nlearning_rate = 1e-3\n{measured}"
+        ),
+        format!(
+            "[method]\nname = \"mae\"\n[encoder]\nname = \"vit_tiny\"\npatch = 4\n[train]\nbudget = \"1h30m\"\n{measured}"
+        ),
+        format!(
+            "[views]\nsize = 32\n[encoder]\nname = \"resnet18\"\nwidth = 16\n[evaluate]\nlinear = true\n{measured}"
+        ),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/images");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    seeds.extend(files.iter().filter_map(|path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text + measured)
+    }));
+    seeds.into_iter().map(String::into_bytes).collect()
+}
