@@ -59,13 +59,13 @@ impl Packed {
 
     /// Packs the matrix of these rows, `columns` long, into the memory of `buffer`.
     pub(crate) fn from_rows(buffer: Vec<f32>, rows: Rows<'_>, columns: usize) -> Self {
-        Self::packed(buffer, rows, [rows.count, columns], false)
+        Self::pack(buffer, rows, [rows.count, columns], false)
     }
 
     /// Packs the matrix of which these are the columns, `depth` long and scaled, into the memory of
     /// `buffer`.
     pub(crate) fn from_columns(buffer: Vec<f32>, rows: Rows<'_>, depth: usize, scale: f32) -> Self {
-        let mut packed = Self::packed(buffer, rows, [depth, rows.count], true);
+        let mut packed = Self::pack(buffer, rows, [depth, rows.count], true);
         if scale != 1.0 {
             vectorized(
                 #[inline(always)]
@@ -75,7 +75,7 @@ impl Packed {
         packed
     }
 
-    fn packed(
+    fn pack(
         mut values: Vec<f32>,
         rows: Rows<'_>,
         [depth, columns]: [usize; 2],

@@ -28,7 +28,9 @@ fn words_of_data() -> Vec<String> {
             .map(|(name, _)| (*name).to_owned()),
     );
     // The folders: `image` beside the recipe's `images`.
-    words.extend(source::folders("crates/autodidact/src/modality"));
+    // `source/` is what all kinds of data share.
+    let folders = source::folders("crates/autodidact/src/modality");
+    words.extend(folders.into_iter().filter(|folder| folder != "source"));
     words
 }
 

@@ -285,9 +285,9 @@ unsafe fn one_by_one<const N: usize>(
     width: usize,
 ) {
     for k in depth {
-        for i in 0..N {
+        for (i, run) in runs.iter().enumerate() {
             // SAFETY: by the caller's promise.
-            unsafe { *dest.add(k * width + i) = *runs[i].add(k) };
+            unsafe { *dest.add(k * width + i) = *run.add(k) };
         }
     }
 }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::{
-    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Rows, Rung, Sheet,
-    Source, SourceSpec,
+    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Rows, Rung,
+    Sheet, Source, SourceSpec,
 };
 use crate::error::{Error, Result};
 use crate::export::onnx::{Length, OnnxModel};

@@ -1,5 +1,6 @@
 //! Where items come from, whatever their kind: what the user named, parts, labels, and where bytes lie.
 
+pub(in crate::modality) mod bounds;
 pub(in crate::modality) mod folder;
 pub(in crate::modality) mod guard;
 pub(in crate::modality) mod labels;

@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 use tokenizers::models::wordlevel::{WordLevel, WordLevelTrainer};
 use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -81,7 +81,13 @@ impl Words {
         let mut trainer: TrainerWrapper = trainer;
         // A book at once would take hundreds of times its size in notes.
         let pieces = texts.flat_map(|text| chunks(&text).map(str::to_owned).collect::<Vec<_>>());
-        tokenizer.train(&mut trainer, pieces).map_err(unfit)?;
+        if matches!(trainer, TrainerWrapper::WordPieceTrainer(_)) {
+            let pieces: Vec<String> = pieces.collect();
+            learn_word_pieces(&mut tokenizer, reading, &pieces).map_err(unfit)?;
+        } else {
+            tokenizer.train(&mut trainer, pieces).map_err(unfit)?;
+        }
+        put_in_order(&mut tokenizer).map_err(unfit)?;
         let frame = TemplateProcessing::builder()
             .try_single("[CLS] $A [SEP]")
             .and_then(|builder| builder.try_pair("[CLS] $A [SEP] $B:1 [SEP]:1"))
@@ -264,12 +270,61 @@ fn wordpiece(reading: &TextReading) -> (Tokenizer, TrainerWrapper) {
         .build();
     let mut tokenizer = Tokenizer::new(model.unwrap_or_default());
     dress_as_bert(&mut tokenizer, reading.lowercase);
-    let trainer = WordPieceTrainer::builder()
+    (tokenizer, word_piece_trainer(reading.vocabulary, special()))
+}
+
+/// Learns pieces of words, the same ones each time. The trainer numbers the letters that go on with a word in the order of a
+/// hash map, and breaks ties by number; what it takes for special symbols it numbers first, in the order given.
+fn learn_word_pieces(
+    tokenizer: &mut Tokenizer,
+    reading: &TextReading,
+    pieces: &[String],
+) -> tokenizers::Result<()> {
+    // With no room for more, letters are all that is learned.
+    let mut letters_alone = word_piece_trainer(0, special());
+    tokenizer.train(&mut letters_alone, pieces.iter())?;
+    let vocabulary = tokenizer.get_vocab(false).into_keys();
+    let mut letters: Vec<String> = vocabulary.filter(|piece| piece.starts_with("##")).collect();
+    letters.sort_unstable();
+    let first = letters
+        .into_iter()
+        .map(|name| AddedToken::from(name, false));
+    let first = special().into_iter().chain(first).collect();
+    let (mut learning, _) = wordpiece(reading);
+    learning.train(
+        &mut word_piece_trainer(reading.vocabulary, first),
+        pieces.iter(),
+    )?;
+    // The letters are pieces like the others: only the model goes over.
+    tokenizer.with_model(learning.get_model().clone());
+    Ok(())
+}
+
+/// Numbers the pieces of a Unigram model by how likely they are, and equally likely ones by their letters. Its trainer adds
+/// up in the order of a hash map, so that the last digits of scores change from time to time: they are rounded away.
+fn put_in_order(tokenizer: &mut Tokenizer) -> tokenizers::Result<()> {
+    const DIGITS: f64 = 1e4;
+    let ModelWrapper::Unigram(model) = tokenizer.get_model() else {
+        return Ok(());
+    };
+    let rounded =
+        |(piece, score): &(String, f64)| (piece.clone(), (score * DIGITS).round() / DIGITS);
+    let mut pieces: Vec<(String, f64)> = model.iter().map(rounded).collect();
+    // Special symbols stand first and stay.
+    let special = SPECIAL.len().min(pieces.len());
+    pieces[special..].sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let unknown = pieces.iter().position(|(piece, _)| piece == SPECIAL[1]);
+    tokenizer.with_model(Unigram::from(pieces, unknown, false)?);
+    Ok(())
+}
+
+fn word_piece_trainer(size: usize, first: Vec<AddedToken>) -> TrainerWrapper {
+    WordPieceTrainer::builder()
         .show_progress(false)
-        .vocab_size(reading.vocabulary)
-        .special_tokens(special())
-        .build();
-    (tokenizer, trainer.into())
+        .vocab_size(size)
+        .special_tokens(first)
+        .build()
+        .into()
 }
 
 /// Byte pairs as GPT-2 has them.

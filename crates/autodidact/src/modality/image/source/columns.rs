@@ -4,10 +4,8 @@
 //! column of labels, and in the file's notes, under `huggingface`, what the columns are and what the classes are called.
 //! Files are called for their parts and numbered, `train-00000-of-00002.parquet`, or lie in folders of the parts.
 
-mod bounds;
 mod stretch;
 mod table;
-mod thrift;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,8 +7,8 @@ use autodidact_kernels::{Activation, embedding, linear};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
-use super::About;
 use super::pass::Pass;
+use super::{About, Table};
 use crate::layers::{Init, LayerNorm, Linear};
 
 /// Added to variances, as published.
@@ -40,11 +40,6 @@ struct Embeddings {
     /// `[2, dim]`: the first and the second of a pair.
     token_type_embeddings: Table,
     LayerNorm: LayerNorm,
-}
-
-#[derive(Module, Debug)]
-struct Table {
-    weight: Param<Tensor<2>>,
 }
 
 #[derive(Module, Debug)]

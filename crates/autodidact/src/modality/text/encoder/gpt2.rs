@@ -5,11 +5,11 @@
 //! hold them the other way round.
 
 use autodidact_kernels::{Activation, embedding, linear};
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-use super::About;
 use super::pass::{Cache, Pass};
+use super::{About, Table};
 use crate::layers::{Init, LayerNorm, Linear};
 
 /// Added to variances, as published.
@@ -26,9 +26,9 @@ pub struct Gpt2 {
 #[derive(Module, Debug)]
 struct Transformer {
     /// Symbols, `[vocabulary, dim]`.
-    wte: Param<Tensor<2>>,
+    wte: Table,
     /// Places, `[length, dim]`.
-    wpe: Param<Tensor<2>>,
+    wpe: Table,
     h: Vec<Block>,
     ln_f: LayerNorm,
 }
@@ -64,8 +64,12 @@ impl Gpt2 {
     ) -> Self {
         let symbols = about.symbols;
         let last = 0.02 / (2.0 * depth as f32).sqrt();
-        let wte = init.normal([symbols, dim], 0.02);
-        let wpe = init.normal([length, dim], 0.02);
+        let wte = Table {
+            weight: init.normal([symbols, dim], 0.02),
+        };
+        let wpe = Table {
+            weight: init.normal([length, dim], 0.02),
+        };
         let block = |init: &mut Init| Block {
             ln_1: LayerNorm::new(dim, EPSILON, init),
             attn: Attention {
@@ -113,11 +117,16 @@ impl Gpt2 {
 
     /// `[places, dim]` → `[places, vocabulary]`.
     pub(super) fn scores(&self, tokens: Tensor<2>) -> Tensor<2> {
-        linear(tokens, self.transformer.wte.val(), None, Activation::None)
+        linear(
+            tokens,
+            self.transformer.wte.weight.val(),
+            None,
+            Activation::None,
+        )
     }
 
     pub(super) fn dim(&self) -> usize {
-        self.transformer.wte.dims()[1]
+        self.transformer.wte.weight.dims()[1]
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -126,8 +135,8 @@ impl Gpt2 {
 
     fn embed(&self, ids: Tensor<2, Int>, from: usize) -> Tensor<3> {
         let length = ids.dims()[1];
-        let places = self.transformer.wpe.val().narrow(0, from, length);
-        embedding(self.transformer.wte.val(), ids) + places.unsqueeze_dim(0)
+        let places = self.transformer.wpe.weight.val().narrow(0, from, length);
+        embedding(self.transformer.wte.weight.val(), ids) + places.unsqueeze_dim(0)
     }
 }
 

@@ -10,7 +10,7 @@ mod tests;
 use std::sync::Arc;
 
 use autodidact_kernels::mean_pool;
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,13 @@ impl TextNetwork {
             }
         }
     }
+}
+
+/// A vector for each of some symbols or places, under the name that PyTorch's embeddings have.
+#[derive(Module, Debug)]
+struct Table {
+    /// `[rows, dim]`.
+    weight: Param<Tensor<2>>,
 }
 
 /// A network for text.

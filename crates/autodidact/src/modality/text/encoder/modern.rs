@@ -9,8 +9,8 @@ use autodidact_kernels::{Activation, embedding, gated_linear, layer_norm, linear
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
-use super::About;
 use super::pass::{Cache, Pass};
+use super::{About, Table};
 use crate::layers::rotary::turn;
 use crate::layers::{Init, Linear};
 
@@ -39,12 +39,6 @@ struct Body {
 struct Embeddings {
     tok_embeddings: Table,
     norm: Norm,
-}
-
-#[derive(Module, Debug)]
-struct Table {
-    /// `[vocabulary, dim]`.
-    weight: Param<Tensor<2>>,
 }
 
 /// Layer normalization without a bias.

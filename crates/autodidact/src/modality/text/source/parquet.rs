@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::collect::Collect;
 use super::table::choose;
 use crate::error::{Error, Result};
+use crate::modality::source::bounds;
 use crate::modality::source::guard::guarded;
 use crate::modality::source::storage::Member;
 use crate::modality::text::reading::TextReading;
@@ -42,7 +43,9 @@ pub(super) fn read(
 }
 
 fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)
+    let unlikely = |why: String| damaged(shown).because(why);
+    bounds::footer(&bytes).map_err(unlikely)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
         .map_err(|error| damaged(shown).because(error))?;
     let schema = builder.parquet_schema();
     // Only columns of plain values: a name below a struct or a list means something else.
@@ -52,6 +55,18 @@ fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
     let names: Vec<&str> = roots.iter().map(String::as_str).collect();
     let chosen = choose(&names, reading, shown)?;
     let wanted = [Some(chosen.text), chosen.label];
+    for column in builder
+        .metadata()
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns())
+    {
+        let root = column.column_path().parts().first();
+        let is_wanted = |&at: &usize| root.is_some_and(|root| *root == roots[at]);
+        if wanted.iter().flatten().any(is_wanted) {
+            bounds::pages(&bytes, column).map_err(unlikely)?;
+        }
+    }
     let mask = ProjectionMask::roots(schema, wanted.into_iter().flatten());
     let reader = builder
         .with_projection(mask)

@@ -16,10 +16,9 @@ use parquet::schema::types::ColumnDescriptor;
 
 use super::super::labels::is_label_column;
 use super::super::storage::{LONGEST_MEMBER, Member};
-use super::bounds;
 use super::stretch::Stretch;
 use crate::error::{Error, Result};
-use crate::modality::source::guard;
+use crate::modality::source::{bounds, guard};
 
 /// Rows that are unpacked at once.
 const BATCH: usize = 256;

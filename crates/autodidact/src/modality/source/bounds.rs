@@ -1,16 +1,17 @@
 //! What a Parquet file claims of its own sizes, looked at before the crate that reads it believes it: that one takes
 //! memory for whatever a file declares, and where there isn't as much the program ends.
 
+mod thrift;
+
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 use parquet::basic::Compression;
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::reader::ChunkReader;
 
-use super::super::storage::LONGEST_MEMBER;
-use super::stretch::Stretch;
-use super::thrift::{I32, LIST, STRUCT, Stop, Walk};
+use super::storage::LONGEST_MEMBER;
+use thrift::{I32, LIST, STRUCT, Stop, Walk};
 
 /// The most groups of rows: their numbers have 16 bits.
 const MOST_GROUPS: u64 = 1 << 15;
@@ -27,7 +28,7 @@ const DELTA_LENGTHS: [i64; 2] = [6, 7];
 ///
 /// # Errors
 /// When they are no Thrift, lie beyond the file, or count more than there is room for.
-pub(super) fn footer(file: &Stretch) -> Result<(), String> {
+pub(in crate::modality) fn footer(file: &impl ChunkReader) -> Result<(), String> {
     let length = file.len();
     let tail = length.checked_sub(8).ok_or("it is too short")?;
     let bytes = file.get_bytes(tail, 8).map_err(|error| error.to_string())?;
@@ -62,7 +63,10 @@ fn of_notes(stop: Stop) -> String {
 ///
 /// # Errors
 /// When a page is longer than what it was packed from can be, or is packed in a way that can't be looked through.
-pub(super) fn pages(file: &Stretch, column: &ColumnChunkMetaData) -> Result<(), String> {
+pub(in crate::modality) fn pages(
+    file: &impl ChunkReader,
+    column: &ColumnChunkMetaData,
+) -> Result<(), String> {
     let wrong = || "its pages don't fit into it".to_owned();
     let start = column
         .dictionary_page_offset()
@@ -104,7 +108,7 @@ pub(super) fn pages(file: &Stretch, column: &ColumnChunkMetaData) -> Result<(), 
 }
 
 /// Unpacks a page into nothing: only that tells how much a gzip stream holds.
-fn not_longer(file: &Stretch, at: u64, page: &Page) -> Result<(), String> {
+fn not_longer(file: &impl ChunkReader, at: u64, page: &Page) -> Result<(), String> {
     let packed = file.get_bytes(
         at + page.levels.min(page.packed),
         (page.packed - page.levels.min(page.packed)) as usize,
@@ -131,7 +135,7 @@ struct Page {
     encoding: i64,
 }
 
-fn page(file: &Stretch, at: u64, end: u64) -> Result<Page, String> {
+fn page(file: &impl ChunkReader, at: u64, end: u64) -> Result<Page, String> {
     let mut count = HEADER;
     loop {
         let there = count.min(end - at);
@@ -174,18 +178,9 @@ fn header(bytes: &[u8]) -> Result<Page, Stop> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use bytes::Bytes;
 
-    use super::super::super::storage::Blob;
     use super::*;
-
-    fn file(bytes: Vec<u8>) -> Stretch {
-        Stretch {
-            length: bytes.len() as u64,
-            offset: 0,
-            blob: Arc::new(Blob::Memory(bytes)),
-        }
-    }
 
     #[test]
     fn a_footer_of_billions_of_groups_is_refused() {
@@ -194,12 +189,14 @@ mod tests {
         let many = [&[0x49, 0xfc, 0xc0, 0xb8, 0x02][..], &[0; 40_001]].concat();
         for (notes, found) in [(few, "more than there is room for"), (many, "40000 groups")] {
             let length = (notes.len() as u32).to_le_bytes();
-            let error = footer(&file([b"PAR1", &notes[..], &length, b"PAR1"].concat()));
+            let error = footer(&Bytes::from(
+                [b"PAR1", &notes[..], &length, b"PAR1"].concat(),
+            ));
             let error = error.unwrap_err();
             assert!(error.contains(found), "{error}");
         }
-        assert!(footer(&file(b"PAR1\xff\xff\xff\xffPAR1".to_vec())).is_err());
-        assert!(footer(&file(b"PAR1".to_vec())).is_err());
+        assert!(footer(&Bytes::from_static(b"PAR1\xff\xff\xff\xffPAR1")).is_err());
+        assert!(footer(&Bytes::from_static(b"PAR1")).is_err());
     }
 
     #[test]
