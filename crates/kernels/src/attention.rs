@@ -128,14 +128,25 @@ pub fn attention_packed_reference(
     scale: f32,
     valid: Option<Tensor<2, Bool>>,
 ) -> Tensor<3> {
+    by_heads(qkv, heads, |q, k, v| {
+        attention_reference(q, k, v, scale, valid)
+    })
+}
+
+/// Cuts `[batch, tokens, 3 · heads · dim]` into queries, keys and values, `[batch, heads, tokens, dim]` each, and puts what
+/// `attend` makes of them side by side again, `[batch, tokens, heads · dim]`.
+fn by_heads(
+    qkv: Tensor<3>,
+    heads: usize,
+    attend: impl FnOnce(Tensor<4>, Tensor<4>, Tensor<4>) -> Tensor<4>,
+) -> Tensor<3> {
     let [batch, tokens, width] = qkv.dims();
     let dim = width / (3 * heads);
-    // [batch, tokens, 3, heads, dim] → [3, batch, heads, tokens, dim]
     let qkv = qkv
         .reshape([batch, tokens, 3, heads, dim])
-        .permute([2, 0, 3, 1, 4]);
+        .permute([2, 0, 3, 1, 4]); // [3, batch, heads, tokens, dim]
     let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
-    attention_reference(q, k, v, scale, valid)
+    attend(q, k, v)
         .swap_dims(1, 2)
         .reshape([batch, tokens, heads * dim])
 }

@@ -74,6 +74,8 @@ pub struct Choice {
     pub chosen: usize,
     /// Seconds that the trials took.
     pub seconds: f64,
+    /// The recipe with the size that was chosen, and with what was measured on the data.
+    pub recipe: Recipe,
 }
 
 impl Choice {
@@ -81,42 +83,31 @@ impl Choice {
     pub fn best(&self) -> &Candidate {
         &self.candidates[self.chosen]
     }
-
-    /// The recipe with the size that was chosen.
-    ///
-    /// # Errors
-    /// When a setting has no place in recipes.
-    pub fn applied(&self, recipe: &Recipe) -> Result<Recipe> {
-        let best = self.best();
-        let mut recipe = with(recipe, &best.settings)?;
-        recipe.put("train.batch_size", best.batch as i64)?;
-        Ok(recipe)
-    }
 }
 
-/// Tries the sizes that a recipe leaves open and chooses one for so many seconds; `None` where it leaves nothing open.
-/// Stops at the first that is too large, unless `all` are asked for.
+/// Tries the sizes that a recipe leaves open and chooses one for so many seconds; `None` where it leaves nothing open, as
+/// where it starts from given weights. `session` is that recipe, opened. Stops at the first size that is too large, unless
+/// `all` are asked for.
 ///
 /// # Errors
 /// When the data can't be read or the recipe doesn't fit it.
 pub fn choose(
     recipe: &Recipe,
+    session: &dyn Session,
     seconds: f64,
     all: bool,
     tried: &mut dyn FnMut(&Candidate),
 ) -> Result<Option<Choice>> {
     let began = Instant::now();
-    let first = open(recipe)?;
-    let ladder = left_open(recipe, first.ladder());
+    let ladder = left_open(recipe, session.ladder());
     if ladder.is_empty() {
         return Ok(None);
     }
     // The data is measured once.
     let mut measured = recipe.clone();
-    measured.take_measured(&first.recipe()?);
-    let asked = first.train().batch_size;
+    measured.take_measured(&session.recipe()?);
+    let asked = session.train().batch_size;
     let batch_is_open = !recipe.has("train", "batch_size");
-    drop(first);
 
     let (mut candidates, mut chosen) = (Vec::<Candidate>::new(), 0);
     for rung in ladder {
@@ -160,9 +151,13 @@ pub fn choose(
     for candidate in &mut candidates[..chosen] {
         candidate.prospect = Prospect::Outgrown;
     }
+    let best = &candidates[chosen];
+    let mut recipe = with(&measured, &best.settings)?;
+    recipe.put("train.batch_size", best.batch as i64)?;
     Ok(Some(Choice {
         candidates,
         chosen,
+        recipe,
         seconds: began.elapsed().as_secs_f64(),
     }))
 }
@@ -170,6 +165,9 @@ pub fn choose(
 /// The rungs without the settings that the recipe makes itself, each sort once.
 fn left_open(recipe: &Recipe, ladder: Vec<Rung>) -> Vec<Rung> {
     let mut open: Vec<Rung> = Vec::new();
+    if recipe.has("train", "init") {
+        return open;
+    }
     for mut rung in ladder {
         rung.settings.retain(|(path, _)| {
             path.split_once('.')
@@ -277,6 +275,8 @@ mod tests {
         assert_eq!(names("[views]\nsize = 32"), ["a", "b"]);
         assert_eq!(names("[encoder]\nwidth = 64"), ["a", "c"]);
         assert!(names("[encoder]\nwidth = 64\n[views]\nsize = 32").is_empty());
+        // Given weights are of one size.
+        assert!(names("[train]\ninit = \"run\"").is_empty());
     }
 
     const SMALL: &str = "
@@ -288,21 +288,29 @@ mod tests {
         budget = \"1m\"
     ";
 
+    fn chosen(recipe: &str, seconds: f64) -> Option<Choice> {
+        let recipe = Recipe::parse(recipe).unwrap();
+        let session = open(&recipe).unwrap();
+        choose(&recipe, session.as_ref(), seconds, true, &mut |_| {}).unwrap()
+    }
+
     #[test]
     fn more_time_buys_a_larger_network_and_a_fixed_one_leaves_no_choice() {
-        let recipe = Recipe::parse(SMALL).unwrap();
-        let quick = choose(&recipe, 1e-3, false, &mut |_| {}).unwrap().unwrap();
+        let quick = chosen(SMALL, 1e-3).unwrap();
         assert_eq!(quick.chosen, 0, "{quick:?}");
         // Of 200 items half; a quarter is below the least.
         assert_eq!(quick.best().batch, 100);
-        let long = choose(&recipe, 1e9, true, &mut |_| {}).unwrap().unwrap();
+        let long = chosen(SMALL, 1e9).unwrap();
         assert_eq!(long.chosen + 1, long.candidates.len());
         assert!(long.best().values > 4 * quick.best().values);
         assert_eq!(long.candidates[0].prospect, Prospect::Outgrown);
-        let applied = long.applied(&recipe).unwrap();
-        assert!(applied.has("encoder", "width") && applied.has("train", "batch_size"));
-
-        let fixed = Recipe::parse(&format!("{SMALL}\n[encoder]\nwidth = 8")).unwrap();
-        assert_eq!(choose(&fixed, 1.0, true, &mut |_| {}).unwrap(), None);
+        for key in ["width", "batch_size", "measured"] {
+            assert!(long.recipe.to_string().contains(key), "{}", long.recipe);
+        }
+        // A width that is given, and a network whose sizes nobody has compared.
+        for encoder in ["width = 8", "name = \"small_conv\""] {
+            let recipe = format!("{SMALL}\n[encoder]\n{encoder}");
+            assert_eq!(chosen(&recipe, 1.0), None, "{encoder}");
+        }
     }
 }

@@ -238,6 +238,28 @@ fn a_budget_ends_in_time() {
 }
 
 #[test]
+fn looks_take_a_tenth_of_a_run_at_most_and_come_at_the_same_steps_when_it_is_interrupted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut recipe = recipe("simclr");
+    recipe.put("train.steps", 120).unwrap();
+    let (whole, cut) = (scratch.path().join("whole"), scratch.path().join("cut"));
+    run(&recipe, &whole, None);
+    run(&recipe, &cut, Some(50));
+    run(&recipe, &cut, None);
+    let looks = |folder: &Path| -> Vec<u64> {
+        let lines = metrics(folder).into_iter();
+        lines
+            .filter(|line| line.contains_key("checkup/rankme"))
+            .map(|line| line["step"].as_u64().unwrap())
+            .collect()
+    };
+    // A look is some 230 views forward, a step 16 forward and backward: as long as five steps.
+    let found = looks(&whole);
+    assert!((2..=4).contains(&found.len()), "{found:?}");
+    assert_eq!(looks(&cut), found);
+}
+
+#[test]
 fn accumulating_gradients_uses_every_part_of_the_batch() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("run");

@@ -15,14 +15,23 @@ const DEFAULT_BUDGET: Duration = Duration(600.0);
 pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
     let recipe = recipe_of(&arguments.settings, arguments.data.as_deref())?;
     let budget = recipe.budget()?.unwrap_or(DEFAULT_BUDGET);
+    let session = train::open(&recipe)?;
     println!("{budget} on this machine, from a few steps of each size:");
-    let choice = train::choose(&recipe, budget.0, true, &mut |candidate| {
-        println!("{}", line(candidate));
-    })?;
+    let choice = train::choose(
+        &recipe,
+        session.as_ref(),
+        budget.0,
+        true,
+        &mut |candidate| {
+            println!("{}", line(candidate));
+        },
+    )?;
     let choice = choice.ok_or_else(|| {
         Error::recipe("a recipe that leaves no size open")
-            .expected("encoder.width or views.size left to the budget")
-            .mend("leave them out, or take a convolutional network")
+            .expected("a resnet18 whose encoder.width or views.size is left to the budget")
+            .mend(
+                "leave them out; the sizes of other networks, and of given weights, are not chosen",
+            )
     })?;
     println!("{}", verdict(&choice, budget));
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use autodidact::error::{Error, Kind, Result};
 use autodidact::recipe::{Duration, Length, Recipe};
 use autodidact::run::RunFolder;
-use autodidact::train::{self, Outcome, Stop};
+use autodidact::train::{self, Outcome, Session, Stop};
 
 use super::{STOP, evaluate, hear_ctrl_c, plan, put_data, put_path, recipe_of, report_unreadable};
 use crate::arguments::{Pretrain, Settings};
@@ -78,8 +78,10 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         recipe = recipe_of(&named, None)?;
     }
     put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
-    let recipe = within_budget(recipe)?;
     let mut session = train::open(&recipe)?;
+    if let Some(chosen) = within_budget(&recipe, session.as_ref())? {
+        session = train::open(&chosen)?;
+    }
     let name = format!(
         "{}-{}",
         data.and_then(Path::file_stem)
@@ -96,23 +98,23 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
     Ok((folder, outcome, embedded))
 }
 
-/// A recipe with a budget, and with what it leaves open chosen for that time on this machine.
-fn within_budget(recipe: Recipe) -> Result<Recipe> {
+/// For a recipe with a budget, the same with what it leaves open chosen for that time on this machine.
+fn within_budget(recipe: &Recipe, session: &dyn Session) -> Result<Option<Recipe>> {
     let Some(budget) = recipe.budget()? else {
-        return Ok(recipe);
+        return Ok(None);
     };
-    let choice = train::choose(&recipe, budget.0, false, &mut |candidate| {
+    let choice = train::choose(recipe, session, budget.0, false, &mut |candidate| {
         println!("{}", plan::line(candidate));
     })?;
     let Some(choice) = choice else {
-        return Ok(recipe);
+        return Ok(None);
     };
     println!("{}", plan::verdict(&choice, budget));
-    let mut recipe = choice.applied(&recipe)?;
     // The trials are part of the time that was given.
     let left = (budget.0 - choice.seconds).max(1.0);
+    let mut recipe = choice.recipe;
     recipe.put("train.budget", Duration(left).to_string())?;
-    Ok(recipe)
+    Ok(Some(recipe))
 }
 
 fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {

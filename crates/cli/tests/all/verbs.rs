@@ -242,3 +242,48 @@ fn unreadable_images_are_named_and_left_out() {
     );
     assert_eq!(code, 3);
 }
+
+#[test]
+fn a_budget_chooses_what_the_recipe_leaves_open() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let small = [
+        "--set",
+        "data.synthetic_items=200",
+        "--set",
+        "views.crops=[{count=2,size=16}]",
+        "--method",
+        "simclr",
+    ];
+    let out = succeeds(
+        autodidact(here)
+            .arg("plan")
+            .args(small)
+            .args(["--budget", "2s"]),
+    );
+    for text in [
+        "width 8",
+        "width 64",
+        "passes over the data",
+        "chosen for 2s",
+    ] {
+        assert!(out.contains(text), "no `{text}` in {out}");
+    }
+    let pretrain = |extra: &[&str], run: &str| {
+        succeeds(
+            autodidact(here)
+                .arg("pretrain")
+                .args(small)
+                .args(["--budget", "2s", "--no-evaluate", "--out", run])
+                .args(extra),
+        )
+    };
+    assert!(pretrain(&[], "chosen").contains("chosen for 2s"));
+    let recipe = fs::read_to_string(here.join("chosen/recipe.toml")).unwrap();
+    assert!(recipe.contains("width = 8\n"), "{recipe}");
+    // A size that is given, and weights that are, leave nothing to choose.
+    let given = pretrain(&["--set", "encoder.width=4"], "given");
+    assert!(!given.contains("chosen"), "{given}");
+    let started = pretrain(&["--init", "given", "--set", "encoder.width=4"], "started");
+    assert!(!started.contains("chosen"), "{started}");
+}

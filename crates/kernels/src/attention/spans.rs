@@ -141,15 +141,9 @@ pub fn attention_packed_within_reference(
     scale: f32,
     spans: &Spans,
 ) -> Tensor<3> {
-    let [batch, tokens, width] = qkv.dims();
-    let dim = width / (3 * heads);
-    let qkv = qkv
-        .reshape([batch, tokens, 3, heads, dim])
-        .permute([2, 0, 3, 1, 4]);
-    let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
-    attention_within_reference(q, k, v, scale, spans)
-        .swap_dims(1, 2)
-        .reshape([batch, tokens, heads * dim])
+    super::by_heads(qkv, heads, |q, k, v| {
+        attention_within_reference(q, k, v, scale, spans)
+    })
 }
 
 /// [`attention_within`] composed of Burn's own operations, for any device.

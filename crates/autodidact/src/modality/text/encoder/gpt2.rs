@@ -8,7 +8,7 @@ use autodidact_kernels::{Activation, embedding, linear};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-use super::pass::{Cache, Pass};
+use super::pass::{Cache, Pass, back};
 use super::{About, Table};
 use crate::layers::{Init, LayerNorm, Linear};
 
@@ -148,16 +148,10 @@ impl Block {
         mix: impl FnOnce(Tensor<3>) -> Tensor<3>,
         dropped: Option<(&Pass, usize)>,
     ) -> Tensor<3> {
-        let back = |layer: &Linear, inner: Tensor<3>, x: Tensor<3>, second: usize| match dropped {
-            Some((pass, place)) if pass.dropout.is_on() => {
-                x + pass.dropout.apply(layer.forward(inner), place + second)
-            }
-            _ => layer.added(inner, x),
-        };
         let mixed = mix(self.attn.c_attn.forward(self.ln_1.forward(x.clone())));
-        let x = back(&self.attn.c_proj, mixed, x, 0);
+        let x = back(&self.attn.c_proj, mixed, x, dropped, 0);
         let inner = self.ln_2.forward(x.clone());
         let inner = self.mlp.c_fc.activated(inner, Activation::Gelu);
-        back(&self.mlp.c_proj, inner, x, 1)
+        back(&self.mlp.c_proj, inner, x, dropped, 1)
     }
 }

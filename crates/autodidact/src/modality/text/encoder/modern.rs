@@ -9,7 +9,7 @@ use autodidact_kernels::{Activation, embedding, gated_linear, layer_norm, linear
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
-use super::pass::{Cache, Pass};
+use super::pass::{Cache, Pass, back};
 use super::{About, Table};
 use crate::layers::rotary::turn;
 use crate::layers::{Init, Linear};
@@ -192,20 +192,14 @@ impl Layer {
         mix: impl FnOnce(Tensor<3>) -> Tensor<3>,
         dropped: Option<(&Pass, usize)>,
     ) -> Tensor<3> {
-        let back = |layer: &Linear, inner: Tensor<3>, x: Tensor<3>, second: usize| match dropped {
-            Some((pass, place)) if pass.dropout.is_on() => {
-                x + pass.dropout.apply(layer.forward(inner), place + second)
-            }
-            _ => layer.added(inner, x),
-        };
         let normed = match &self.attn_norm {
             Some(norm) => norm.forward(x.clone()),
             None => x.clone(),
         };
         let mixed = mix(self.attn.Wqkv.forward(normed));
-        let x = back(&self.attn.Wo, mixed, x, 0);
+        let x = back(&self.attn.Wo, mixed, x, dropped, 0);
         let inner = self.mlp_norm.forward(x.clone());
         let inner = gated_linear(inner, self.mlp.Wi.weight.val(), None, Activation::Gelu);
-        back(&self.mlp.Wo, inner, x, 1)
+        back(&self.mlp.Wo, inner, x, dropped, 1)
     }
 }

@@ -3,7 +3,7 @@
 use autodidact_kernels::{Spans, attention_packed, attention_packed_within, attention_within};
 use burn::tensor::Tensor;
 
-use crate::layers::Dropout;
+use crate::layers::{Dropout, Linear};
 use crate::modality::Symbols;
 use crate::modality::text::batch::TextBatch;
 
@@ -32,6 +32,22 @@ impl Pass {
             Some(spans) => attention_packed_within(qkv, heads, scale, spans),
             None => attention_packed(qkv, heads, scale, None),
         }
+    }
+}
+
+/// x + layer(inner), of which a part is dropped while training: the `second` of two places for each block.
+pub(super) fn back(
+    layer: &Linear,
+    inner: Tensor<3>,
+    x: Tensor<3>,
+    dropped: Option<(&Pass, usize)>,
+    second: usize,
+) -> Tensor<3> {
+    match dropped {
+        Some((pass, place)) if pass.dropout.is_on() => {
+            x + pass.dropout.apply(layer.forward(inner), place + second)
+        }
+        _ => layer.added(inner, x),
     }
 }
 
