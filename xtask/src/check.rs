@@ -3,7 +3,8 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-/// A command of cargo's and what it is for.
+/// A command of cargo's and what it is for. All of them in one profile, so that what runs while compiling is compiled
+/// once.
 struct Check {
     name: &'static str,
     arguments: &'static [&'static str],
@@ -23,6 +24,7 @@ const CLIPPY: Check = Check {
     name: "clippy",
     arguments: &[
         "clippy",
+        "--release",
         "--workspace",
         "--all-targets",
         "--",
@@ -38,6 +40,7 @@ const DOCS: Check = Check {
     name: "docs",
     arguments: &[
         "doc",
+        "--release",
         "--workspace",
         "--no-deps",
         "--exclude",

@@ -1,8 +1,8 @@
 """Whole training steps in PyTorch: the twins of crates/autodidact/benches/steps.
 
-python steps.py WORKLOAD [--variant VARIANT] [--steps N] [--threads N]
+python steps.py WORKLOAD [--variant VARIANT] [--steps N] [--threads N] [--device cpu|cuda]
 
-prints one line of JSON: medians after the first quarter of the steps, in milliseconds. Needs nothing but torch.
+prints one line of JSON: medians after the first quarter of the steps, in milliseconds; on a GPU only the whole says when the work was done. Needs nothing but torch.
 Workloads go by name or letter, see WORKLOADS; variants are VARIANTS, of which those with "channels-last" are for
 images. The networks have the parameters, and the steps the multiplications, of their Rust twins.
 """
@@ -244,14 +244,15 @@ def prepare(workload, channels_last):
     return {"bert-mlm": mlm, "vit-mae": mae, "gru-cpc": cpc}[workload]()
 
 
-def measure(workload, variant, steps):
+def measure(workload, variant, steps, device):
+    torch.set_default_device(device)
     torch.manual_seed(0)
     network, optimizer, inputs, loss_of = prepare(workload, "channels-last" in variant)
     bf16 = variant.startswith("bf16")
     marks, losses = [], []
     for _ in range(steps):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext():
+        with torch.autocast(device, torch.bfloat16) if bf16 else contextlib.nullcontext():
             output = network(*inputs)
         loss = loss_of(output if isinstance(output, list) else output.float())
         looked = time.perf_counter()
@@ -271,6 +272,7 @@ def measure(workload, variant, steps):
         "variant": variant,
         "version": torch.__version__,
         "threads": torch.get_num_threads(),
+        "device": device,
         "steps": steps,
         "ms": median(0, 3),
         "forward_ms": median(0, 1),
@@ -291,9 +293,10 @@ def main():
     arguments.add_argument("--variant", choices=VARIANTS, default="f32")
     arguments.add_argument("--steps", type=int, default=20)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     wanted = arguments.parse_args()
     torch.set_num_threads(wanted.threads)
-    print(json.dumps(measure(names[wanted.workload], wanted.variant, wanted.steps)))
+    print(json.dumps(measure(names[wanted.workload], wanted.variant, wanted.steps, wanted.device)))
 
 
 if __name__ == "__main__":

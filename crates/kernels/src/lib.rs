@@ -18,6 +18,7 @@
 //! | [`gated_linear`] | both layers in one product, gate and gradient in one pass each |
 //! | [`attention`], [`attention_packed`], [`attention_within`], [`attention_packed_within`] | by blocks of queries, weights recomputed backward |
 //! | [`embedding`], [`gather_tokens`], [`gather_tokens_or`], [`prepend_token`] | whole rows copied, sums sorted by row |
+//! | [`patch_responses`] | patches normalized, met by a dictionary and summed over cells while in cache; no gradient |
 //! | [`softmax`], [`log_softmax`] | one pass each way, rows in cache |
 //! | [`cross_entropy`] | probabilities recomputed backward |
 //! | [`hidden_loss`] | hidden rows only, targets normalized on the way |
@@ -84,6 +85,7 @@ mod layer_norm;
 mod linear;
 mod nt_xent;
 pub mod optimizer;
+mod patch_responses;
 mod pool;
 mod precision;
 mod profile;
@@ -118,6 +120,7 @@ pub use linear::{
     Activation, linear, linear_reference, linear_residual, linear_residual_reference,
 };
 pub use nt_xent::{nt_xent, nt_xent_reference};
+pub use patch_responses::{Patches, patch_responses, patch_responses_reference};
 pub use pool::{
     Pool2dOptions, avg_pool2d, avg_pool2d_reference, max_pool2d, max_pool2d_reference, mean_pool,
     mean_pool_reference,

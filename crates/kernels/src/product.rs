@@ -39,6 +39,8 @@ const RIGHT: usize = 320 * 1024;
 const TOGETHER: usize = 64 * 1024;
 /// Rows of a block of the left operand.
 const ROWS: usize = 96;
+/// The depth of a product in passing at most: a block of the depth, so that a block of the product is done in one go.
+pub(crate) const SHALLOW: usize = DEPTH[1];
 /// Floats of a cache line.
 const LINE: usize = 16;
 
@@ -135,8 +137,45 @@ pub(crate) unsafe fn multiply(
             columns,
             dest: dest.pointer(),
             finish: &finish,
+            passing: false,
         });
     });
+}
+
+/// As [`multiply`], on this thread alone and for a product that is wanted a few rows at a time: `finish` is handed each
+/// block, row-major and as wide as the block, and then it is forgotten. All of it stays in the second-level cache.
+///
+/// # Panics
+/// If the depth is more than [`SHALLOW`].
+pub(crate) fn multiply_in_passing(
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    bias: Option<&[f32]>,
+    finish: impl Fn(Range<usize>, Range<usize>, &[f32]),
+) {
+    assert_eq!(left.columns, right.rows);
+    assert!(left.columns <= SHALLOW);
+    assert!(bias.is_none_or(|bias| bias.len() == right.columns));
+    let mut block = PASSING.take();
+    block.resize((ROWS * right.columns).max(block.len()), 0.0);
+    let dest = block.as_mut_ptr();
+    let pitch = right.columns;
+    let finish = |rows: Range<usize>, columns: Range<usize>| {
+        // SAFETY: the rows of a block begin at the buffer's start, and the product is done with them.
+        let block = unsafe { std::slice::from_raw_parts(dest, rows.len() * pitch) };
+        finish(rows, columns, block);
+    };
+    Arch::new().dispatch(Part {
+        passing: true,
+        left,
+        right,
+        bias,
+        rows: 0..left.rows,
+        columns: 0..right.columns,
+        dest,
+        finish: &finish,
+    });
+    PASSING.set(block);
 }
 
 /// The part of a product that one thread computes.
@@ -151,6 +190,8 @@ struct Part<'a, F> {
     columns: Range<usize>,
     dest: *mut f32,
     finish: &'a F,
+    /// Whether each block of rows is written over the one before.
+    passing: bool,
 }
 
 impl<F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, F> {
@@ -172,6 +213,8 @@ impl<F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, F> {
 thread_local! {
     /// Room for packed blocks, kept because fresh memory costs page faults.
     static ROOM: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// Room for a block of a product in passing.
+    static PASSING: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
@@ -211,6 +254,7 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
                 }
                 for first in self.rows.clone().step_by(ROWS) {
                     let rows = first..(first + ROWS).min(self.rows.end);
+                    let top = if self.passing { 0 } else { rows.start };
                     for cut in group.clone() {
                         let depth = part(all, cuts, cut);
                         let pitch = self.right.columns;
@@ -230,7 +274,7 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
                                     Some(bias) => Start::Bias(&bias[columns.clone()]),
                                     None => Start::Zero,
                                 },
-                                dest: self.dest.add(rows.start * pitch + columns.start),
+                                dest: self.dest.add(top * pitch + columns.start),
                                 pitch,
                             };
                             block.multiply::<S, P, V>(simd, order);

@@ -1,10 +1,12 @@
 //! Milliseconds of whole training steps, forward, backward and update.
 //!
-//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--bf16] [--unfused] [--profile]`
+//! `cargo bench -p autodidact -p autodidact-cli --bench steps -- [NAME or LETTER ...] [--steps N] [--json] [--bf16] [--unfused] [--profile] [--device NAME]`
 //!
 //! Each workload runs in a process of its own, so that its peak memory is its own. Times are medians after the first
-//! quarter of the steps. `--profile` prints where the time goes by operation, beside what the machine would allow. `RAYON_NUM_THREADS` sets the number of threads. `cargo xtask bench` sets the same beside
-//! PyTorch. The binary's package is named so that cargo takes the features of the program, with which Burn may already
+//! quarter of the steps. `--profile` prints where the time goes by operation, beside what the machine would allow.
+//! `RAYON_NUM_THREADS` sets the number of threads. `--device wgpu` trains on a GPU, in a build with
+//! `--features autodidact-cli/wgpu`: there a step's parts say when its work was asked for, and only the whole when it was
+//! done. `cargo xtask bench` sets the same beside PyTorch. The binary's package is named so that cargo takes the features of the program, with which Burn may already
 //! be built.
 
 #![allow(
@@ -19,11 +21,13 @@ mod workloads;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use autodidact::train::device;
 use autodidact_kernels::{Precision, Recycling, profile, unfused};
+use burn::tensor::Device;
 use mimalloc::MiMalloc;
 use roofline::Machine;
 use serde_json::{Value, json};
-use workloads::{ALL, Change, Size, Step};
+use workloads::{ALL, Change, Size, Step, Training};
 
 /// The program's own allocator.
 #[global_allocator]
@@ -38,6 +42,7 @@ struct Wanted {
     unfused: bool,
     precision: Precision,
     profile: bool,
+    device: (String, Device),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +59,7 @@ fn main() -> ExitCode {
             print!("{}", wanted.precision.scope(|| profiled(name, &wanted)));
             return ExitCode::SUCCESS;
         }
-        let run = || wanted.precision.scope(|| measure(name, wanted.steps));
+        let run = || wanted.precision.scope(|| measure(name, &wanted));
         let report = if wanted.unfused { unfused(run) } else { run() };
         let report = described(report, &wanted);
         if wanted.json {
@@ -81,6 +86,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
         unfused: false,
         precision: Precision::F32,
         profile: false,
+        device: ("cpu".to_owned(), open("cpu")?),
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -94,6 +100,10 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
             "--json" => wanted.json = true,
             "--unfused" => wanted.unfused = true,
             "--profile" => wanted.profile = true,
+            "--device" => {
+                let name = arguments.next().ok_or("--device wants a name")?;
+                wanted.device = (name.clone(), open(name)?);
+            }
             "--bf16" => wanted.precision = Precision::Bf16,
             // What cargo bench says to every bench.
             "--bench" => {}
@@ -106,6 +116,10 @@ fn parse(arguments: &[String]) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
+fn open(device: &str) -> Result<Device, String> {
+    device::open(device).map_err(|error| error.to_string())
+}
+
 fn named(asked: &str) -> Result<&'static str, String> {
     let fits = |(name, letter): &&(&str, char)| {
         *name == asked || letter.to_string() == asked.to_uppercase()
@@ -116,7 +130,7 @@ fn named(asked: &str) -> Result<&'static str, String> {
             .map(|(name, letter)| format!("{name} ({letter})"))
             .collect();
         format!(
-            "no workload or option `{asked}`; there are {}, --steps N, --json, --bf16, --unfused, --profile",
+            "no workload or option `{asked}`; there are {}, --steps N, --json, --bf16, --unfused, --profile, --device NAME",
             known.join(", ")
         )
     })
@@ -134,10 +148,14 @@ fn alone(name: &str, arguments: &[String]) -> Result<(), String> {
     }
 }
 
+fn started(name: &str, wanted: &Wanted) -> Box<dyn Training> {
+    workloads::start_on(&wanted.device.1, name, Size::Full, Change::default())
+}
+
 /// Trains for so many steps.
-fn measure(name: &str, steps: usize) -> Value {
-    let mut training = workloads::start(name, Size::Full, Change::default());
-    let steps: Vec<Step> = (0..steps).map(|_| training.step()).collect();
+fn measure(name: &str, wanted: &Wanted) -> Value {
+    let mut training = started(name, wanted);
+    let steps: Vec<Step> = (0..wanted.steps).map(|_| training.step()).collect();
     let median = |part: fn(&Step) -> Duration| {
         let mut times: Vec<f64> = steps[steps.len() / 4..]
             .iter()
@@ -168,7 +186,7 @@ fn measure(name: &str, steps: usize) -> Value {
 /// Trains for so many steps, after two that warm up, and says where their time went.
 fn profiled(name: &str, wanted: &Wanted) -> String {
     let machine = Machine::measure(wanted.precision);
-    let mut training = workloads::start(name, Size::Full, Change::default());
+    let mut training = started(name, wanted);
     training.step();
     training.step();
     let (steps, measured): (Vec<Step>, _) =
@@ -189,6 +207,7 @@ fn described(mut report: Value, wanted: &Wanted) -> Value {
         Precision::Bf16 => Precision::Bf16.instructions().unwrap_or("f32"),
     };
     report["variant"] = variant.into();
+    report["device"] = wanted.device.0.as_str().into();
     report["threads"] = rayon::current_num_threads().into();
     report
 }

@@ -155,8 +155,8 @@ struct ViewsOf<'a>(&'a Recipe);
 impl ForModality for ViewsOf<'_> {
     type Output = Result<Value>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.0.method().unwrap_or(crate::method::DEFAULT);
-        let modality = crate::method::by_name(name, ModalityOf(self.0, PhantomData::<M>))??;
+        let name = crate::method::of(self.0)?;
+        let modality = crate::method::by_name(&name, ModalityOf(self.0, PhantomData::<M>))??;
         Value::try_from(modality.one_view())
             .map_err(|error| Error::recipe("views that TOML can't hold").because(error))
     }

@@ -108,13 +108,13 @@ struct OfKind<'a> {
 impl ForModality for OfKind<'_> {
     type Output = Result<Box<dyn Frozen>>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        let name = crate::method::of(self.recipe)?;
         let planned = Planned {
             recipe: self.recipe,
             kind: PhantomData::<M>,
         };
         let (modality, seed, device, unreadable, saw_labels) =
-            crate::method::by_name(name, planned)??;
+            crate::method::by_name(&name, planned)??;
         let device = device::open(&device)?;
         let untrained = modality.encoder(&mut Init::new(seed, &device))?;
         let pretrained = load_state(untrained.clone(), self.encoder)?;
@@ -272,13 +272,13 @@ struct SheetOf<'a> {
 impl ForModality for SheetOf<'_> {
     type Output = Result<Sheet>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        let name = crate::method::of(self.recipe)?;
         let of_method = SheetOfMethod {
             recipe: self.recipe,
             items: self.items,
             kind: PhantomData::<M>,
         };
-        crate::method::by_name(name, of_method)?
+        crate::method::by_name(&name, of_method)?
     }
 }
 

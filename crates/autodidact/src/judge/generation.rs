@@ -44,8 +44,8 @@ struct Asked<'a> {
 impl ForModality for Asked<'_> {
     type Output = Result<()>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
-        crate::method::by_name(name, OfMethod(self, PhantomData::<M>))?
+        let name = crate::method::of(self.recipe)?;
+        crate::method::by_name(&name, OfMethod(self, PhantomData::<M>))?
     }
 }
 

@@ -40,8 +40,8 @@ struct OfKind<'a> {
 impl ForModality for OfKind<'_> {
     type Output = Result<Option<Likelihood>>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
-        crate::method::by_name(name, OfMethod(self, PhantomData::<M>))?
+        let name = crate::method::of(self.recipe)?;
+        crate::method::by_name(&name, OfMethod(self, PhantomData::<M>))?
     }
 }
 

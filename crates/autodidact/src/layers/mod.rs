@@ -1,6 +1,7 @@
 //! Building blocks that several encoders and methods share.
 
 pub mod attention;
+pub mod closed_form;
 pub mod conv;
 pub mod dropout;
 pub(crate) mod emptied;

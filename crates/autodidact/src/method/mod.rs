@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::Init;
-use crate::modality::{Encoder, Maskable, Need, Pretext, Table};
+use crate::modality::{self, Encoder, ForModality, Maskable, Modality, Need, Pretext, Table};
 use crate::random::{Purpose, Rng, stream};
+use crate::recipe::Recipe;
 
 /// A method's settings: the recipe's `[method]`, what the method asks for, and how its networks are built.
 pub trait Objective: Table + Default {
@@ -75,6 +76,20 @@ pub trait Method<E: Encoder>: Module + 'static {
     #[must_use]
     fn after_step(self, _carries: Vec<Self::Carry>, _at: &Step) -> Self {
         self
+    }
+
+    /// Brings the encoder up to what was learned so far, before it is looked at or kept: for a method that gathers in its
+    /// steps and draws its conclusion now and then.
+    ///
+    /// # Errors
+    /// When there is no conclusion to draw.
+    fn settled(self, _at: &Step) -> Result<Self> {
+        Ok(self)
+    }
+
+    /// From about how many items could be learned in the time that [`Method::settled`] takes.
+    fn settling_cost(&self) -> f64 {
+        0.0
     }
 
     /// What the method makes of a batch, for people to look at; `None` for a method that restores nothing.
@@ -279,6 +294,7 @@ macro_rules! methods {
 methods![
     simclr::SimClr,
     vicreg::VicReg,
+    spectral::Spectral,
     byol::Byol,
     mae::Mae,
     masked_lm::MaskedLm,
@@ -286,8 +302,35 @@ methods![
     supervised::Supervised,
 ];
 
-/// The method of a run that names none.
-pub const DEFAULT: &str = "simclr";
+/// The method of a run that names none, where the data or the network has no fixed features.
+const BY_GRADIENT: &str = "simclr";
+/// The method of a run that names none, where there are fixed features.
+const IN_CLOSED_FORM: &str = "spectral";
+
+/// The method that a recipe names, or the one that serves it best: in closed form where the kind of data allows it and the
+/// recipe says nothing of the network.
+///
+/// # Errors
+/// When there is no such kind of data.
+pub fn of(recipe: &Recipe) -> Result<String> {
+    struct ReadsOut;
+    impl ForModality for ReadsOut {
+        type Output = bool;
+        fn run<M: Modality>(self) -> bool {
+            M::READS_OUT
+        }
+    }
+    if let Some(name) = recipe.method() {
+        return Ok(name.to_owned());
+    }
+    let open = !recipe.speaks_of("encoder") && !recipe.has("train", "init");
+    let reads_out = modality::by_name(&recipe.kind()?, ReadsOut)?;
+    Ok(match open && reads_out {
+        true => IN_CLOSED_FORM,
+        false => BY_GRADIENT,
+    }
+    .to_owned())
+}
 
 /// The device that a module lives on.
 fn device_of<M: Module>(module: &M) -> Device {

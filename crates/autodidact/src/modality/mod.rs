@@ -32,6 +32,9 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const SUMMARY: &'static str;
     /// What an item's own numbers ([`Modality::raw`]) are.
     const RAW: Raw = Raw::Values;
+    /// Whether there are networks of fixed features ([`Encoder::features`]), and the [`Modality::defaults`] of a method that
+    /// needs them are such.
+    const READS_OUT: bool = false;
     /// An item on the host: an image, a document, a window, an event with its neighborhood.
     type Item: Clone + Send + Sync + 'static;
     /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
@@ -149,6 +152,21 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// # Errors
     /// Names the setting that can't be.
     fn encoder(&self, init: &mut Init) -> Result<Self::Encoder>;
+
+    /// What the network takes from the data before the first step, without gradients, such as a dictionary; with a line
+    /// for people. `some` reads about so many items, spread over those that are learned from. `None` where it takes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the items can't be read or viewed.
+    fn begun(
+        &self,
+        _encoder: &Self::Encoder,
+        _some: &mut dyn FnMut(usize) -> Result<Vec<(u64, Self::Item)>>,
+        _seed: u64,
+    ) -> Result<Option<(Self::Encoder, String)>> {
+        Ok(None)
+    }
 
     /// What the network can do: asked while a recipe becomes a plan.
     fn abilities(&self) -> Abilities;
@@ -291,6 +309,8 @@ pub enum Need {
     Replaced,
     /// To say which symbol comes next, from those before alone ([`Symbolic`]).
     Next,
+    /// A vector that is a linear map of fixed features ([`Encoder::features`]).
+    Readout,
 }
 
 impl Need {
@@ -303,6 +323,7 @@ impl Need {
                 "an encoder that restores symbols from both sides, such as bert or modern"
             }
             Self::Next => "an encoder that predicts the next symbol, such as gpt2 or modern_causal",
+            Self::Readout => "an encoder of fixed features, such as patches",
         }
     }
 }
@@ -327,6 +348,8 @@ pub struct Abilities {
     pub restores: bool,
     /// Say which symbol comes next ([`Symbolic`]).
     pub predicts: bool,
+    /// Hand out fixed features, and take another linear map of them ([`Encoder::features`]).
+    pub reads_out: bool,
 }
 
 impl Abilities {
@@ -337,6 +360,7 @@ impl Abilities {
             Need::Hidden => self.masks,
             Need::Replaced => self.restores,
             Need::Next => self.predicts,
+            Need::Readout => self.reads_out,
         }
     }
 }
@@ -348,6 +372,15 @@ pub struct Tokens {
     pub values: Tensor<3>,
     /// Which tokens are real, `[batch, tokens]`; `None` where all are.
     pub valid: Option<Tensor<2, Bool>>,
+}
+
+/// A linear map from features to a vector: (features − mean) · mapᵀ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Readout {
+    /// `[features]`.
+    pub mean: Vec<f32>,
+    /// `[dim, features]`.
+    pub map: Vec<f32>,
 }
 
 /// A network from a batch to tokens `[batch, tokens, dim]` and one vector per item `[batch, dim]`.
@@ -379,6 +412,25 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     /// The network as one over symbols; `None` where its tokens are none.
     fn symbolic(&self) -> Option<&dyn Symbolic<Self::Batch>> {
         None
+    }
+    /// The fixed features that the vector is a linear map of, `[batch, features]`, without a gradient; `None` where it
+    /// isn't one.
+    fn features(&self, _batch: &Self::Batch) -> Option<Tensor<2>> {
+        None
+    }
+    /// How many fixed features there are; `None` where there are none.
+    fn features_width(&self) -> Option<usize> {
+        None
+    }
+    /// The same network with another linear map of its features.
+    ///
+    /// # Errors
+    /// When it has no fixed features, or the map is one of others.
+    fn with_readout(self, _readout: Readout) -> Result<Self> {
+        Err(
+            Error::recipe("a network without fixed features, to be read out anew")
+                .expected(Need::Readout.describe()),
+        )
     }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {

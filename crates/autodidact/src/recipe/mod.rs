@@ -173,6 +173,11 @@ impl Recipe {
             .is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether the recipe says anything in a section.
+    pub fn speaks_of(&self, section: &str) -> bool {
+        self.section(section).is_some_and(|table| !table.is_empty())
+    }
+
     /// A string by its section and key.
     pub fn text(&self, section: &str, key: &str) -> Option<&str> {
         self.section(section)?.get(key)?.as_str()
@@ -335,6 +340,7 @@ impl<M: Modality, O: Objective> Plan<M, O> {
                 .collect();
             let lacking = match pretext.needs {
                 Need::Hidden => "whose tokens can't be hidden",
+                Need::Readout => "without fixed features",
                 _ => "that can't say which symbol stands where",
             };
             return Err(

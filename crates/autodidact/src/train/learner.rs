@@ -192,7 +192,11 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn values(&self) -> usize {
-        trained_values(self.model())
+        let encoder = self.model().encoder();
+        match trained_values(self.model()) {
+            0 => encoder.dim() * encoder.features_width().unwrap_or(0),
+            values => values,
+        }
     }
 
     fn describe(&self) -> Vec<String> {
@@ -200,14 +204,19 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             0 => String::new(),
             held => format!(", {held} of them held out for the validation loss"),
         };
+        let dim = self.model().encoder().dim();
         let mut lines = vec![
             format!("data     {}{held}", self.items.source.describe()),
             format!("method   {} ({})", O::NAME, O::SUMMARY),
-            format!(
-                "network  {:.2} million values learn; vectors of {} dimensions",
-                self.values() as f64 / 1e6,
-                self.model().encoder().dim()
-            ),
+            match trained_values(self.model()) {
+                0 => format!(
+                    "network  solved for, not trained by gradient; vectors of {dim} dimensions"
+                ),
+                values => format!(
+                    "network  {:.2} million values learn; vectors of {dim} dimensions",
+                    values as f64 / 1e6
+                ),
+            },
             format!(
                 "numbers  {}",
                 self.plan.train.precision.describe(&self.plan.train.device)
@@ -219,6 +228,37 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
 
     fn steps_per_epoch(&self) -> u64 {
         batches_per_epoch(self.items.indices.len(), self.plan.train.batch_size)
+    }
+
+    fn begin(&mut self) -> Result<Vec<String>> {
+        // Given weights have begun before.
+        if self.plan.train.init.is_some() {
+            return Ok(Vec::new());
+        }
+        let began = std::time::Instant::now();
+        let items = &self.items;
+        let mut some = |count: usize| {
+            let held = items.indices.len();
+            let count = count.min(held);
+            let places: Vec<usize> = (0..count).map(|place| place * held / count).collect();
+            items.read(&places).map(|(items, _)| items)
+        };
+        let seed = self.plan.train.seed;
+        // The same initial weights once more, so that heads and teachers are built around what the encoder has become.
+        let mut init = Init::new(seed, &self.device);
+        let encoder = self.plan.modality.encoder(&mut init)?;
+        let Some((encoder, line)) = self.plan.modality.begun(&encoder, &mut some, seed)? else {
+            return Ok(Vec::new());
+        };
+        self.model = Some(self.plan.objective.build(encoder, &mut init)?);
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(vec![format!("{line}, in {seconds:.1} s")])
+    }
+
+    fn settle(&mut self, at: Step) -> Result<()> {
+        let model = self.model.take().expect("put back at the end of each step");
+        self.model = Some(model.settled(&at)?);
+        Ok(())
     }
 
     fn start(&mut self, step: u64) {
@@ -247,6 +287,8 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             .model
             .as_ref()
             .expect("put back at the end of each step");
+        // A method may gather what it needs in its steps, and learn nothing by gradient.
+        let learns = trained_values(model) > 0;
         let mut gradients = Gradients::default();
         let (mut carries, mut items, mut total) = (Vec::with_capacity(parts), 0, 0.0);
         let mut named: Vec<(&'static str, f64)> = Vec::new();
@@ -269,7 +311,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
             if !total.is_finite() {
                 return Err(diverged("the loss", at.number, total, &named));
             }
-            gradients.add(&loss.total, model, share);
+            if learns {
+                gradients.add(&loss.total, model, share);
+            }
             carries.push(carry);
         }
         let norm = gradients.norm();
@@ -363,8 +407,13 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         let plain = learned.min(self.sampled());
         let pairs = 2 * learned.min(monitor::PAIRS);
         let held = self.looked_at() * slots;
-        // Backward takes twice as long as forward.
-        (plain + pairs + held) as f64 / (3 * slots) as f64
+        // Backward takes twice as long as forward, where there is one.
+        let passes = if trained_values(self.model()) > 0 {
+            3
+        } else {
+            1
+        };
+        (plain + pairs + held) as f64 / (passes * slots) as f64 + self.model().settling_cost()
     }
 
     fn state(&self) -> (State, u64) {

@@ -151,6 +151,7 @@ impl<'a> Run<'a> {
         watch: &'a mut dyn FnMut(&Event),
     ) -> Result<Self> {
         let resumed = from.is_some();
+        let began = Instant::now();
         let per_epoch = session.steps_per_epoch();
         let mut position = match from {
             Some(checkpoint) => {
@@ -194,7 +195,12 @@ impl<'a> Run<'a> {
             )?;
         }
         let step = position.progress.step();
+        let begun = match resumed {
+            true => Vec::new(),
+            false => session.begin()?,
+        };
         let mut lines = session.describe();
+        lines.extend(begun);
         lines.push(format!("machine  {}", device::machine()));
         lines.push(format!("folder   {}", folder.path().display()));
         let mut log = AppendLog::open(&folder.file("train.log"), u64::MAX)?;
@@ -212,8 +218,8 @@ impl<'a> Run<'a> {
             metrics,
             log,
             position,
-            began: Instant::now(),
-            ticked: Instant::now(),
+            began,
+            ticked: began,
             taken: 0,
             checkpointed: Instant::now(),
             smooth: None,
@@ -358,6 +364,12 @@ impl<'a> Run<'a> {
     }
 
     fn look(&mut self) -> Result<()> {
+        self.session.settle(Step {
+            number: self.position.progress.step(),
+            part: 0,
+            progress: self.position.progress.done(),
+            seed: self.session.train().seed,
+        })?;
         let validation = self.session.validate()?;
         let checkup = self.session.checkup()?;
         let step = self.position.progress.step();

@@ -103,9 +103,14 @@ pub fn choose(
     if ladder.is_empty() {
         return Ok(None);
     }
-    // The data is measured once.
+    // The data is measured once, and the method is the one that the session has: a size of a network would choose another
+    // where the recipe names none.
     let mut measured = recipe.clone();
-    measured.take_measured(&session.recipe()?);
+    let opened = session.recipe()?;
+    measured.take_measured(&opened);
+    if let Some(method) = opened.method() {
+        measured.put("method.name", method)?;
+    }
     let asked = session.train().batch_size;
     let batch_is_open = !recipe.has("train", "batch_size");
 

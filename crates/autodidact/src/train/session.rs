@@ -31,6 +31,16 @@ pub trait Session: Send {
     fn describe(&self) -> Vec<String>;
     /// Steps in a pass over the data.
     fn steps_per_epoch(&self) -> u64;
+    /// What the network takes from the data before the first step of a new run; lines for people.
+    ///
+    /// # Errors
+    /// When the data can't be read.
+    fn begin(&mut self) -> Result<Vec<String>>;
+    /// Brings the encoder up to what was learned so far, for a method that doesn't in each step.
+    ///
+    /// # Errors
+    /// When what was learned makes no encoder.
+    fn settle(&mut self, at: Step) -> Result<()>;
     /// Starts making batches for the steps from `step` on.
     fn start(&mut self, step: u64);
     /// One step: loss, gradients, update, after-step. Nothing is changed if loss or gradients aren't finite.
@@ -120,13 +130,13 @@ struct OfKind<'a> {
 impl ForModality for OfKind<'_> {
     type Output = Result<Box<dyn Session>>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        let name = crate::method::of(self.recipe)?;
         let of_method = OfMethod {
             recipe: self.recipe,
             fresh: self.fresh,
             kind: std::marker::PhantomData::<M>,
         };
-        crate::method::by_name(name, of_method)?
+        crate::method::by_name(&name, of_method)?
     }
 }
 

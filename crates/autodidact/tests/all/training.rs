@@ -13,10 +13,10 @@ use autodidact::train::{self, Event, Outcome, Stop};
 /// A recipe of seconds: 64 images of 16 pixels, 6 steps of 8.
 pub(crate) fn recipe(method: &str) -> Recipe {
     let objective = method::by_name(method, Wants).unwrap();
-    let encoder = if objective.needs == Need::Hidden {
-        "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4"
-    } else {
-        "name = \"small_conv\"\nwidth = 4"
+    let encoder = match objective.needs {
+        Need::Hidden => "name = \"vit_tiny\"\nwidth = 24\ndepth = 2\npatch = 4",
+        Need::Readout => "name = \"patches\"\nwidth = 6\npatch = 4\ndim = 8",
+        _ => "name = \"small_conv\"\nwidth = 4",
     };
     let text = format!(
         "[data]\nsynthetic_items = 64\nvalidation = 0.2\n[views]\ncrops = [{{ count = {}, size = 16 }}]\n\
@@ -52,7 +52,7 @@ fn sentences() -> &'static Path {
 fn recipes(method: &str) -> Vec<Recipe> {
     let objective = method::by_name(method, Wants).unwrap();
     let networks: &[&str] = match objective.needs {
-        Need::Hidden => &[],
+        Need::Hidden | Need::Readout => &[],
         Need::Replaced => &["bert", "modern"],
         Need::Next => &["gpt2", "modern_causal"],
         Need::Vectors => &["bert", "modern", "gpt2", "modern_causal"],
@@ -72,7 +72,7 @@ fn recipes(method: &str) -> Vec<Recipe> {
     let of_text: Vec<Recipe> = of_text.collect();
     match objective.needs {
         Need::Replaced | Need::Next => of_text,
-        Need::Vectors | Need::Hidden => [vec![recipe(method)], of_text].concat(),
+        Need::Vectors | Need::Hidden | Need::Readout => [vec![recipe(method)], of_text].concat(),
     }
 }
 

@@ -86,7 +86,7 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         "{}-{}",
         data.and_then(Path::file_stem)
             .map_or("synthetic".into(), |stem| stem.to_string_lossy()),
-        recipe.method().unwrap_or(autodidact::method::DEFAULT)
+        autodidact::method::of(&recipe)?
     );
     let folder = RunFolder::create(arguments.out.as_deref(), &name)?;
     let mut progress = Progress::new();

@@ -121,6 +121,7 @@ fn check_width<S: Simd>(simd: S) {
             let [rows, columns, _] = sizes;
             let mut dest = vec![f32::NAN; rows * columns];
             simd.vectorize(Part {
+                passing: false,
                 left,
                 right,
                 bias: case.bias.as_deref(),

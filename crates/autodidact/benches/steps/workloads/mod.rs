@@ -28,7 +28,7 @@ use autodidact::layers::Init;
 use autodidact::layers::state::{load_state, state_of, trained_values};
 use autodidact::random::{Purpose, Rng, stream};
 use autodidact::recipe::Train;
-use autodidact::train::{Gradients, Optimizer};
+use autodidact::train::{Gradients, Optimizer, device};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt;
@@ -103,27 +103,39 @@ pub(crate) struct Change {
     pub(crate) rate: f64,
 }
 
-/// Draws a workload's weights and data and sets it up.
+/// Draws a workload's weights and data and sets it up on the CPU.
 ///
 /// # Panics
 /// If there is no workload of this name.
 pub(crate) fn start(name: &str, size: Size, change: Change) -> Box<dyn Training> {
+    let device = device::open("cpu").expect("built with the CPU backend");
+    start_on(&device, name, size, change)
+}
+
+/// The same on a device of choice, with the same weights and data.
+///
+/// # Panics
+/// If there is no workload of this name.
+pub(crate) fn start_on(
+    device: &Device,
+    name: &str,
+    size: Size,
+    change: Change,
+) -> Box<dyn Training> {
     let full = size == Size::Full;
     match name {
-        "resnet-simclr" => begin(simclr::residual(full), change),
-        "bert-mlm" => begin(mlm::Words::new(full), change),
-        "vit-mae" => begin(mae::Patches::new(full), change),
-        "conv-simclr" => begin(simclr::small(full), change),
-        "gru-cpc" => begin(cpc::Series::new(full), change),
-        "narrow-simclr" => begin(simclr::narrow(full), change),
+        "resnet-simclr" => begin(device, simclr::residual(full), change),
+        "bert-mlm" => begin(device, mlm::Words::new(full), change),
+        "vit-mae" => begin(device, mae::Patches::new(full), change),
+        "conv-simclr" => begin(device, simclr::small(full), change),
+        "gru-cpc" => begin(device, cpc::Series::new(full), change),
+        "narrow-simclr" => begin(device, simclr::narrow(full), change),
         _ => panic!("no workload named {name}"),
     }
 }
 
-fn begin<W: Workload + 'static>(workload: W, change: Change) -> Box<dyn Training> {
-    let device = autodidact::train::device::open("cpu")
-        .expect("built with the CPU backend")
-        .autodiff();
+fn begin<W: Workload + 'static>(device: &Device, workload: W, change: Change) -> Box<dyn Training> {
+    let device = device.clone().autodiff();
     let mut network = workload.network(&mut Init::new(0, &device));
     let mut draw = Draw::new(&device, change);
     if change.nudge.is_some() {

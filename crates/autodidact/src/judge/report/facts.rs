@@ -33,7 +33,7 @@ pub(super) fn facts(
         let mut found = lines.filter_map(|line| line.strip_prefix(name));
         found.next().map(|rest| rest.trim().to_owned())
     };
-    let method = recipe.method().unwrap_or(method::DEFAULT);
+    let method = recipe.method().unwrap_or("unnamed");
     let source = method::ALL.iter().find(|entry| entry.name == method);
     let network = recipe.text("encoder", "name").unwrap_or("unnamed");
     let mut facts = vec![

@@ -84,12 +84,12 @@ struct OfKind<'a> {
 impl ForModality for OfKind<'_> {
     type Output = Result<Box<dyn Observer>>;
     fn run<M: Modality>(self) -> Self::Output {
-        let name = self.recipe.method().unwrap_or(crate::method::DEFAULT);
+        let name = crate::method::of(self.recipe)?;
         let of_method = OfMethod {
             of: self,
             kind: PhantomData::<M>,
         };
-        crate::method::by_name(name, of_method)?
+        crate::method::by_name(&name, of_method)?
     }
 }
 

@@ -45,6 +45,13 @@ const RAW_SIDE: usize = 32;
 /// Widths of a ResNet-18 that a run with a budget may choose, and from how many images each pays. Guesses still: that 8
 /// serves better than 16 below fifty thousand is all that was seen in a run.
 const WIDTHS: [(i64, f64); 4] = [(8, 0.0), (16, 50e3), (32, 500e3), (64, 5e6)];
+/// Edge of a dictionary's patches, in pixels.
+const PATCH: usize = 6;
+/// Images that a dictionary of patches is learned from, at most.
+const LEARNED_FROM: usize = 5000;
+/// Sizes of a dictionary that a run with a budget may choose, and from how many images each pays: about eight for each
+/// feature, of which there are four an atom.
+const ATOMS: [(i64, f64); 4] = [(256, 0.0), (512, 16e3), (1024, 33e3), (2048, 130e3)];
 /// From how many images views of the data's own size pay, where that is large; a guess.
 const LARGE_VIEWS_PAY_FROM: f64 = 20e3;
 
@@ -95,6 +102,7 @@ fn views_side(measured: &ImageMeasurements) -> usize {
 impl Modality for Images {
     const NAME: &'static str = "images";
     const SUMMARY: &'static str = "photographs, scans, satellite bands: files in folders, archives or Parquet, arrays, IDX, CIFAR, CSV lists";
+    const READS_OUT: bool = true;
     type Item = Image;
     type View = ImageView;
     type Batch = ImageBatch;
@@ -149,7 +157,13 @@ impl Modality for Images {
         for crop in &mut views.crops {
             crop.size = 0;
         }
-        let network = if pretext.needs == Need::Hidden {
+        let network = if pretext.needs == Need::Readout {
+            ImageNetwork {
+                name: Architecture::Patches,
+                patch: PATCH.min(side),
+                ..ImageNetwork::default()
+            }
+        } else if pretext.needs == Need::Hidden {
             ImageNetwork {
                 name: Architecture::VitTiny,
                 depth: 6,
@@ -210,6 +224,16 @@ impl Modality for Images {
         network: &ImageNetwork,
         measured: &ImageMeasurements,
     ) -> Vec<Rung> {
+        if network.name == Architecture::Patches {
+            return ATOMS
+                .iter()
+                .map(|&(atoms, pays_from)| Rung {
+                    name: format!("{atoms} patches"),
+                    settings: vec![("encoder.width", Value::from(atoms))],
+                    pays_from,
+                })
+                .collect();
+        }
         if network.name != Architecture::ResNet18 {
             return Vec::new();
         }
@@ -319,16 +343,36 @@ impl Modality for Images {
         self.network.build(self.side, self.channels, init)
     }
 
+    fn begun(
+        &self,
+        encoder: &ImageEncoder,
+        some: &mut dyn FnMut(usize) -> Result<Vec<(u64, Image)>>,
+        seed: u64,
+    ) -> Result<Option<(ImageEncoder, String)>> {
+        if self.network.name != Architecture::Patches {
+            return Ok(None);
+        }
+        let items = some(LEARNED_FROM)?;
+        let views = self.plain(&items)?;
+        let images: Vec<&[f32]> = views.iter().map(|view| view.pixels.as_slice()).collect();
+        let mut rng = stream(seed, Purpose::Weights, &[1]);
+        let learned = encoder.begun(&images, [self.side, self.channels], &mut rng)?;
+        let line = format!("patches  learned from {} images", images.len());
+        Ok(learned.map(|encoder| (encoder, line)))
+    }
+
     fn abilities(&self) -> Abilities {
         self.network.abilities()
     }
 
     /// Input `pixels`, `[batch, channels, height, width]`: 0 (black) to 1 (white) if `raw`, else less the mean and over
-    /// the deviation of the training images. Output `features`, `[batch, dim]`. A ViT takes one size, the others any.
+    /// the deviation of the training images. Output `features`, `[batch, dim]`. A ViT and a dictionary take one size, the others any.
     fn onnx(&self, encoder: &ImageEncoder, raw: bool) -> Result<OnnxModel> {
         let mut onnx = OnnxModel::new("encoder");
         let (height, width) = match encoder {
-            ImageEncoder::Vit(_) => (Length::Fixed(self.side), Length::Fixed(self.side)),
+            ImageEncoder::Vit(_) | ImageEncoder::Patches(_) => {
+                (Length::Fixed(self.side), Length::Fixed(self.side))
+            }
             _ => (Length::Open("height"), Length::Open("width")),
         };
         let shape = [
@@ -346,7 +390,7 @@ impl Modality for Images {
             pixels = onnx.node("Sub", &[&pixels, &mean], &[]);
             pixels = onnx.node("Div", &[&pixels, &deviation], &[]);
         }
-        let features = encoder.draw(&mut onnx, &pixels);
+        let features = encoder.draw(&mut onnx, &pixels, self.side);
         let shape = [Length::Open("batch"), Length::Fixed(encoder.dim())];
         onnx.output("features", &features, &shape);
         onnx.note("input", if raw { "0 to 1" } else { "normalized" });

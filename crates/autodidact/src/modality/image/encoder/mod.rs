@@ -1,5 +1,6 @@
 //! Networks for images.
 
+mod patches;
 mod published;
 mod resnet;
 mod small_conv;
@@ -16,26 +17,37 @@ use crate::export::onnx::{OnnxModel, Value};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
-use crate::modality::{Abilities, Encoder, Maskable, Tokens};
+use crate::modality::{Abilities, Encoder, Maskable, Readout, Tokens};
+use crate::random::Rng;
 
+pub use patches::PatchDictionary;
 pub use resnet::{ResNet, Stem};
 pub use small_conv::SmallConv;
 pub use vit::Vit;
+
+/// Patches along an edge that a dictionary looks at, at most, unless the recipe says more.
+const PATCHES_ALONG: usize = 27;
 
 /// The recipe's `[encoder]` for images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageNetwork {
-    /// `small_conv`, `resnet18`, `resnet34`, `resnet50`, `vit_tiny` or `vit_small`.
+    /// `patches`, `small_conv`, `resnet18`, `resnet34`, `resnet50`, `vit_tiny` or `vit_small`.
     pub name: Architecture,
-    /// Channels of the first stage (convolutional networks; 64 is the published ResNet) or of every token (ViT;
-    /// 192 is tiny, 384 small). 0 takes the published value.
+    /// Atoms of a dictionary of patches, channels of the first stage (convolutional networks; 64 is the published ResNet)
+    /// or of every token (ViT; 192 is tiny, 384 small). 0 takes the published value.
     pub width: usize,
     /// How a ResNet takes the image in: `small` (3×3, stride 1, no pooling) up to about 64 pixels, `imagenet`
     /// (7×7, stride 2, pooling) above.
     pub stem: Stem,
-    /// Edge of a ViT's patches in pixels; divides the image's edge.
+    /// Edge of the patches in pixels, of a dictionary or of a ViT; a ViT's divides the image's edge.
     pub patch: usize,
+    /// Pixels from one patch of a dictionary to the next; 0 takes as many as leave at most 27 patches along an edge.
+    pub stride: usize,
+    /// Cells along each axis of the grid over which a dictionary's responses are gathered.
+    pub cells: usize,
+    /// Length of the vector that a dictionary is read out to.
+    pub dim: usize,
     /// Blocks of a ViT; 0 takes the published 12.
     pub depth: usize,
 }
@@ -47,6 +59,9 @@ impl Default for ImageNetwork {
             width: 0,
             stem: Stem::Small,
             patch: 4,
+            stride: 0,
+            cells: 2,
+            dim: 512,
             depth: 0,
         }
     }
@@ -56,6 +71,8 @@ impl Default for ImageNetwork {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
+    /// Coates, Lee & Ng 2011: a dictionary of whitened patches, read out by a linear map.
+    Patches,
     /// Four convolutions, for minutes on a CPU.
     SmallConv,
     /// He et al. 2016, 18 layers.
@@ -87,6 +104,8 @@ impl Architecture {
     reason = "there is one encoder in a program, and Burn's derive wants it unboxed"
 )]
 pub enum ImageEncoder {
+    /// A dictionary of patches.
+    Patches(PatchDictionary),
     /// Four convolutions.
     SmallConv(SmallConv),
     /// Residual convolutions.
@@ -109,6 +128,7 @@ impl ImageNetwork {
             }
         };
         Ok(match self.name {
+            Architecture::Patches => self.patches(size, channels, width(512), init)?,
             Architecture::SmallConv => {
                 ImageEncoder::SmallConv(SmallConv::new(channels, width(32), init))
             }
@@ -124,8 +144,51 @@ impl ImageNetwork {
     pub fn abilities(&self) -> Abilities {
         Abilities {
             masks: self.name.is_vit(),
+            reads_out: self.name == Architecture::Patches,
             ..Abilities::default()
         }
+    }
+
+    fn patches(
+        &self,
+        size: usize,
+        channels: usize,
+        atoms: usize,
+        init: &mut Init,
+    ) -> Result<ImageEncoder> {
+        for (key, value) in [
+            ("patch", self.patch),
+            ("cells", self.cells),
+            ("dim", self.dim),
+        ] {
+            if value == 0 {
+                return Err(Error::recipe(format!("encoder.{key} = 0")).expected("at least 1"));
+            }
+        }
+        let free = size.checked_sub(self.patch).ok_or_else(|| {
+            Error::recipe(format!(
+                "encoder.patch = {} for images of {size} pixels",
+                self.patch
+            ))
+            .expected(format!("at most {size}"))
+        })?;
+        let stride = match self.stride {
+            0 => (free + 1).div_ceil(PATCHES_ALONG),
+            stride => stride,
+        };
+        if free / stride + 1 < self.cells {
+            return Err(Error::recipe(format!(
+                "encoder.cells = {} for {} patches along an edge",
+                self.cells,
+                free / stride + 1
+            ))
+            .expected("at most as many cells as patches")
+            .mend("take smaller patches, a smaller stride or fewer cells"));
+        }
+        let cut = [self.patch, stride, self.cells];
+        Ok(ImageEncoder::Patches(PatchDictionary::new(
+            atoms, cut, self.dim, channels, init,
+        )))
     }
 
     fn resnet(
@@ -175,6 +238,7 @@ impl Encoder for ImageEncoder {
     fn tokens(&self, batch: &ImageBatch) -> Tokens {
         let pixels = batch.pixels.clone();
         let values = match self {
+            Self::Patches(network) => network.tokens(pixels),
             Self::SmallConv(network) => network.tokens(pixels),
             Self::ResNet(network) => network.tokens(pixels),
             Self::Vit(network) => network.tokens(pixels),
@@ -194,6 +258,7 @@ impl Encoder for ImageEncoder {
 
     fn dim(&self) -> usize {
         match self {
+            Self::Patches(network) => network.dim(),
             Self::SmallConv(network) => network.dim(),
             Self::ResNet(network) => network.dim(),
             Self::Vit(network) => network.dim(),
@@ -202,18 +267,21 @@ impl Encoder for ImageEncoder {
 
     fn stages(&self) -> usize {
         match self {
+            Self::Patches(_) => 2,
             Self::SmallConv(network) => network.stages(),
             Self::ResNet(_) => 5,
             Self::Vit(network) => network.depth() + 1,
         }
     }
 
-    /// A convolution and its norm, a stage of a residual network, a transformer block; the stem comes first.
+    /// A convolution and its norm, a stage of a residual network, a transformer block; the stem comes first. A
+    /// dictionary's are its atoms and its map.
     fn stage(&self, parameter: &str) -> usize {
         let mut parts = parameter.split('.');
         let first = parts.next().unwrap_or_default();
         let number = parts.next().and_then(|part| part.parse::<usize>().ok());
         let stage = match self {
+            Self::Patches(_) => usize::from(first == "readout"),
             Self::SmallConv(_) => number.unwrap_or(0),
             Self::ResNet(_) => first
                 .strip_prefix("layer")
@@ -231,18 +299,70 @@ impl Encoder for ImageEncoder {
     fn adopt(&self, state: &mut State) -> Result<Vec<String>> {
         published::adopt(self, state)
     }
+
+    fn features(&self, batch: &ImageBatch) -> Option<Tensor<2>> {
+        match self {
+            Self::Patches(network) => Some(network.features(batch.pixels.clone())),
+            _ => None,
+        }
+    }
+
+    fn features_width(&self) -> Option<usize> {
+        match self {
+            Self::Patches(network) => Some(network.width()),
+            _ => None,
+        }
+    }
+
+    fn with_readout(self, readout: Readout) -> Result<Self> {
+        match self {
+            Self::Patches(network) => network.with_readout(readout).map(Self::Patches),
+            _ => Err(Error::recipe("a network that is no dictionary of patches")
+                .expected("encoder.name = \"patches\"")),
+        }
+    }
+
+    fn encode(&self, batch: &ImageBatch) -> Tensor<2> {
+        match self {
+            // Shorter than by way of the tokens.
+            Self::Patches(network) => network.encode(batch.pixels.clone()),
+            _ => self.pool(self.tokens(batch)),
+        }
+    }
 }
 
 impl ImageEncoder {
-    /// The pooled vector of `[batch, channels, height, width]` as a graph: `[batch, dim]`.
-    pub fn draw(&self, onnx: &mut OnnxModel, pixels: &Value) -> Value {
+    /// The pooled vector of `[batch, channels, height, width]` as a graph: `[batch, dim]`. A dictionary takes images of
+    /// `side` pixels square.
+    pub fn draw(&self, onnx: &mut OnnxModel, pixels: &Value, side: usize) -> Value {
         let stage = match self {
+            Self::Patches(network) => return network.draw(onnx, pixels, side),
             Self::SmallConv(network) => network.draw(onnx, pixels),
             Self::ResNet(network) => network.draw(onnx, pixels),
             Self::Vit(network) => return network.draw(onnx, pixels),
         };
         let mean = onnx.node("GlobalAveragePool", &[&stage], &[]);
         onnx.node("Flatten", &[&mean], &[])
+    }
+
+    /// The same network with what it takes from images before any training, each `side` pixels square; `None` where that is
+    /// nothing.
+    ///
+    /// # Errors
+    /// When there are no images, or they hold no numbers.
+    pub(super) fn begun(
+        &self,
+        images: &[&[f32]],
+        shape: [usize; 2],
+        rng: &mut Rng,
+    ) -> Result<Option<Self>> {
+        match self {
+            Self::Patches(network) => network
+                .clone()
+                .learned(images, shape, rng)
+                .map(|network| Some(Self::Patches(network))),
+            _ => Ok(None),
+        }
     }
 
     fn as_vit(&self) -> Result<&Vit> {
