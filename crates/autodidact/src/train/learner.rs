@@ -199,6 +199,10 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         }
     }
 
+    fn by_gradient(&self) -> bool {
+        trained_values(self.model()) > 0
+    }
+
     fn describe(&self) -> Vec<String> {
         let held = match self.held_out.indices.len() {
             0 => String::new(),
@@ -408,11 +412,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         let pairs = 2 * learned.min(monitor::PAIRS);
         let held = self.looked_at() * slots;
         // Backward takes twice as long as forward, where there is one.
-        let passes = if trained_values(self.model()) > 0 {
-            3
-        } else {
-            1
-        };
+        let passes = if self.by_gradient() { 3 } else { 1 };
         (plain + pairs + held) as f64 / (passes * slots) as f64 + self.model().settling_cost()
     }
 

@@ -12,7 +12,7 @@ use crate::method::Step;
 use crate::modality::Rung;
 use crate::recipe::Recipe;
 
-/// Items of a step that is timed.
+/// Items of a step that is timed, of those that have a backward pass; others are timed as they will be.
 const TRIED: usize = 64;
 /// Steps that are timed; one before them wakes threads and memory.
 const TIMED: u64 = 2;
@@ -112,11 +112,13 @@ pub fn choose(
         measured.put("method.name", method)?;
     }
     let asked = session.train().batch_size;
-    let batch_is_open = !recipe.has("train", "batch_size");
+    // What is gathered in closed form is the same in batches of any size, and quicker in large ones.
+    let batch_is_open = session.by_gradient() && !recipe.has("train", "batch_size");
 
     let (mut candidates, mut chosen) = (Vec::<Candidate>::new(), 0);
     for rung in ladder {
-        let trial = try_out(&with(&measured, &rung.settings)?)?;
+        let items = if session.by_gradient() { TRIED } else { asked };
+        let trial = try_out(&with(&measured, &rung.settings)?, items)?;
         let mut batch = asked;
         while batch_is_open
             && batch / 2 >= LEAST_BATCH
@@ -207,13 +209,13 @@ struct Trial {
 }
 
 /// Takes a few steps whose result is thrown away.
-fn try_out(recipe: &Recipe) -> Result<Trial> {
+fn try_out(recipe: &Recipe, items: usize) -> Result<Trial> {
     let mut recipe = recipe.clone();
     for key in ["budget", "epochs", "corrections", "accumulate"] {
         recipe.remove("train", key);
     }
     recipe.put("train.steps", 1 + TIMED as i64)?;
-    recipe.put("train.batch_size", TRIED as i64)?;
+    recipe.put("train.batch_size", items as i64)?;
     let mut session = open(&recipe)?;
     let before = device::memory();
     session.start(0);
@@ -287,6 +289,8 @@ mod tests {
     const SMALL: &str = "
         [data]
         synthetic_items = 200
+        [method]
+        name = \"simclr\"
         [views]
         crops = [{ count = 2, size = 16 }]
         [train]
@@ -312,6 +316,9 @@ mod tests {
         for key in ["width", "batch_size", "measured"] {
             assert!(long.recipe.to_string().contains(key), "{}", long.recipe);
         }
+        // Without gradients there is no number of steps that a run should have.
+        let quick = chosen(&SMALL.replace("simclr", "spectral"), 1e-3).unwrap();
+        assert_eq!((quick.chosen, quick.best().batch), (0, 200), "{quick:?}");
         // A width that is given, and a network whose sizes nobody has compared.
         for encoder in ["width = 8", "name = \"small_conv\""] {
             let recipe = format!("{SMALL}\n[encoder]\n{encoder}");

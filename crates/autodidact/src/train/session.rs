@@ -25,8 +25,10 @@ pub trait Session: Send {
     fn train(&self) -> &Train;
     /// What a run with a budget may choose from, small ones first.
     fn ladder(&self) -> Vec<Rung>;
-    /// How many values learn.
+    /// How many values learn, by gradient or not.
     fn values(&self) -> usize;
+    /// Whether the method learns by gradient.
+    fn by_gradient(&self) -> bool;
     /// Lines for people: what the data is, what the network is.
     fn describe(&self) -> Vec<String>;
     /// Steps in a pass over the data.

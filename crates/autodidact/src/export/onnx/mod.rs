@@ -115,6 +115,13 @@ impl OnnxModel {
         self.constant(&name, &[values.len()], proto::INT64, bytes.collect())
     }
 
+    /// Names of all fixed numbers.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let fixed = self.proto.initializer.iter();
+        fixed.map(|tensor| tensor.name.as_str()).collect()
+    }
+
     /// An operator's first output.
     pub fn node(
         &mut self,

@@ -385,8 +385,11 @@ impl Modality for Images {
         let (mean, deviation) = (self.normalization.mean(), self.normalization.deviation());
         if raw {
             let shape = [1, self.channels, 1, 1];
-            let mean = onnx.floats("mean", &shape, mean);
-            let deviation = onnx.floats("deviation", &shape, deviation);
+            // Apart from what a network may call by the same names.
+            let [mean, deviation] = onnx.within("pixels", |onnx| {
+                [("mean", mean), ("deviation", deviation)]
+                    .map(|(name, values)| onnx.floats(name, &shape, values))
+            });
             pixels = onnx.node("Sub", &[&pixels, &mean], &[]);
             pixels = onnx.node("Div", &[&pixels, &deviation], &[]);
         }
@@ -423,5 +426,42 @@ impl Modality for Images {
             .chunks_exact(size * size * channels)
             .map(|values| views::shown_values(values, size, channels, &self.normalization))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::init::tests_device;
+
+    #[test]
+    fn no_two_numbers_of_a_graph_bear_one_name() {
+        let measured = ImageMeasurements {
+            channels: 3,
+            mean: vec![0.5; 3],
+            deviation: vec![0.25; 3],
+            side: 16,
+        };
+        for name in [
+            Architecture::Patches,
+            Architecture::SmallConv,
+            Architecture::ResNet18,
+            Architecture::VitTiny,
+        ] {
+            let network = ImageNetwork {
+                name,
+                width: 12,
+                depth: 1,
+                ..ImageNetwork::default()
+            };
+            let images = Images::new(&ImageViews::light(16), &network, &measured).unwrap();
+            let encoder = images.encoder(&mut Init::new(0, &tests_device())).unwrap();
+            let onnx = images.onnx(&encoder, true).unwrap();
+            let mut names = onnx.names();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{name:?}");
+        }
     }
 }
