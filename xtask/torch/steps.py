@@ -2,7 +2,8 @@
 
 python steps.py WORKLOAD [--variant VARIANT] [--steps N] [--threads N] [--device cpu|cuda]
 
-prints one line of JSON: medians after the first quarter of the steps, in milliseconds; on a GPU only the whole says when the work was done. Needs nothing but torch.
+prints one line of JSON: medians after the first quarter of the steps, in milliseconds; on a GPU only the whole says when
+the work was done. Needs nothing but torch.
 Workloads go by name or letter, see WORKLOADS; variants are VARIANTS, of which those with "channels-last" are for
 images. The networks have the parameters, and the steps the multiplications, of their Rust twins.
 """

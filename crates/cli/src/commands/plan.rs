@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
     )?;
     let choice = choice.ok_or_else(|| {
         Error::recipe("a recipe that leaves no size open")
-            .expected("a resnet18 whose encoder.width or views.size is left to the budget")
+            .expected("a dictionary of patches or a resnet18 whose encoder.width or views.size is left to the budget")
             .mend(
                 "leave them out; the sizes of other networks, and of given weights, are not chosen",
             )
