@@ -54,15 +54,21 @@ impl Patches {
     /// What part each patch has in the mean of each cell, `[cells · cells, rows · columns]`.
     pub fn shares(&self, [rows, columns]: [usize; 2]) -> Vec<f32> {
         let (cells, positions) = (self.cells_of([rows, columns]), rows * columns);
-        let mut sizes = vec![0usize; self.cells * self.cells];
-        for &cell in &cells {
-            sizes[cell] += 1;
-        }
+        let sizes = self.sizes(&cells);
         let mut shares = vec![0.0; sizes.len() * positions];
         for (position, &cell) in cells.iter().enumerate() {
             shares[cell * positions + position] = 1.0 / sizes[cell] as f32;
         }
         shares
+    }
+
+    /// How many of the patches are in each cell.
+    fn sizes(&self, cells: &[usize]) -> Vec<usize> {
+        let mut sizes = vec![0; self.cells * self.cells];
+        for &cell in cells {
+            sizes[cell] += 1;
+        }
+        sizes
     }
 
     /// The cell of each patch, row by row: both axes are cut into nearly equal parts.

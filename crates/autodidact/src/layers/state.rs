@@ -204,6 +204,15 @@ impl ModuleVisitor for List {
     }
 }
 
+/// A parameter with other values of the same number, which learns by gradient or not as before.
+pub(crate) fn replaced<const D: usize>(of: Param<Tensor<D>>, values: Vec<f32>) -> Param<Tensor<D>> {
+    of.map(|old| {
+        let learns = old.is_require_grad();
+        let data = TensorData::new(values, old.dims());
+        Tensor::from_data(data, &old.device()).set_require_grad(learns)
+    })
+}
+
 /// A tensor's values on the host.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor

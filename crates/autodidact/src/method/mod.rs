@@ -336,3 +336,26 @@ pub fn of(recipe: &Recipe) -> Result<String> {
 fn device_of<M: Module>(module: &M) -> Device {
     module.devices().into_iter().next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_that_names_no_method_gets_the_one_that_serves_it() {
+        for (recipe, method) in [
+            ("", "spectral"),
+            ("[views]\nflip = 0.0", "spectral"),
+            ("[encoder]\nwidth = 16", "simclr"),
+            ("[train]\ninit = \"run\"", "simclr"),
+            ("[data]\nkind = \"text\"", "simclr"),
+            ("[method]\nname = \"byol\"", "byol"),
+        ] {
+            assert_eq!(
+                of(&Recipe::parse(recipe).unwrap()).unwrap(),
+                method,
+                "{recipe}"
+            );
+        }
+    }
+}

@@ -15,14 +15,14 @@
 
 use autodidact_kernels::{Activation, linear};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::closed_form::{Moments, shared_directions};
-use crate::layers::state::host;
+use crate::layers::state::{host, replaced};
 use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Readout};
 
 /// The recipe's `[method]` for spectral contrastive learning.
@@ -206,12 +206,11 @@ impl<E: Encoder> Method<E> for SpectralMethod<E> {
                 vector.iter().map(move |x| scale * x)
             })
             .collect();
-        let shape = [dim, mean.len()];
         let encoder = self.encoder.with_readout(Readout { mean, map })?;
         Ok(Self {
             encoder,
-            strengths: replaced(self.strengths, strengths, [dim]),
-            directions: replaced(self.directions, vectors, shape),
+            strengths: replaced(self.strengths, strengths),
+            directions: replaced(self.directions, vectors),
             ..self
         })
     }
@@ -248,21 +247,10 @@ impl<E: Encoder> SpectralMethod<E> {
             mean: mixed(self.mean, sums.mean, [old, new]),
             total: mixed(self.total, sums.total, [old, new]),
             between: mixed(self.between, sums.between, [old, new]),
-            seen: replaced(self.seen, vec![after as f32], [1]),
+            seen: replaced(self.seen, vec![after as f32]),
             ..self
         }
     }
-}
-
-/// A parameter that learns nothing by gradient, with other values.
-fn replaced<const D: usize>(
-    of: Param<Tensor<D>>,
-    values: Vec<f32>,
-    shape: [usize; D],
-) -> Param<Tensor<D>> {
-    of.map(|old| {
-        Tensor::from_data(TensorData::new(values, shape), &old.device()).set_require_grad(false)
-    })
 }
 
 /// The loss of the header over vectors `[pairs, dim]` of either view.
@@ -289,6 +277,7 @@ mod tests {
     use crate::layers::state::{load_state, state_of};
     use crate::modality::{Batch, Rows, Tokens};
     use crate::random::{Purpose, stream};
+    use burn::tensor::TensorData;
     use rand::RngExt;
 
     const FEATURES: usize = 6;
@@ -339,8 +328,8 @@ mod tests {
 
         fn with_readout(self, readout: Readout) -> Result<Self> {
             Ok(Self {
-                mean: replaced(self.mean, readout.mean, [FEATURES]),
-                map: replaced(self.map, readout.map, [DIM, FEATURES]),
+                mean: replaced(self.mean, readout.mean),
+                map: replaced(self.map, readout.map),
             })
         }
     }

@@ -285,14 +285,14 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         if self.loader.is_none() {
             self.start(at.number);
         }
+        // A method may gather what it needs in its steps, and learn nothing by gradient.
+        let learns = self.by_gradient();
         let loader = self.loader.as_mut().expect("started above");
         let waited = loader.waited;
         let model = self
             .model
             .as_ref()
             .expect("put back at the end of each step");
-        // A method may gather what it needs in its steps, and learn nothing by gradient.
-        let learns = trained_values(model) > 0;
         let mut gradients = Gradients::default();
         let (mut carries, mut items, mut total) = (Vec::with_capacity(parts), 0, 0.0);
         let mut named: Vec<(&'static str, f64)> = Vec::new();

@@ -317,8 +317,13 @@ mod tests {
             assert!(long.recipe.to_string().contains(key), "{}", long.recipe);
         }
         // Without gradients there is no number of steps that a run should have.
-        let quick = chosen(&SMALL.replace("simclr", "spectral"), 1e-3).unwrap();
+        // What is chosen doesn't change the method of a recipe that names none.
+        let nameless = SMALL
+            .replace("[method]", "")
+            .replace("name = \"simclr\"", "");
+        let quick = chosen(&nameless, 1e-3).unwrap();
         assert_eq!((quick.chosen, quick.best().batch), (0, 200), "{quick:?}");
+        assert_eq!(quick.recipe.method(), Some("spectral"), "{}", quick.recipe);
         // A width that is given, and a network whose sizes nobody has compared.
         for encoder in ["width = 8", "name = \"small_conv\""] {
             let recipe = format!("{SMALL}\n[encoder]\n{encoder}");

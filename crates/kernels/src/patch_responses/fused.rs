@@ -53,10 +53,7 @@ impl Operation for Responses {
             self.patches.size * self.patches.size * channels,
         );
         let bias: Vec<f32> = offsets.iter().map(|offset| -offset).collect();
-        let mut sizes = vec![0usize; grid];
-        for &cell in &cells {
-            sizes[cell] += 1;
-        }
+        let sizes = self.patches.sizes(&cells);
         let x = elements(&inputs[0]);
         let mut output = Unwritten::new(batch * grid * count);
         let dest = output.pointer();

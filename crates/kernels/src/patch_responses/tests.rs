@@ -61,6 +61,10 @@ fn responses_are_those_of_the_definition() {
         ([2, 16, 15, 3], 5, 2, 3, 129),
         ([5, 6, 6, 2], 6, 1, 1, 3),
         ([0, 8, 8, 3], 4, 1, 2, 5),
+        // More images than meet the dictionary together.
+        ([35, 7, 7, 1], 4, 1, 2, 5),
+        // Patches too deep for a product in passing.
+        ([2, 11, 11, 4], 9, 1, 1, 6),
     ] {
         let patches = Patches {
             size,

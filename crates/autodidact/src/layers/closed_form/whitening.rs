@@ -50,22 +50,28 @@ impl Whitening {
 
     /// `rows`, `[count, width]`, whitened.
     pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
-        let width = self.mean.len();
-        let count = rows.len() / width;
         let centered: Vec<f32> = rows
-            .chunks_exact(width)
+            .chunks_exact(self.mean.len())
             .flat_map(|row| row.iter().zip(&self.mean).map(|(x, mean)| x - mean))
             .collect();
-        let mut whitened = vec![0.0; count * width];
+        self.turn(&centered)
+    }
+
+    /// Directions, `[count, width]`, times the map: what is along one of whitened rows is along this one of rows as they
+    /// are, since the map is symmetric.
+    pub fn turn(&self, directions: &[f32]) -> Vec<f32> {
+        let width = self.mean.len();
+        let count = directions.len() / width;
+        let mut turned = vec![0.0; count * width];
         faer::linalg::matmul::matmul(
-            faer::MatMut::from_row_major_slice_mut(&mut whitened, count, width),
+            faer::MatMut::from_row_major_slice_mut(&mut turned, count, width),
             faer::Accum::Replace,
-            MatRef::from_row_major_slice(&centered, count, width),
+            MatRef::from_row_major_slice(directions, count, width),
             MatRef::from_row_major_slice(&self.map, width, width),
             1.0,
             faer::get_global_parallelism(),
         );
-        whitened
+        turned
     }
 }
 

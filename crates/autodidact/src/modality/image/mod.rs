@@ -201,6 +201,9 @@ impl Modality for Images {
                 .expected("one size")
                 .mend("give all views.crops one size, or take a convolutional encoder"));
         }
+        if let Some(&least) = slots.iter().min() {
+            network.fits(side, least)?;
+        }
         if !(1..=MOST_CHANNELS).contains(&measured.channels)
             || measured.mean.len() != measured.channels
         {
@@ -433,6 +436,36 @@ impl Modality for Images {
 mod tests {
     use super::*;
     use crate::layers::init::tests_device;
+
+    #[test]
+    fn views_too_small_for_a_dictionary_are_refused_before_training() {
+        let measured = ImageMeasurements {
+            channels: 3,
+            mean: vec![0.5; 3],
+            deviation: vec![0.25; 3],
+            side: 96,
+        };
+        let network = ImageNetwork {
+            name: Architecture::Patches,
+            patch: 6,
+            ..ImageNetwork::default()
+        };
+        let opened = |sizes: [usize; 2]| {
+            let mut views = ImageViews::light(96);
+            let crop = views.crops[0].clone();
+            views.crops = sizes
+                .map(|size| views::Crop {
+                    size,
+                    ..crop.clone()
+                })
+                .to_vec();
+            Images::new(&views, &network, &measured)
+        };
+        // A patch every 4 pixels: of 9 there is one, of 10 there are two.
+        for (size, fits) in [(96, true), (10, true), (9, false), (5, false)] {
+            assert_eq!(opened([96, size]).is_ok(), fits, "{size}");
+        }
+    }
 
     #[test]
     fn no_two_numbers_of_a_graph_bear_one_name() {

@@ -149,13 +149,15 @@ impl ImageNetwork {
         }
     }
 
-    fn patches(
-        &self,
-        size: usize,
-        channels: usize,
-        atoms: usize,
-        init: &mut Init,
-    ) -> Result<ImageEncoder> {
+    /// Whether a dictionary made for images of `size` pixels square can look at those of `least`, the smallest that it will
+    /// be shown.
+    ///
+    /// # Errors
+    /// Names the setting that can't be.
+    pub(super) fn fits(&self, size: usize, least: usize) -> Result<()> {
+        if self.name != Architecture::Patches {
+            return Ok(());
+        }
         for (key, value) in [
             ("patch", self.patch),
             ("cells", self.cells),
@@ -165,26 +167,42 @@ impl ImageNetwork {
                 return Err(Error::recipe(format!("encoder.{key} = 0")).expected("at least 1"));
             }
         }
-        let free = size.checked_sub(self.patch).ok_or_else(|| {
-            Error::recipe(format!(
-                "encoder.patch = {} for images of {size} pixels",
+        if self.patch > least {
+            return Err(Error::recipe(format!(
+                "encoder.patch = {} for images of {least} pixels",
                 self.patch
             ))
-            .expected(format!("at most {size}"))
-        })?;
-        let stride = match self.stride {
-            0 => (free + 1).div_ceil(PATCHES_ALONG),
-            stride => stride,
-        };
-        if free / stride + 1 < self.cells {
+            .expected(format!("at most {least}")));
+        }
+        let along = (least - self.patch) / self.stride_within(size) + 1;
+        if along < self.cells {
             return Err(Error::recipe(format!(
-                "encoder.cells = {} for {} patches along an edge",
-                self.cells,
-                free / stride + 1
+                "encoder.cells = {} for {along} patches along an edge of {least} pixels",
+                self.cells
             ))
             .expected("at most as many cells as patches")
-            .mend("take smaller patches, a smaller stride or fewer cells"));
+            .mend("take larger views, smaller patches, a smaller stride or fewer cells"));
         }
+        Ok(())
+    }
+
+    /// Pixels from one patch to the next in images of `size` pixels, which are no smaller than a patch.
+    fn stride_within(&self, size: usize) -> usize {
+        match self.stride {
+            0 => (size - self.patch + 1).div_ceil(PATCHES_ALONG),
+            stride => stride,
+        }
+    }
+
+    fn patches(
+        &self,
+        size: usize,
+        channels: usize,
+        atoms: usize,
+        init: &mut Init,
+    ) -> Result<ImageEncoder> {
+        self.fits(size, size)?;
+        let stride = self.stride_within(size);
         let cut = [self.patch, stride, self.cells];
         Ok(ImageEncoder::Patches(PatchDictionary::new(
             atoms, cut, self.dim, channels, init,

@@ -7,13 +7,14 @@
 
 use autodidact_kernels::{Activation, Patches, linear, patch_responses};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand::RngExt;
 
 use crate::error::{Error, Result};
 use crate::export::onnx::{Attribute, OnnxModel, Value};
 use crate::layers::Init;
 use crate::layers::closed_form::{Whitening, spherical_kmeans};
+use crate::layers::state::replaced;
 use crate::modality::Readout;
 use crate::random::Rng;
 
@@ -25,8 +26,8 @@ const WHITENING_FLOOR: f64 = 0.1;
 const THRESHOLD: f32 = 1.0;
 /// Rounds of k-means.
 const ROUNDS: usize = 10;
-/// Patches that a dictionary is learned from, at most.
-const PATCHES: usize = 200_000;
+/// Values of the patches that a dictionary is learned from, about: 200,000 patches of 6 × 6 pixels in color.
+const VALUES: usize = 200_000 * 108;
 
 /// Fixed features of patches, and a linear map that learns.
 #[derive(Module, Debug)]
@@ -132,25 +133,14 @@ impl PatchDictionary {
             ))
             .expected(format!("{dim} for each feature")));
         }
-        let learns = self.readout.is_require_grad();
-        let put = |shape: [usize; 2], values| TensorData::new(values, shape);
-        let (mean, map) = (readout.mean, readout.map);
-        let mean = self.mean.map(|old| {
-            let new = Tensor::<1>::from_data(TensorData::new(mean, [width]), &old.device());
-            new.set_require_grad(false)
-        });
-        let readout = self.readout.map(|old| {
-            let new = Tensor::<2>::from_data(put([dim, width], map), &old.device());
-            new.set_require_grad(learns)
-        });
         Ok(Self {
-            mean,
-            readout,
+            mean: replaced(self.mean, readout.mean),
+            readout: replaced(self.readout, readout.map),
             ..self
         })
     }
 
-    /// The same network with atoms learned from images, each `side` pixels square: `pixels` are theirs one after another.
+    /// The same network with atoms learned from images, each `side` pixels square.
     ///
     /// # Errors
     /// When there are no images, or they hold no numbers.
@@ -162,7 +152,7 @@ impl PatchDictionary {
     ) -> Result<Self> {
         let [count, width] = self.atoms.dims();
         let positions = side - self.size + 1;
-        let each = PATCHES
+        let each = (VALUES / width)
             .div_ceil(images.len().max(1))
             .min(positions * positions);
         let line = self.size * channels;
@@ -181,11 +171,7 @@ impl PatchDictionary {
         let whitening = Whitening::of(&rows, width, WHITENING_FLOOR)?;
         let directions = spherical_kmeans(&whitening.apply(&rows), width, count, ROUNDS, rng);
         // A direction of whitened patches, seen from patches as they are: the map is symmetric.
-        let centerless = Whitening {
-            mean: vec![0.0; width],
-            ..whitening.clone()
-        };
-        let atoms = centerless.apply(&directions);
+        let atoms = whitening.turn(&directions);
         let offsets: Vec<f32> = atoms
             .chunks_exact(width)
             .map(|atom| {
@@ -193,20 +179,9 @@ impl PatchDictionary {
                 still + THRESHOLD
             })
             .collect();
-        let put = |device: &Device, values: Vec<f32>, shape: Vec<usize>| {
-            (TensorData::new(values, shape), device.clone())
-        };
-        let of_atoms = self.atoms.map(|old| {
-            let (data, device) = put(&old.device(), atoms, vec![count, width]);
-            Tensor::<2>::from_data(data, &device).set_require_grad(false)
-        });
-        let of_offsets = self.offsets.map(|old| {
-            let (data, device) = put(&old.device(), offsets, vec![count]);
-            Tensor::<1>::from_data(data, &device).set_require_grad(false)
-        });
         Ok(Self {
-            atoms: of_atoms,
-            offsets: of_offsets,
+            atoms: replaced(self.atoms, atoms),
+            offsets: replaced(self.offsets, offsets),
             ..self
         })
     }
@@ -296,6 +271,7 @@ mod tests {
     use crate::layers::init::tests_device;
     use crate::layers::state::host;
     use crate::random::{Purpose, stream};
+    use burn::tensor::TensorData;
 
     fn network(cells: usize) -> PatchDictionary {
         let mut init = Init::new(0, &tests_device());
