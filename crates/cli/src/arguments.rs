@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Finetune(Finetune),
     /// The class of each item, how sure that is, and the probabilities: .csv, .parquet or .jsonl
     Predict(Predict),
-    /// The encoder for other programs: safetensors for PyTorch, or an ONNX graph
+    /// The encoder for other programs: safetensors for PyTorch, an ONNX graph, or a folder for transformers
     Export(Export),
     /// The items nearest to a file
     Search(Search),
@@ -61,8 +61,10 @@ pub(crate) struct Pretrain {
     /// The run's folder [default: the next free one in runs/]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Start from another run's encoder, or from published weights of the same network (torchvision's or timm's names)
-    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    /// Start from another run's encoder, from published weights of the same network (torchvision's or timm's names), or
+    /// from a folder of transformers or sentence-transformers (BERT, RoBERTa, DistilBERT, GPT-2), which settles network and
+    /// vocabulary
+    #[arg(long, value_name = "RUN|FILE|FOLDER", conflicts_with = "resume")]
     pub(crate) init: Option<PathBuf>,
     /// Don't judge the encoder at the end, though there are labels
     #[arg(long)]
@@ -120,7 +122,7 @@ pub(crate) struct Settings {
 
 #[derive(Debug, Args)]
 pub(crate) struct Embed {
-    /// The folder of a run
+    /// The folder of a run, or of published weights as --init of `pretrain` takes them
     pub(crate) run: PathBuf,
     /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the data that the run learned from
     pub(crate) data: Option<PathBuf>,
@@ -140,7 +142,7 @@ pub(crate) struct Embed {
 
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
-    /// The folder of a run
+    /// The folder of a run, or of published weights as --init of `pretrain` takes them
     pub(crate) run: PathBuf,
     /// Labeled data; without it, the data that the run learned from
     pub(crate) data: Option<PathBuf>,
@@ -256,13 +258,14 @@ pub(crate) struct Predict {
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The folder of a run
+    /// The folder of a run, or of published weights as --init of `pretrain` takes them
     pub(crate) run: PathBuf,
-    /// For PyTorch (torchvision's and timm's names), or for engines that run ONNX
+    /// For PyTorch (torchvision's and timm's names), for engines that run ONNX, or a folder that transformers and
+    /// sentence-transformers load
     #[arg(long, value_enum, default_value_t = ExportFormat::Safetensors)]
     pub(crate) format: ExportFormat,
-    /// Where to write [default: encoder.safetensors or encoder.onnx here]
-    #[arg(long, short, value_name = "FILE")]
+    /// Where to write [default: encoder.safetensors, encoder.onnx or the folder transformers here]
+    #[arg(long, short, value_name = "FILE|FOLDER")]
     pub(crate) out: Option<PathBuf>,
     /// ONNX: take values as they come (pixels from 0 to 1) and normalize inside the graph
     #[arg(long)]
@@ -273,11 +276,12 @@ pub(crate) struct Export {
 pub(crate) enum ExportFormat {
     Safetensors,
     Onnx,
+    Transformers,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Search {
-    /// The folder of a run
+    /// The folder of a run, or of published weights as --init of `pretrain` takes them
     pub(crate) run: PathBuf,
     /// Where to look
     pub(crate) data: PathBuf,

@@ -29,8 +29,8 @@ pub(crate) fn findings(results: &[Finding], labeled: bool) -> String {
     let mut text = String::new();
     if tasks.len() <= SIDE_BY_SIDE {
         let _ = write!(text, "{:<32}", "");
-        for (task, _) in &tasks {
-            let _ = write!(text, "{task:<26}");
+        for &task in &tasks {
+            let _ = write!(text, "{:<26}", named(task));
         }
         for who in who {
             let _ = write!(text, "\n{:<32}", in_words(who, labeled));
@@ -45,16 +45,20 @@ pub(crate) fn findings(results: &[Finding], labeled: bool) -> String {
         let _ = write!(text, "{:<30}", in_words(who, labeled));
     }
     for &(task, metric) in &tasks {
-        let name = match metric {
-            "accuracy" => task.to_owned(),
-            _ => format!("{task} {metric}"),
-        };
-        let _ = write!(text, "\n{name:<20}");
+        let _ = write!(text, "\n{:<20}", named((task, metric)));
         for who in &who {
             let _ = write!(text, "{:<30}", cell(who, (task, metric)));
         }
     }
     trimmed(&text)
+}
+
+/// A task, and what is measured where that isn't how often it is done rightly.
+fn named((task, metric): (&str, &str)) -> String {
+    match metric {
+        "accuracy" => task.to_owned(),
+        _ => format!("{task} {metric}"),
+    }
 }
 
 /// Without the spaces at the ends of lines.
@@ -63,9 +67,9 @@ fn trimmed(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Shares in percent, agreement on its own scale.
+/// Shares in percent, agreement and correlation on their own scale.
 fn score(finding: &Finding) -> String {
-    if ["nmi", "ari"].contains(&finding.metric.as_str()) {
+    if ["nmi", "ari", "spearman", "pearson"].contains(&finding.metric.as_str()) {
         return format!(
             "{:7.4}  ({:.4}–{:.4})",
             finding.value, finding.low, finding.high

@@ -1,5 +1,7 @@
 //! What can be wrong with the numbers handed in.
 
+use std::ops::Range;
+
 /// The result of an evaluation.
 pub type Result<T> = std::result::Result<T, EvalError>;
 
@@ -98,6 +100,21 @@ pub enum EvalError {
         /// Its range, in words.
         expected: &'static str,
     },
+    /// A stretch of a series is empty, or reaches past its end or into another one.
+    #[error(
+        "found {what} from step {start} to {end} of a series of {steps} steps, expected it inside the series, \
+         not empty, and after the one before it"
+    )]
+    Stretch {
+        /// What the stretch is.
+        what: &'static str,
+        /// Its first step, from 0.
+        start: usize,
+        /// The step after its last.
+        end: usize,
+        /// The steps of the series.
+        steps: usize,
+    },
     /// A computation left the range of its numbers.
     #[error(
         "{what} overflowed, expected features of moderate size; standardize or normalize them first"
@@ -132,6 +149,42 @@ impl EvalError {
                 found,
                 expected: "a positive number",
             })
+        }
+    }
+
+    /// Checks that each stretch lies in a series of so many steps and, but for the first, after the one before it.
+    pub(crate) fn check_stretches(
+        what: &'static str,
+        stretches: &[Range<usize>],
+        steps: usize,
+    ) -> Result<()> {
+        let mut last_end = 0;
+        for &Range { start, end } in stretches {
+            if start >= end || end > steps || start < last_end {
+                return Err(Self::Stretch {
+                    what,
+                    start,
+                    end,
+                    steps,
+                });
+            }
+            last_end = end;
+        }
+        Ok(())
+    }
+
+    /// Checks that there are numbers and that all of them are finite.
+    pub(crate) fn check_scores(scores: &[f64]) -> Result<()> {
+        if scores.is_empty() {
+            return Err(Self::Empty { what: "scores" });
+        }
+        match scores.iter().position(|score| !score.is_finite()) {
+            Some(row) => Err(Self::NotFinite {
+                row,
+                column: 0,
+                value: scores[row] as f32,
+            }),
+            None => Ok(()),
         }
     }
 

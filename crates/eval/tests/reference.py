@@ -6,9 +6,11 @@ Written with scikit-learn 1.9.1 and NumPy. One record per line: its name, then n
 computed by both sides from the same closed formula, exact in float32.
 """
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score, balanced_accuracy_score, confusion_matrix, f1_score, normalized_mutual_info_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import adjusted_rand_score, average_precision_score, balanced_accuracy_score, confusion_matrix, f1_score, normalized_mutual_info_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
 
 def data(rows, columns, classes, seed):
@@ -71,3 +73,32 @@ p = e / e.sum() + 1e-8
 # Two of the six eigenvalues are zeros for want of items; this crate takes the four of the smaller Gram matrix.
 p = np.sort(p)[-4:]
 record("lidar", np.exp(-(p * np.log(p)).sum()))
+
+for classes in (2, 4):
+    (x, y), (new, truth) = data(300, 6, classes, 1), data(200, 6, classes, 5)
+    x, new = x.astype(np.float64), new.astype(np.float64)
+    for c in (0.01, 1.0, 100.0, np.inf):
+        m = SVC(C=c, tol=1e-8, decision_function_shape="ovo").fit(x, y)
+        # With two classes scikit-learn turns the sign.
+        decisions = m.decision_function(new[:10]) * (-1 if classes == 2 else 1)
+        record(f"svm{classes}:{c}", decisions)
+        record(f"svmclasses{classes}:{c}", m.predict(new))
+    # TS2Vec's protocol.
+    grid = {"C": [1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000, 1e4, np.inf]}
+    m = GridSearchCV(SVC(), grid, cv=5).fit(x, y)
+    record(f"svmprotocol{classes}", m.cv_results_["mean_test_score"], m.best_params_["C"], m.predict(new))
+
+# Forecasts by TS2Vec's protocol: of row t the steps t + 1 to t + 5 of a series of two channels.
+features, series, horizon = data(300, 6, 4, 1)[0].astype(np.float64), data(300, 2, 2, 9)[0].astype(np.float64), 5
+series[1:] += features[:-1, :2] / 2
+part = lambda a, b: (features[a : b - horizon], np.stack([series[t + 1 : t + 1 + horizon].ravel() for t in range(a, b - horizon)]))
+(x, y), (vx, vy), (tx, ty) = part(0, 120), part(120, 200), part(200, 300)
+score = lambda p: np.sqrt(((p - vy) ** 2).mean()) + np.abs(p - vy).mean()
+alphas = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+scores = [score(Ridge(alpha=a).fit(x, y).predict(vx)) for a in alphas]
+m = Ridge(alpha=alphas[np.argmin(scores)]).fit(x, y)
+p = m.predict(tx)
+record("forecast", scores, m.alpha, ((p - ty) ** 2).mean(), np.abs(p - ty).mean(), p[0])
+
+x, y = data(300, 6, 4, 1)
+record("ranking", average_precision_score(y == 1, x[:, 2]), roc_auc_score(y == 1, x[:, 2]))

@@ -1,8 +1,11 @@
 //! Holds the crate to scikit-learn and NumPy, whose results `reference.py` wrote to `reference.csv`.
 
+use autodidact_eval::anomaly::ranking::{average_precision, roc_auc};
 use autodidact_eval::classification::{Confusion, accuracy};
 use autodidact_eval::cluster::{adjusted_rand_index, normalized_mutual_information};
+use autodidact_eval::forecast::{self, ALPHAS, Parts};
 use autodidact_eval::probe::{LogisticRegression, Probe, ProbeSettings};
+use autodidact_eval::svm::{Svm, SvmProbe, svm_probe};
 use autodidact_eval::{Matrix, knn, representation};
 
 /// The same numbers as `data` in `reference.py`, to the bit.
@@ -132,4 +135,87 @@ fn measures_without_labels_are_numpys() {
         1e-6,
     );
     assert_close([representation::lidar(&x, &labels).unwrap()], "lidar", 1e-6);
+}
+
+#[test]
+fn support_vector_machines_are_scikit_learns() {
+    for classes in [2, 4] {
+        let ((x, labels), (new, _)) = (data(300, 6, classes, 1), data(200, 6, classes, 5));
+        let first: Vec<usize> = (0..10).collect();
+        let candidates = [0.01, 1., 100., f64::INFINITY];
+        let svm = Svm {
+            tolerance: 1e-8,
+            ..Svm::default()
+        };
+        let models = svm.fit_each(&x, &labels, &candidates).unwrap();
+        for (c, model) in candidates.into_iter().zip(models) {
+            assert!(model.converged, "{classes} classes, c {c}");
+            let decisions = model.decisions(&new.select(&first).unwrap()).unwrap();
+            assert_close(
+                decisions.data().iter().map(|&value| f64::from(value)),
+                &format!("svm{classes}:{c:?}"),
+                // Of values up to 15, from kernels held in `f32` by both.
+                1e-4,
+            );
+            let found = model.predict(&new).unwrap();
+            assert_close(
+                found.iter().map(|&class| f64::from(class)),
+                &format!("svmclasses{classes}:{c:?}"),
+                1e-12,
+            );
+        }
+    }
+}
+
+#[test]
+fn the_protocol_of_support_vector_machines_is_that_of_scikit_learn() {
+    for classes in [2, 4] {
+        let ((x, labels), (new, _)) = (data(300, 6, classes, 1), data(200, 6, classes, 5));
+        let found = svm_probe(&x, &labels, &new, &SvmProbe::default()).unwrap();
+        let expected = reference(&format!("svmprotocol{classes}"));
+        // One row of 300 may fall on the other side of a margin that is exact to 1e-3 only.
+        for ((_, found), expected) in found.validation_accuracy.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1.5 / 300., "{found} {expected}");
+        }
+        assert_eq!(found.chosen_c, expected[10]);
+        let predictions = found.predictions.iter().zip(&expected[11..]);
+        let same = predictions.filter(|(found, expected)| f64::from(**found) == **expected);
+        assert!(same.count() >= 199);
+    }
+}
+
+#[test]
+fn forecasts_from_representations_are_those_of_scikit_learns_ridge() {
+    let ((features, _), (noise, _)) = (data(300, 6, 4, 1), data(300, 2, 2, 9));
+    let mut series = noise.into_data();
+    for step in 1..300 {
+        for channel in 0..2 {
+            series[2 * step + channel] += features.row(step - 1)[channel] / 2.;
+        }
+    }
+    let series = Matrix::from_vec(300, 2, series).unwrap();
+    let parts = Parts {
+        train: 0..120,
+        validation: 120..200,
+        test: 200..300,
+    };
+    let model = forecast::ridge(&features, &series, &parts, 5, &ALPHAS).unwrap();
+    let forecasts = model.predict_part(&features, &parts.test).unwrap();
+    let errors = forecast::judge(&forecasts, &series, &parts.test, 5).unwrap();
+    let scores = model.validation.iter().map(|&(_, score)| score);
+    let chosen = [model.alpha, errors.overall.squared, errors.overall.absolute];
+    let first = forecasts.row(0).iter().map(|&value| f64::from(value));
+    assert_close(scores.chain(chosen).chain(first), "forecast", 1e-6);
+}
+
+#[test]
+fn areas_under_curves_are_scikit_learns() {
+    let (x, labels) = data(300, 6, 4, 1);
+    let scores: Vec<f64> = (0..300).map(|row| f64::from(x.row(row)[2])).collect();
+    let labels: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
+    let found = [
+        average_precision(&scores, &labels).unwrap(),
+        roc_auc(&scores, &labels).unwrap(),
+    ];
+    assert_close(found, "ranking", 1e-12);
 }

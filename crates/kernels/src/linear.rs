@@ -1,8 +1,8 @@
 //! A linear layer with its activation.
 //!
 //! `y = f(x · Wᵀ + b)` with f the identity, the ReLU, the exact GELU `x · Φ(x)` of Hendrycks and
-//! Gimpel, *Gaussian Error Linear Units* (2016), its forerunner there, the SiLU `x · σ(x)`, or the
-//! hyperbolic tangent; or `y = r + x · Wᵀ + b` at the end of a residual branch.
+//! Gimpel, *Gaussian Error Linear Units* (2016), its approximation and its forerunner there, the SiLU
+//! `x · σ(x)`, or the hyperbolic tangent; or `y = r + x · Wᵀ + b` at the end of a residual branch.
 //!
 //! The products are blocked for the caches (see the `product` module), and the layer is the 1×1
 //! case of the convolution. Cost: `2 · rows · in · out` FLOPs forward and twice that backward.
@@ -15,6 +15,10 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 pub(crate) mod fused;
 
+/// The factor of `x³` in the approximate GELU, and that of the whole.
+pub(crate) const CUBIC: f32 = 0.044_715;
+pub(crate) const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+
 /// The function after a [`linear`] layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
@@ -25,6 +29,9 @@ pub enum Activation {
     Relu,
     /// `x · Φ(x)`, by the error function.
     Gelu,
+    /// `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`, the approximation of the GELU that GPT-2 was
+    /// published with.
+    GeluTanh,
     /// `x · σ(x)`, also called swish.
     Silu,
     /// The hyperbolic tangent.
@@ -92,6 +99,11 @@ pub(crate) fn activate_reference<const D: usize>(
         Activation::None => x,
         Activation::Relu => burn::tensor::activation::relu(x),
         Activation::Gelu => burn::tensor::activation::gelu(x),
+        Activation::GeluTanh => {
+            let square = x.clone() * x.clone();
+            let inner = x.clone() * (square * CUBIC + 1.0) * SQRT_2_OVER_PI;
+            x * (burn::tensor::activation::tanh(inner) + 1.0) * 0.5
+        }
         Activation::Silu => burn::tensor::activation::silu(x),
         Activation::Tanh => burn::tensor::activation::tanh(x),
     }

@@ -80,6 +80,15 @@ pub(crate) fn activation(activation: Activation, x: f64) -> (f64, f64) {
         Activation::None => (x, 1.0),
         Activation::Relu => (x.max(0.0), f64::from(u8::from(x > 0.0))),
         Activation::Gelu => gelu(x),
+        Activation::GeluTanh => {
+            let (c, k) = ((2.0 / std::f64::consts::PI).sqrt(), 0.044715);
+            let t = (c * (x + k * x.powi(3))).tanh();
+            let inner = c * (1.0 + 3.0 * k * x * x);
+            (
+                0.5 * x * (1.0 + t),
+                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner,
+            )
+        }
         Activation::Silu => {
             let s = 1.0 / (1.0 + (-x).exp());
             (x * s, s * (1.0 + x * (1.0 - s)))

@@ -2,6 +2,8 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
+use crate::linear::{CUBIC, SQRT_2_OVER_PI};
+
 /// `eˣ` with a relative error of about 1e-7; zero below -87 and saturated above 88.
 ///
 /// Cody and Waite's reduction to `2ⁿ · eʳ` with `|r| ≤ ln 2 / 2`, and the polynomial of Cephes'
@@ -91,6 +93,21 @@ pub(crate) fn gelu_and_slope(x: f32) -> (f32, f32) {
     let below = 0.5 * (1.0 + erf(x * FRAC_1_SQRT_2));
     let density = INVERSE_SQRT_2PI * exp(-0.5 * x * x);
     (x * below, below + x * density)
+}
+
+/// The GELU by the hyperbolic tangent, `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`.
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
+    0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * x * (1.0 + CUBIC * x * x)))
+}
+
+/// [`gelu_tanh`] and its derivative.
+#[inline(always)]
+pub(crate) fn gelu_tanh_and_slope(x: f32) -> (f32, f32) {
+    let t = tanh(SQRT_2_OVER_PI * x * (1.0 + CUBIC * x * x));
+    let inner = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
+    let half = 0.5 * (1.0 + t);
+    (x * half, half + 0.5 * x * (1.0 - t * t) * inner)
 }
 
 /// [`silu`] and [`silu_derivative`], which share the logistic function.

@@ -156,7 +156,7 @@ impl ForModality for ViewsOf<'_> {
     type Output = Result<Value>;
     fn run<M: Modality>(self) -> Self::Output {
         let name = crate::method::of(self.0)?;
-        let modality = crate::method::by_name(&name, ModalityOf(self.0, PhantomData::<M>))??;
+        let modality = crate::method::on::<M, _>(&name, ModalityOf(self.0, PhantomData::<M>))??;
         Value::try_from(modality.one_view())
             .map_err(|error| Error::recipe("views that TOML can't hold").because(error))
     }

@@ -169,6 +169,7 @@ mod tests {
             class_names: vec!["cat".to_owned(), "dog".to_owned()],
             features: vec![Matrix::from_vec(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.5]).unwrap()],
             unreadable: Vec::new(),
+            shortened: 0,
         }
     }
 

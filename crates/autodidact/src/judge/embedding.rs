@@ -7,12 +7,15 @@ use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
 
+use super::halves::Halves;
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Objective};
-use crate::modality::{self, Draw, ForModality, Labels, Modality, Part, Raw, Sheet, SourceSpec};
+use crate::modality::{
+    self, Draw, ForModality, Labels, Modality, Part, Publication, Raw, Sheet, Source, SourceSpec,
+};
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
 use crate::train::features::{Who, features};
@@ -43,6 +46,8 @@ pub struct Embedded {
     pub features: Vec<Matrix>,
     /// Items that couldn't be read: name and what was wrong.
     pub unreadable: Vec<(String, String)>,
+    /// How many items are longer than the network takes in, so that it saw a part of them only.
+    pub shortened: usize,
 }
 
 /// Which parts data comes in.
@@ -56,6 +61,19 @@ pub struct Splits {
     pub items: usize,
     /// Whether there are labels.
     pub labeled: bool,
+    /// Whether items are pairs with scores of how alike their halves are.
+    pub scored: bool,
+}
+
+/// Pairs with what somebody said of them, and the vectors of their halves for each who was asked.
+#[derive(Debug, Clone)]
+pub struct Pairs {
+    /// How alike the halves of each pair are, on any scale.
+    pub scores: Vec<f64>,
+    /// `[pairs, dimensions]` twice, for each who was asked.
+    pub features: Vec<[Matrix; 2]>,
+    /// Pairs of which a half couldn't be read: name and what was wrong.
+    pub unreadable: Vec<(String, String)>,
 }
 
 /// A run's encoder with its types erased.
@@ -72,11 +90,28 @@ pub trait Frozen {
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Embedded>;
 
+    /// Vectors of both halves of each pair, each half by itself. `advance` hears how many halves are done.
+    ///
+    /// # Errors
+    /// When the data can't be read, or holds no pairs with scores.
+    fn embed_pairs(
+        &self,
+        data: &SourceSpec,
+        whom: &[Whom],
+        advance: &mut dyn FnMut(usize, usize),
+    ) -> Result<Pairs>;
+
     /// The run's encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
     ///
     /// # Errors
     /// When the kind of data has no graphs.
     fn onnx(&self, raw: bool) -> Result<OnnxModel>;
+
+    /// The run's encoder as a folder that others' programs load.
+    ///
+    /// # Errors
+    /// When the kind of data has no such form, or the network doesn't fit it.
+    fn publication(&self) -> Result<Publication>;
 
     /// What the data comes in.
     ///
@@ -97,7 +132,9 @@ pub trait Frozen {
 /// When the recipe isn't one of a run, or the weights are another network's.
 pub fn frozen(recipe: &Recipe, encoder: &State, at: &Path) -> Result<Box<dyn Frozen>> {
     let built = modality::by_name(&recipe.kind()?, OfKind { recipe, encoder })?;
-    built.map_err(|error| error.at(at.join("encoder.safetensors")))
+    // Published weights lie in a file of another name.
+    let file = at.join("encoder.safetensors");
+    built.map_err(|error| error.at(if file.is_file() { &file } else { at }))
 }
 
 struct OfKind<'a> {
@@ -114,7 +151,7 @@ impl ForModality for OfKind<'_> {
             kind: PhantomData::<M>,
         };
         let (modality, seed, device, unreadable, saw_labels) =
-            crate::method::by_name(&name, planned)??;
+            crate::method::on::<M, _>(&name, planned)??;
         let device = device::open(&device)?;
         let untrained = modality.encoder(&mut Init::new(seed, &device))?;
         let pretrained = load_state(untrained.clone(), self.encoder)?;
@@ -159,6 +196,47 @@ struct FrozenRun<M: Modality> {
     saw_labels: bool,
 }
 
+impl<M: Modality> FrozenRun<M> {
+    /// The other networks among those who are asked.
+    fn others(&self, whom: &[Whom]) -> Result<Vec<Option<M::Encoder>>> {
+        let network = |whom: &Whom| match whom {
+            Whom::Other(state) => load_state(self.untrained.clone(), state).map(Some),
+            _ => Ok(None),
+        };
+        whom.iter().map(network).collect()
+    }
+
+    fn who<'a>(
+        &'a self,
+        whom: &[Whom],
+        others: &'a [Option<M::Encoder>],
+    ) -> Vec<Who<'a, M::Encoder>> {
+        let one = |(whom, other): (&Whom, &'a Option<M::Encoder>)| match (whom, other) {
+            (Whom::Pretrained, _) => Who::Network(&self.pretrained, &self.device),
+            (_, Some(other)) => Who::Network(other, &self.device),
+            (Whom::Raw, _) => Who::Raw,
+            (Whom::Untrained | Whom::Other(_), None) => Who::Network(&self.untrained, &self.device),
+        };
+        whom.iter().zip(others).map(one).collect()
+    }
+
+    /// Refuses more unreadable items than the recipe allows.
+    fn bear(&self, unreadable: &[(String, String)], count: usize) -> Result<()> {
+        if unreadable.len() as f64 <= (count as f64 * self.unreadable).max(1.0) {
+            return Ok(());
+        }
+        let examples = unreadable.iter().take(3).map(|(_, why)| why.as_str());
+        let examples: Vec<_> = examples.collect();
+        Err(Error::data(format!(
+            "{} unreadable items among {count}, such as: {}",
+            unreadable.len(),
+            examples.join("; ")
+        ))
+        .expected(format!("at most {:.0} %", 100.0 * self.unreadable))
+        .mend("mend or remove them, or allow more with data.unreadable in the run's recipe.toml"))
+    }
+}
+
 impl<M: Modality> Frozen for FrozenRun<M> {
     fn embed(
         &self,
@@ -175,25 +253,8 @@ impl<M: Modality> Frozen for FrozenRun<M> {
                 .collect(),
             _ => (0..source.len()).collect(),
         };
-        let others = whom
-            .iter()
-            .map(|whom| match whom {
-                Whom::Other(state) => Ok(Some(load_state(self.untrained.clone(), state)?)),
-                _ => Ok(None),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let who: Vec<_> = whom
-            .iter()
-            .zip(&others)
-            .map(|(whom, other)| match (whom, other) {
-                (Whom::Pretrained, _) => Who::Network(&self.pretrained, &self.device),
-                (_, Some(other)) => Who::Network(other, &self.device),
-                (Whom::Raw, _) => Who::Raw,
-                (Whom::Untrained | Whom::Other(_), None) => {
-                    Who::Network(&self.untrained, &self.device)
-                }
-            })
-            .collect();
+        let others = self.others(whom)?;
+        let who = self.who(whom, &others);
         let (count, mut done) = (indices.len(), 0);
         let embedded = features(&self.modality, source.as_ref(), &indices, &who, |items| {
             done += items;
@@ -205,22 +266,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             .into_iter()
             .map(|(index, why)| (source.name(index), why))
             .collect();
-        if unreadable.len() as f64 > (count as f64 * self.unreadable).max(1.0) {
-            let examples: Vec<_> = unreadable
-                .iter()
-                .take(3)
-                .map(|(_, why)| why.as_str())
-                .collect();
-            return Err(Error::data(format!(
-                "{} unreadable items among {count}, such as: {}",
-                unreadable.len(),
-                examples.join("; ")
-            ))
-            .expected(format!("at most {:.0} %", 100.0 * self.unreadable))
-            .mend(
-                "mend or remove them, or allow more with data.unreadable in the run's recipe.toml",
-            ));
-        }
+        self.bear(&unreadable, count)?;
         Ok(Embedded {
             names: read.iter().map(|&index| source.name(index)).collect(),
             classes: read
@@ -230,11 +276,63 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             class_names: labels.map_or_else(Vec::new, |Labels { classes, .. }| classes.clone()),
             features,
             unreadable,
+            shortened: embedded.shortened,
+        })
+    }
+
+    fn embed_pairs(
+        &self,
+        data: &SourceSpec,
+        whom: &[Whom],
+        advance: &mut dyn FnMut(usize, usize),
+    ) -> Result<Pairs> {
+        let source = Halves::<M>::new(M::open(data)?);
+        let scores = source.scores().ok_or_else(|| {
+            Error::data("no pairs with scores")
+                .at(data.path.clone().unwrap_or_default())
+                .expected("two items and a number of how alike they are, in each row of a table")
+                .mend("name the columns in data.reading")
+        })?;
+        let indices: Vec<usize> = (0..source.len()).collect();
+        let others = self.others(whom)?;
+        let (count, mut done) = (indices.len(), 0);
+        let who = self.who(whom, &others);
+        let embedded = features(&self.modality, &source, &indices, &who, |items| {
+            done += items;
+            advance(done, count);
+        })?;
+        let unreadable = embedded.unreadable.into_iter();
+        let unreadable: Vec<_> = unreadable
+            .map(|(half, why)| (source.name(half), why))
+            .collect();
+        self.bear(&unreadable, count)?;
+        // Rows of both halves of a pair stand side by side where both could be read.
+        let rows = embedded.read.windows(2).enumerate();
+        let whole = rows.filter(|(_, of)| of[0] % 2 == 0 && of[1] == of[0] + 1);
+        let (rows, scores): (Vec<usize>, Vec<f64>) =
+            whole.map(|(row, of)| (row, scores[of[0] / 2])).unzip();
+        let halves = |matrix: Matrix| -> Result<[Matrix; 2]> {
+            let second: Vec<usize> = rows.iter().map(|row| row + 1).collect();
+            let select = |rows: &[usize]| matrix.select(rows).map_err(super::protocol::unfit);
+            Ok([select(&rows)?, select(&second)?])
+        };
+        Ok(Pairs {
+            features: embedded
+                .matrices
+                .into_iter()
+                .map(halves)
+                .collect::<Result<_>>()?,
+            scores,
+            unreadable,
         })
     }
 
     fn onnx(&self, raw: bool) -> Result<OnnxModel> {
         self.modality.onnx(&self.pretrained, raw)
+    }
+
+    fn publication(&self) -> Result<Publication> {
+        self.modality.publication(&self.pretrained)
     }
 
     fn splits(&self, data: &SourceSpec) -> Result<Splits> {
@@ -244,6 +342,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             description: source.describe(),
             items: source.len(),
             labeled: source.labels().is_some(),
+            scored: source.scores().is_some(),
         })
     }
 
@@ -261,6 +360,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
 /// # Errors
 /// When the data can't be read or the recipe doesn't fit it.
 pub fn views_sheet(recipe: &Recipe, items: usize) -> Result<Sheet> {
+    let recipe = &recipe.begun()?;
     modality::by_name(&recipe.kind()?, SheetOf { recipe, items })?
 }
 
@@ -278,7 +378,7 @@ impl ForModality for SheetOf<'_> {
             items: self.items,
             kind: PhantomData::<M>,
         };
-        crate::method::by_name(&name, of_method)?
+        crate::method::on::<M, _>(&name, of_method)?
     }
 }
 

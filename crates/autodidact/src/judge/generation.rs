@@ -45,7 +45,7 @@ impl ForModality for Asked<'_> {
     type Output = Result<()>;
     fn run<M: Modality>(self) -> Self::Output {
         let name = crate::method::of(self.recipe)?;
-        crate::method::by_name(&name, OfMethod(self, PhantomData::<M>))?
+        crate::method::on::<M, _>(&name, OfMethod(self, PhantomData::<M>))?
     }
 }
 

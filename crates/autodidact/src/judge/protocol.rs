@@ -232,6 +232,7 @@ fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, E
                 .collect::<std::result::Result<_, _>>()
                 .map_err(unfit)?,
             unreadable: all.unreadable.clone(),
+            shortened: all.shortened,
         })
     };
     Ok((take(&learn)?, take(&judge)?))

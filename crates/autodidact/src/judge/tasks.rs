@@ -3,6 +3,7 @@
 use autodidact_eval::cluster::{KMeans, adjusted_rand_index, normalized_mutual_information};
 use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, bootstrap_statistic};
 use autodidact_eval::probe::{ProbeSettings, linear_probe};
+use autodidact_eval::svm::{SvmProbe, svm_probe};
 use autodidact_eval::{Matrix, classification, few_shot, knn, retrieval};
 
 use super::protocol::unfit;
@@ -121,6 +122,10 @@ impl<'a> Tasks<'a> {
         let mut scores = self.vote(bank, queries)?;
         advance();
         scores.push(self.probe(bank, queries, scale)?);
+        if self.separates() {
+            advance();
+            scores.push(self.separate(bank, queries)?);
+        }
         for &count in &self.few {
             advance();
             scores.push(self.few_labels(bank, queries, count, scale)?);
@@ -140,7 +145,22 @@ impl<'a> Tasks<'a> {
     pub(super) fn steps(&self) -> usize {
         let others =
             usize::from(self.settings.clustering) + usize::from(!self.retrieval.is_empty());
-        2 + self.few.len() + others
+        2 + usize::from(self.separates()) + self.few.len() + others
+    }
+
+    /// Whether there are few enough labels for a support vector machine.
+    fn separates(&self) -> bool {
+        self.train.len() <= self.settings.svm_up_to
+    }
+
+    /// A support vector machine with radial kernels.
+    fn separate(&self, bank: &Matrix, queries: &Matrix) -> Result<Score> {
+        let settings = SvmProbe {
+            seed: self.seed,
+            ..SvmProbe::default()
+        };
+        let found = svm_probe(bank, self.train, queries, &settings).map_err(unfit)?;
+        self.accuracy("svm".to_owned(), &found.predictions)
     }
 
     fn vote(&self, bank: &Matrix, queries: &Matrix) -> Result<Vec<Score>> {
@@ -355,6 +375,7 @@ mod tests {
                 "knn5 accuracy",
                 "knn20 accuracy",
                 "linear accuracy",
+                "svm accuracy",
                 "few_shot_1 accuracy",
                 "few_shot_10 accuracy",
                 "clusters nmi",

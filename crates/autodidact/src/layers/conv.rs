@@ -61,9 +61,10 @@ pub struct Conv1d {
     /// `[out, in, kernel]`, as PyTorch stores it.
     pub weight: Param<Tensor<3>>,
     /// `[out]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
+    dilation: usize,
 }
 
 impl Conv1d {
@@ -80,13 +81,47 @@ impl Conv1d {
         let bound = 1.0 / ((inputs * kernel).max(1) as f32).sqrt();
         Self {
             weight: init.uniform([outputs, inputs, kernel], bound),
-            bias: init.uniform([outputs], bound),
+            bias: Some(init.uniform([outputs], bound)),
             stride,
             padding,
+            dilation: 1,
         }
     }
 
-    /// `[batch, time, in]` → `[batch, ⌊(time + 2 · padding − kernel) / stride⌋ + 1, out]`.
+    /// Taps that lie `dilation` steps apart, at stride 1, with as many zeros before and after as keep the length; the
+    /// kernel is odd.
+    pub fn dilated(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        dilation: usize,
+        init: &mut Init,
+    ) -> Self {
+        Self {
+            dilation,
+            ..Self::new(inputs, outputs, kernel, 1, kernel / 2 * dilation, init)
+        }
+    }
+
+    /// The same without a bias, for use before a [`BatchNorm`](super::BatchNorm), with Kaiming-normal weights over the
+    /// fan-out as for a [`Conv2d`].
+    pub fn plain(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        padding: usize,
+        init: &mut Init,
+    ) -> Self {
+        Self {
+            weight: init.kaiming_normal([outputs, inputs, kernel], outputs * kernel),
+            bias: None,
+            stride: 1,
+            padding,
+            dilation: 1,
+        }
+    }
+
+    /// `[batch, time, in]` → `[batch, ⌊(time + 2 · padding − dilation · (kernel − 1) − 1) / stride⌋ + 1, out]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         self.run(x, false)
     }
@@ -97,13 +132,28 @@ impl Conv1d {
     }
 
     fn run(&self, x: Tensor<3>, relu: bool) -> Tensor<3> {
+        let (mut weight, mut padding) = (self.weight.val(), self.padding);
+        let [_, time, _] = x.dims();
+        let half = weight.dims()[2] / 2;
+        let reach = time.saturating_sub(1) / self.dilation;
+        if self.dilation > 1 && reach < half {
+            // Taps farther from the middle one than the sequence is long meet nothing but zeros.
+            weight = weight.narrow(2, half - reach, 2 * reach + 1);
+            padding = reach * self.dilation;
+        }
         let options = Conv1dOptions {
             stride: self.stride,
-            padding: self.padding,
+            padding,
+            dilation: self.dilation,
             relu,
             ..Conv1dOptions::default()
         };
-        conv1d(x, self.weight.val(), Some(self.bias.val()), options)
+        conv1d(
+            x,
+            weight,
+            self.bias.as_ref().map(|bias| bias.val()),
+            options,
+        )
     }
 }
 
@@ -135,5 +185,27 @@ mod tests {
         assert_eq!(output.dims(), [3, 9, 20]);
         let clipped = burn::tensor::activation::relu(output).into_data();
         clipped.assert_eq(&conv.relu(x).into_data(), true);
+    }
+
+    #[test]
+    fn taps_that_meet_nothing_are_left_out_and_nothing_else_changes() {
+        let device = tests_device();
+        let mut init = Init::new(0, &device);
+        let x = init.normal([2, 5, 3], 1.0).val();
+        for dilation in [1, 2, 4, 5, 64] {
+            let conv = Conv1d::dilated(3, 4, 3, dilation, &mut init);
+            let options = Conv1dOptions {
+                padding: dilation,
+                dilation,
+                ..Conv1dOptions::default()
+            };
+            let bias = conv.bias.as_ref().map(|bias| bias.val());
+            let whole =
+                autodidact_kernels::conv1d_reference(x.clone(), conv.weight.val(), bias, options);
+            let found = conv.forward(x.clone());
+            assert_eq!(found.dims(), [2, 5, 4]);
+            let difference = (found - whole).abs().max().into_scalar::<f32>();
+            assert!(difference < 1e-5, "dilation {dilation}: {difference}");
+        }
     }
 }

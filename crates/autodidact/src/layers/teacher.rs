@@ -32,13 +32,30 @@ impl<M: Module + ModuleDisplay> Teacher<M> {
     /// teacher ← momentum · teacher + (1 − momentum) · student, for everything that the student learns by gradient.
     #[must_use]
     pub fn follow(self, student: &M, momentum: f64) -> Self {
-        let mut learned = Learned::default();
-        student.visit(&mut learned);
-        let mut learns = learned.learns.into_iter();
-        let (emptied, values) = take_out(self.network, |_, _| learns.next().unwrap_or(false));
+        let learned = Values::of(student, true);
+        let mut chosen = learned.chosen.into_iter();
+        let (emptied, values) = take_out(self.network, |_, _| chosen.next().unwrap_or(false));
         Self {
             network: emptied.fill(moving_average(values, learned.values, momentum)),
         }
+    }
+
+    /// As [`Teacher::follow`], for a network that is never looked through while learning: what the student doesn't learn
+    /// by gradient, such as running statistics, is taken over as it is, since no forward pass of its own moves it.
+    #[must_use]
+    pub fn mixed_in(self, student: &M, momentum: f64) -> Self {
+        let others = Values::of(student, false);
+        let mut chosen = others.chosen.into_iter();
+        let followed = self.follow(student, momentum).network;
+        let (emptied, _) = take_out(followed, |_, _| chosen.next().unwrap_or(false));
+        Self {
+            network: emptied.fill(others.values),
+        }
+    }
+
+    /// The network alone.
+    pub fn into_network(self) -> M {
+        self.network
     }
 }
 
@@ -52,19 +69,32 @@ impl ModuleMapper for Detached {
     }
 }
 
-/// What the student learns by gradient, in visiting order, among what it does not (running statistics).
-#[derive(Default)]
-struct Learned {
-    learns: Vec<bool>,
+/// Values of a network, in visiting order: those that it learns by gradient, or those that it doesn't (running
+/// statistics).
+struct Values {
+    learned: bool,
+    chosen: Vec<bool>,
     values: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for Learned {
+impl Values {
+    fn of<M: Module>(network: &M, learned: bool) -> Self {
+        let mut values = Self {
+            learned,
+            chosen: Vec::new(),
+            values: Vec::new(),
+        };
+        network.visit(&mut values);
+        values
+    }
+}
+
+impl ModuleVisitor for Values {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        let learns = value.is_require_grad();
-        self.learns.push(learns);
-        if learns {
+        let chosen = value.is_require_grad() == self.learned;
+        self.chosen.push(chosen);
+        if chosen {
             let length = value.shape().num_elements();
             self.values.push(value.without_autodiff().reshape([length]));
         }
@@ -143,5 +173,25 @@ mod tests {
         assert_eq!(values(held.network())[0], 2.0);
         assert_eq!(values(teacher.network())[0], 2.5);
         assert_eq!(values(&moved)[0], 3.0);
+    }
+
+    #[test]
+    fn an_average_takes_statistics_over_as_they_are_and_shares_nothing() {
+        let device = tests_device();
+        let student = BatchNorm::new(2, &Init::new(0, &device));
+        let average = Teacher::of(&student);
+        let mut moved = student.clone();
+        moved.weight = moved
+            .weight
+            .map(|w| w.mul_scalar(3.0).detach().require_grad());
+        let x = Tensor::<2>::from_data(TensorData::from([[5.0f32, 1.0], [7.0, 2.0]]), &device);
+        moved.forward(x.clone());
+        let average = average.mixed_in(&moved, 0.5);
+        let [weight, mean] = values(average.network());
+        assert!((weight - 2.0).abs() < 1e-6 && (mean - 0.6).abs() < 1e-6);
+        moved.forward(x);
+        assert_eq!(values(average.network()), [weight, mean]);
+        assert!(!average.network().weight.val().is_require_grad());
+        assert_eq!(values(&average.into_network()), [weight, mean]);
     }
 }

@@ -47,13 +47,14 @@ impl Objective for Byol {
     const SUMMARY: &'static str =
         "predict what a slow copy of the network makes of another view; no negatives";
     const SOURCE: &'static str = "Grill et al. 2020, arXiv 2006.07733, deepmind/deepmind-research";
+    const NEEDS: Need = Need::Vectors;
     type Method<E: Maskable> = ByolMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 2,
             change: Change::StrongUneven,
-            needs: Need::Vectors,
+            needs: Self::NEEDS,
         }
     }
 

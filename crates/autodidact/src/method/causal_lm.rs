@@ -29,13 +29,14 @@ impl Objective for CausalLm {
     const NAME: &'static str = "causal_lm";
     const SUMMARY: &'static str = "predict each symbol from those before it";
     const SOURCE: &'static str = "Radford et al. 2019 (GPT-2), openai/gpt-2, karpathy/nanoGPT";
+    const NEEDS: Need = Need::Next;
     type Method<E: Maskable> = CausalLmMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 1,
             change: Change::Light,
-            needs: Need::Next,
+            needs: Self::NEEDS,
         }
     }
 

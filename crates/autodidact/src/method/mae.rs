@@ -52,13 +52,14 @@ impl Objective for Mae {
     const SUMMARY: &'static str =
         "restore what was hidden: encode a quarter of the patches, predict the others";
     const SOURCE: &'static str = "He et al. 2021, arXiv 2111.06377, facebookresearch/mae";
+    const NEEDS: Need = Need::Hidden;
     type Method<E: Maskable> = MaeMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 1,
             change: Change::Light,
-            needs: Need::Hidden,
+            needs: Self::NEEDS,
         }
     }
 

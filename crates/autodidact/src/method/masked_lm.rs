@@ -2,24 +2,27 @@
 //!
 //! Loss: −log p(xₜ | what is left of x), averaged over the hidden places of the batch. Which places are hidden is drawn
 //! anew each time; of these, a part is replaced by the symbol for hidden ones, another by a random symbol, and the rest
-//! is left as it is, so that the network has to say something of every place.
+//! is left as it is, so that the network has to say something of every place. `whole_words` hides all symbols of a word
+//! together. With `next_sentence` that many times the loss of [`super::next_sentence`] is added, as in BERT.
 //!
 //! Devlin et al., *BERT* (2018), google-research/bert, where 15 % are hidden, four fifths of them by the mask, a tenth at
-//! random. Drawn anew for every view as Liu et al., *RoBERTa* (2019). Scores are computed for hidden places only.
+//! random. Drawn anew for every view as Liu et al., *RoBERTa* (2019), who also leave the next sentence out, as is the
+//! default here. Scores are computed for hidden places only.
 //!
 //! `autodidact pretrain DATA --method masked_lm`
 
 use autodidact_kernels::cross_entropy;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, take, within, wordless};
-use crate::error::{Error, Result};
+use super::hiding::Hiding;
+use super::next_sentence::{self, Follows};
+use super::{Loss, Method, Objective, Optimizer, Restored, Step, Training, take, within, wordless};
+use crate::error::Result;
 use crate::layers::Init;
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Symbols, Vocabulary};
-use crate::random::Rng;
+use crate::layers::state::host;
+use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
 
 /// The recipe's `[method]` for masked language modeling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,10 @@ pub struct MaskedLm {
     pub masked: f64,
     /// The part of the hidden ones in whose place a random symbol stands, 0 to 1; the rest stays.
     pub random: f64,
+    /// Whether all symbols of a word are hidden, or none.
+    pub whole_words: bool,
+    /// The weight of the loss of whether two stretches follow each other, 0 (none) to 100; in BERT 1.
+    pub next_sentence: f64,
 }
 
 impl Default for MaskedLm {
@@ -39,6 +46,19 @@ impl Default for MaskedLm {
             rate: 0.15,
             masked: 0.8,
             random: 0.1,
+            whole_words: false,
+            next_sentence: 0.0,
+        }
+    }
+}
+
+impl MaskedLm {
+    fn hiding(&self) -> Hiding {
+        Hiding {
+            rate: self.rate,
+            masked: self.masked,
+            random: self.random,
+            whole_words: self.whole_words,
         }
     }
 }
@@ -48,13 +68,18 @@ impl Objective for MaskedLm {
     const SUMMARY: &'static str = "hide some symbols and say them from what stands around";
     const SOURCE: &'static str =
         "Devlin et al. 2018 (BERT), arXiv 1810.04805, google-research/bert";
+    const NEEDS: Need = Need::Replaced;
     type Method<E: Maskable> = MaskedLmMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 1,
-            change: Change::Light,
-            needs: Need::Replaced,
+            change: if self.next_sentence > 0.0 {
+                Change::Paired
+            } else {
+                Change::Light
+            },
+            needs: Self::NEEDS,
         }
     }
 
@@ -68,26 +93,18 @@ impl Objective for MaskedLm {
     }
 
     fn check(&self) -> Result<()> {
-        within("rate", self.rate, 1e-3, 1.0)?;
-        within("masked", self.masked, 0.0, 1.0)?;
-        within("random", self.random, 0.0, 1.0)?;
-        if self.masked + self.random > 1.0 + 1e-9 {
-            return Err(Error::recipe(format!(
-                "method.masked = {} and method.random = {}",
-                self.masked, self.random
-            ))
-            .expected("parts of the hidden symbols, 1 together at most"));
-        }
-        Ok(())
+        within("next_sentence", self.next_sentence, 0.0, 100.0)?;
+        self.hiding().check()
     }
 
-    fn build<E: Maskable>(&self, encoder: E, _: &mut Init) -> Result<MaskedLmMethod<E>> {
+    fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<MaskedLmMethod<E>> {
         encoder.symbolic().ok_or_else(|| wordless(Self::NAME))?;
+        let follows = (self.next_sentence > 0.0).then(|| Follows::new(encoder.dim(), init));
         Ok(MaskedLmMethod {
             encoder,
-            rate: self.rate,
-            masked: self.masked,
-            random: self.random,
+            follows,
+            hiding: self.hiding(),
+            next_sentence: self.next_sentence,
         })
     }
 }
@@ -96,69 +113,10 @@ impl Objective for MaskedLm {
 #[derive(Module, Debug)]
 pub struct MaskedLmMethod<E: Encoder> {
     encoder: E,
-    rate: f64,
-    masked: f64,
-    random: f64,
-}
-
-/// What was hidden of a batch.
-#[derive(Debug, PartialEq, Eq)]
-struct Hidden {
-    /// All symbols, with others in the hidden places.
-    ids: Vec<u32>,
-    /// The hidden places, ascending.
-    places: Vec<usize>,
-    /// What stood there.
-    targets: Vec<i64>,
-}
-
-impl MaskedLm {
-    /// Draws what is hidden.
-    fn hide(&self, symbols: &Symbols, vocabulary: &Vocabulary, rng: &mut Rng) -> Hidden {
-        let mut hidden = Hidden {
-            ids: symbols.ids.clone(),
-            places: Vec::new(),
-            targets: Vec::new(),
-        };
-        let mut candidates = Vec::new();
-        for (place, &id) in symbols.ids.iter().enumerate() {
-            if symbols.documents[place] == 0 || !vocabulary.is_data(id) {
-                continue;
-            }
-            candidates.push(place);
-            if rng.random::<f64>() < self.rate {
-                hidden.places.push(place);
-            }
-        }
-        // A batch of few symbols may have escaped altogether, and then there would be nothing to learn.
-        if hidden.places.is_empty() && !candidates.is_empty() {
-            hidden
-                .places
-                .push(candidates[rng.random_range(0..candidates.len())]);
-        }
-        for &place in &hidden.places {
-            hidden.targets.push(i64::from(symbols.ids[place]));
-            let chance = rng.random::<f64>();
-            if chance < self.masked {
-                hidden.ids[place] = vocabulary.mask;
-            } else if chance < self.masked + self.random {
-                hidden.ids[place] = any(vocabulary, rng);
-            }
-        }
-        hidden
-    }
-}
-
-/// A random symbol that stands for data; after some tries any.
-fn any(vocabulary: &Vocabulary, rng: &mut Rng) -> u32 {
-    let mut symbol = 0;
-    for _ in 0..100 {
-        symbol = rng.random_range(0..vocabulary.size as u32);
-        if vocabulary.is_data(symbol) {
-            break;
-        }
-    }
-    symbol
+    follows: Option<Follows>,
+    #[module(skip)]
+    hiding: Hiding,
+    next_sentence: f64,
 }
 
 impl<E: Encoder> Method<E> for MaskedLmMethod<E> {
@@ -170,32 +128,50 @@ impl<E: Encoder> Method<E> for MaskedLmMethod<E> {
             .encoder
             .symbolic()
             .ok_or_else(|| wordless(MaskedLm::NAME))?;
-        let settings = MaskedLm {
-            rate: self.rate,
-            masked: self.masked,
-            random: self.random,
-        };
         let (symbols, vocabulary) = (network.symbols(&batch), network.vocabulary());
-        let hidden = settings.hide(symbols, &vocabulary, &mut at.rng());
+        let hidden = self.hiding.hide(symbols, &vocabulary, &mut at.rng())?;
         let count = hidden.places.len();
-        if count == 0 {
-            return Err(
-                Error::training("a batch without a symbol that can be hidden")
-                    .expected("text, and not only unknown symbols")
-                    .mend("look at the views with `autodidact views`"),
-            );
-        }
-        let tokens = self
-            .encoder
-            .tokens(&network.replaced(&batch, hidden.ids))
-            .values;
-        let scores = network.scores(tokens, &hidden.places);
+        let tokens = self.encoder.tokens(&network.replaced(&batch, hidden.ids));
+        let scores = network.scores(tokens.values.clone(), &hidden.places);
         let targets = TensorData::new(hidden.targets, [count]);
         let targets = Tensor::<1, Int>::from_data(targets, &scores.device());
-        Ok((
-            Loss::new(cross_entropy(scores, targets, None)).over(count),
-            (),
-        ))
+        let symbols = cross_entropy(scores, targets, None);
+        let Some(follows) = &self.follows else {
+            return Ok((Loss::new(symbols).over(count), ()));
+        };
+        let labels = next_sentence::labels(&batch)?;
+        let (next, right) = follows.loss(self.encoder.pool(tokens), labels);
+        let total = symbols.clone() + next.clone().mul_scalar(self.next_sentence);
+        let loss = Loss::new(total)
+            .part("symbols", &symbols)
+            .part("next_sentence", &next)
+            .part("next_sentence_accuracy", &right);
+        Ok((loss.of_symbols(&symbols).over(count), ()))
+    }
+
+    fn restored(&self, views: Vec<E::Batch>, at: &Step) -> Result<Option<Restored<E::Batch>>> {
+        let [batch]: [E::Batch; 1] = take(views, MaskedLm::NAME)?;
+        let network = self
+            .encoder
+            .symbolic()
+            .ok_or_else(|| wordless(MaskedLm::NAME))?;
+        let (symbols, vocabulary) = (network.symbols(&batch), network.vocabulary());
+        let all = Hiding {
+            masked: 1.0,
+            random: 0.0,
+            ..self.hiding
+        };
+        let hidden = all.hide(symbols, &vocabulary, &mut at.rng())?;
+        let given = network.replaced(&batch, hidden.ids);
+        let tokens = self.encoder.tokens(&given).values;
+        let scores = host(network.scores(tokens, &hidden.places));
+        let mut ids = symbols.ids.clone();
+        for (scores, place) in scores.chunks(vocabulary.size).zip(hidden.places) {
+            let said = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+            ids[place] = said.unwrap_or(0) as u32;
+        }
+        let restored = network.replaced(&batch, ids);
+        Ok(Some(Restored { given, restored }))
     }
 
     fn encoder(&self) -> &E {
@@ -209,76 +185,17 @@ impl<E: Encoder> Method<E> for MaskedLmMethod<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::toy::{Toy, ToyBatch};
     use super::*;
     use crate::layers::init::tests_device;
     use crate::modality::Symbolic;
-    use crate::random::{Purpose, stream};
 
-    fn vocabulary() -> Vocabulary {
-        Vocabulary {
-            size: 100,
-            mask: 4,
-            special: Arc::new(vec![0, 1, 2, 3, 4]),
-        }
-    }
-
-    /// Two begins and ends, `count` symbols between them, and padding.
-    fn symbols(count: u32) -> Symbols {
-        let inner = (0..count).map(|place| 5 + place % 95);
-        let ids: Vec<u32> = [2].into_iter().chain(inner).chain([3, 7, 0]).collect();
-        let mut documents = vec![1; ids.len()];
-        documents[ids.len() - 2..].fill(0);
-        Symbols {
-            length: ids.len(),
-            next: vec![None; ids.len()],
-            documents,
-            ids,
-        }
-    }
-
-    #[test]
-    fn as_many_are_hidden_as_was_asked_for_and_neither_ends_nor_padding() {
-        let symbols = symbols(20_000);
-        let mut rng = stream(0, Purpose::Method, &[]);
-        let hidden = MaskedLm::default().hide(&symbols, &vocabulary(), &mut rng);
-        let near = |found: usize, expected: f64| {
-            let spread = 4.0 * expected.sqrt();
-            assert!(
-                (found as f64 - expected).abs() < spread,
-                "{found} beside {expected}"
-            );
-        };
-        near(hidden.places.len(), 3000.0);
-        let (mut masked, mut kept) = (0, 0);
-        for (&place, &target) in hidden.places.iter().zip(&hidden.targets) {
-            assert!((1..=20_000).contains(&place));
-            assert_eq!(i64::from(symbols.ids[place]), target);
-            masked += usize::from(hidden.ids[place] == 4);
-            kept += usize::from(hidden.ids[place] == symbols.ids[place]);
-            assert!(hidden.ids[place] >= 4);
-        }
-        near(masked, 2400.0);
-        // A tenth stays by the draw, and of the random ones one in 95.
-        near(kept, 300.0 + 300.0 / 95.0);
-        let untouched = (0..symbols.ids.len()).filter(|place| !hidden.places.contains(place));
-        for place in untouched.step_by(97) {
-            assert_eq!(hidden.ids[place], symbols.ids[place]);
-        }
-    }
-
-    #[test]
-    fn something_is_hidden_even_of_a_single_symbol_and_nothing_where_there_is_none() {
-        for seed in 0..20 {
-            let mut rng = stream(seed, Purpose::Method, &[]);
-            let one = MaskedLm::default().hide(&symbols(1), &vocabulary(), &mut rng);
-            assert_eq!((one.places, one.targets), (vec![1], vec![5]));
-            let none = MaskedLm::default().hide(&symbols(0), &vocabulary(), &mut rng);
-            assert!(none.places.is_empty());
-        }
-    }
+    const AT: Step = Step {
+        number: 3,
+        part: 0,
+        progress: 0.0,
+        seed: 1,
+    };
 
     #[test]
     fn the_loss_is_the_mean_over_what_was_hidden_given_what_stands_there_now() {
@@ -290,21 +207,74 @@ mod tests {
             rate: 0.4,
             ..MaskedLm::default()
         };
-        let at = Step {
-            number: 3,
-            part: 0,
-            progress: 0.0,
-            seed: 1,
-        };
-        let hidden = settings.hide(&batch.symbols, &toy.vocabulary(), &mut at.rng());
+        let hidden = settings
+            .hiding()
+            .hide(&batch.symbols, &toy.vocabulary(), &mut AT.rng())
+            .unwrap();
         let costs = hidden.places.iter().zip(&hidden.targets);
         let costs = costs.map(|(&place, &target)| toy.cost(hidden.ids[place], target));
         let expected = costs.sum::<f64>() / hidden.places.len() as f64;
         let method = settings.build(toy, &mut Init::new(0, &device)).unwrap();
-        let (loss, ()) = method.loss(vec![batch], &at).unwrap();
+        let (loss, ()) = method.loss(vec![batch], &AT).unwrap();
         let found = f64::from(loss.total.into_scalar::<f32>());
         assert!((found - expected).abs() < 1e-5, "{found} beside {expected}");
         assert_eq!(loss.predictions, Some(hidden.places.len() as u64));
+    }
+
+    /// Both losses on one pass, and the likelihood of the symbols is that of the symbols alone.
+    #[test]
+    fn what_follows_is_added_with_its_weight() {
+        let device = tests_device();
+        let ids: Vec<u32> = (0..60).map(|place| 1 + place * place % 7).collect();
+        let alone = MaskedLm::default()
+            .build(Toy::new(8, &device), &mut Init::new(0, &device))
+            .unwrap();
+        let scalar = |tensor: &Tensor<1>| f64::from(tensor.clone().into_scalar::<f32>());
+        let (loss, ()) = alone.loss(vec![ToyBatch::new(&ids)], &AT).unwrap();
+        let symbols = scalar(&loss.total);
+        let settings = MaskedLm {
+            next_sentence: 0.5,
+            ..MaskedLm::default()
+        };
+        assert_eq!(settings.pretext().change, Change::Paired);
+        let both = settings
+            .build(Toy::new(8, &device), &mut Init::new(0, &device))
+            .unwrap();
+        let batch = ToyBatch::new(&ids).labeled(vec![1]);
+        let (loss, ()) = both.loss(vec![batch], &AT).unwrap();
+        let parts: Vec<f64> = loss.parts.iter().map(|(_, part)| scalar(part)).collect();
+        assert!((parts[0] - symbols).abs() < 1e-6);
+        assert!((scalar(&loss.total) - symbols - 0.5 * parts[1]).abs() < 1e-6);
+        assert!((scalar(&loss.symbols.unwrap()) - symbols).abs() < 1e-6);
+        // Weights of deviation 0.02 have hardly an opinion.
+        assert!((parts[1] - 2f64.ln()).abs() < 0.05, "{}", parts[1]);
+        let error = both.loss(vec![ToyBatch::new(&ids)], &AT).unwrap_err();
+        assert!(error.to_string().contains("next_sentence"), "{error}");
+    }
+
+    #[test]
+    fn what_was_hidden_is_filled_in_with_what_is_likeliest() {
+        let device = tests_device();
+        let toy = Toy::new(8, &device);
+        // The toy says of every hidden place what the row of the mask says.
+        let row = host(toy.table.val())[..8].to_vec();
+        let likeliest = (0..8).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
+        let method = MaskedLm::default()
+            .build(toy, &mut Init::new(0, &device))
+            .unwrap();
+        let ids: Vec<u32> = (0..60).map(|place| 1 + place * place % 7).collect();
+        let found = method
+            .restored(vec![ToyBatch::new(&ids)], &AT)
+            .unwrap()
+            .unwrap();
+        let (given, restored) = (&found.given.symbols.ids, &found.restored.symbols.ids);
+        assert!(given.contains(&0));
+        for place in 0..60 {
+            match given[place] {
+                0 => assert_eq!(restored[place], likeliest),
+                _ => assert_eq!([given[place], restored[place]], [ids[place]; 2]),
+            }
+        }
     }
 
     #[test]

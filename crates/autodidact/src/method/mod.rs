@@ -3,6 +3,7 @@
 //! *Architecture Invariant:* nothing here names a kind of data. A new method is a file here and one line in
 //! `methods!`; the line gives it its recipe table, its `--method` name and its smoke test.
 
+mod hiding;
 #[cfg(test)]
 mod toy;
 
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::Init;
-use crate::modality::{self, Encoder, ForModality, Maskable, Modality, Need, Pretext, Table};
+use crate::modality::{
+    self, Abilities, Encoder, ForModality, Maskable, Modality, Need, Pretext, Table,
+};
 use crate::random::{Purpose, Rng, stream};
 use crate::recipe::Recipe;
 
@@ -24,6 +27,8 @@ pub trait Objective: Table + Default {
     const SUMMARY: &'static str;
     /// Authors, year, where the official code is.
     const SOURCE: &'static str;
+    /// What it needs of a network, beyond vectors, whatever its settings.
+    const NEEDS: Need;
     /// The networks around an encoder.
     type Method<E: Maskable>: Method<E>;
 
@@ -33,9 +38,24 @@ pub trait Objective: Table + Default {
     /// The optimizer that suits it, before the recipe has its say.
     fn training(&self) -> Training;
 
+    /// How many items a batch had best hold, where that is another number than for most methods.
+    fn batch(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many steps are enough, where the recipe names no length and more would change nothing.
+    fn steps(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether its loss is that of predicted symbols, whose likelihood can be told.
     fn predicts_symbols(&self) -> bool {
-        matches!(self.pretext().needs, Need::Next | Need::Replaced)
+        matches!(Self::NEEDS, Need::Next | Need::Replaced)
+    }
+
+    /// Whether vectors that all become alike would serve its loss, so that a warning is in place.
+    fn may_collapse(&self) -> bool {
+        !self.predicts_symbols()
     }
 
     /// Whether it learns from the classes in the data: a baseline, not self-supervision.
@@ -116,7 +136,7 @@ pub trait Method<E: Encoder>: Module + 'static {
 /// What a method was given of a batch, and what it made of it: batches like the one it started from.
 #[derive(Debug, Clone)]
 pub struct Restored<B> {
-    /// The batch with what was hidden left out (values that are not a number).
+    /// The batch with what was hidden left out (values that are not a number, symbols that stand for hidden ones).
     pub given: B,
     /// The batch with what was hidden as the method thinks it was.
     pub restored: B,
@@ -132,6 +152,8 @@ pub struct Loss {
     /// How many predictions it is the mean of, for a method whose batches of as many items may hold more or fewer of
     /// them; `None` where items count alike.
     pub predictions: Option<u64>,
+    /// The mean −log p of the predicted symbols, where the total has other things in it as well.
+    pub symbols: Option<Tensor<1>>,
 }
 
 impl Loss {
@@ -141,6 +163,7 @@ impl Loss {
             total,
             parts: Vec::new(),
             predictions: None,
+            symbols: None,
         }
     }
 
@@ -148,6 +171,13 @@ impl Loss {
     #[must_use]
     pub fn over(mut self, predictions: usize) -> Self {
         self.predictions = Some(predictions as u64);
+        self
+    }
+
+    /// Says what of it is the mean −log p of the predicted symbols.
+    #[must_use]
+    pub fn of_symbols(mut self, symbols: &Tensor<1>) -> Self {
+        self.symbols = Some(symbols.clone().detach());
         self
     }
 
@@ -246,6 +276,12 @@ fn wordless(method: &str) -> Error {
     .expected("a network over symbols, such as words")
 }
 
+/// Refuses a network whose tokens stand in no order of time, or see what comes after them.
+fn timeless(method: &str) -> Error {
+    Error::recipe(format!("{method} with a network that knows no time"))
+        .expected("a network whose tokens stand in the order of time")
+}
+
 /// What to do with a method that is known by name only.
 pub trait ForObjective {
     /// What comes out.
@@ -285,8 +321,34 @@ macro_rules! methods {
             $(if name == <$file::$objective>::NAME {
                 return Ok(what.run::<$file::$objective>());
             })+
-            let known: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
-            Err(Error::recipe(format!("no method named `{name}`")).expected(known.join(", ")))
+            Err(unknown(name))
+        }
+
+        /// As [`by_name`], for a method on a kind of data: only what some network of that kind can serve is compiled.
+        ///
+        /// # Errors
+        /// When there is no such method, or no network of that kind can serve it; names those that work.
+        pub fn on<M: Modality, F: ForObjective>(name: &str, what: F) -> Result<F::Output> {
+            $(if name == <$file::$objective>::NAME {
+                if const { M::ABLE.serve(<$file::$objective as Objective>::NEEDS) } {
+                    return Ok(what.run::<$file::$objective>());
+                }
+                return Err(unserved(
+                    &format!("{name} on {} data", M::NAME),
+                    <$file::$objective>::NEEDS,
+                    M::ABLE,
+                ));
+            })+
+            Err(unknown(name))
+        }
+
+        /// The methods that a network of such abilities serves.
+        fn served(able: Abilities) -> Vec<&'static str> {
+            let mut names = Vec::new();
+            $(if able.serve(<$file::$objective>::NEEDS) {
+                names.push(<$file::$objective>::NAME);
+            })+
+            names
         }
     };
 }
@@ -295,17 +357,25 @@ methods![
     simclr::SimClr,
     vicreg::VicReg,
     spectral::Spectral,
+    reliability::Reliability,
     byol::Byol,
     mae::Mae,
+    ts2vec::Ts2Vec,
+    cpc::Cpc,
     masked_lm::MaskedLm,
+    next_sentence::NextSentence,
+    electra::Electra,
+    tsdae::Tsdae,
     causal_lm::CausalLm,
     supervised::Supervised,
 ];
 
 /// The method of a run that names none, where the data or the network has no fixed features.
 const BY_GRADIENT: &str = "simclr";
-/// The method of a run that names none, where there are fixed features.
-const IN_CLOSED_FORM: &str = "spectral";
+/// The method of a run that names none, where a vector may be a map of fixed features.
+const BY_MAP: &str = "spectral";
+/// The method of a run that names none, where a vector may be fixed features: what hundreds of items do for.
+const BY_WEIGHTS: &str = "reliability";
 
 /// The method that a recipe names, or the one that serves it best: in closed form where the kind of data allows it and the
 /// recipe says nothing of the network.
@@ -313,23 +383,52 @@ const IN_CLOSED_FORM: &str = "spectral";
 /// # Errors
 /// When there is no such kind of data.
 pub fn of(recipe: &Recipe) -> Result<String> {
-    struct ReadsOut;
-    impl ForModality for ReadsOut {
-        type Output = bool;
-        fn run<M: Modality>(self) -> bool {
-            M::READS_OUT
+    struct Able;
+    impl ForModality for Able {
+        type Output = Abilities;
+        fn run<M: Modality>(self) -> Abilities {
+            M::ABLE
         }
     }
     if let Some(name) = recipe.method() {
         return Ok(name.to_owned());
     }
     let open = !recipe.speaks_of("encoder") && !recipe.has("train", "init");
-    let reads_out = modality::by_name(&recipe.kind()?, ReadsOut)?;
-    Ok(match open && reads_out {
-        true => IN_CLOSED_FORM,
-        false => BY_GRADIENT,
+    let able = modality::by_name(&recipe.kind()?, Able)?;
+    Ok(match open {
+        true if able.weighs => BY_WEIGHTS,
+        true if able.reads_out => BY_MAP,
+        _ => BY_GRADIENT,
     }
     .to_owned())
+}
+
+fn unknown(name: &str) -> Error {
+    let known: Vec<_> = ALL.iter().map(|entry| entry.name).collect();
+    Error::recipe(format!("no method named `{name}`")).expected(known.join(", "))
+}
+
+/// Refuses a method that a network, or a kind of data, can't serve; names the methods that work.
+pub(crate) fn unserved(what: &str, needs: Need, able: Abilities) -> Error {
+    Error::recipe(what).expected(needs.describe()).mend(format!(
+        "take another encoder, or one of the methods {}",
+        served(able).join(", ")
+    ))
+}
+
+/// The first method that needs just that of a network: what a network is for that somebody published for it.
+pub(crate) fn serving(need: Need) -> &'static str {
+    struct Needs;
+    impl ForObjective for Needs {
+        type Output = Need;
+        fn run<O: Objective>(self) -> Need {
+            O::NEEDS
+        }
+    }
+    let serves = |entry: &&Entry| by_name(entry.name, Needs).is_ok_and(|needs| needs == need);
+    ALL.iter()
+        .find(serves)
+        .map_or(BY_GRADIENT, |entry| entry.name)
 }
 
 /// The device that a module lives on.
@@ -349,6 +448,7 @@ mod tests {
             ("[encoder]\nwidth = 16", "simclr"),
             ("[train]\ninit = \"run\"", "simclr"),
             ("[data]\nkind = \"text\"", "simclr"),
+            ("[data]\nkind = \"series\"", "reliability"),
             ("[method]\nname = \"byol\"", "byol"),
         ] {
             assert_eq!(

@@ -46,13 +46,14 @@ impl Objective for SimClr {
     const SUMMARY: &'static str =
         "contrast: two views of an item agree, views of different items don't";
     const SOURCE: &'static str = "Chen et al. 2020, arXiv 2002.05709, google-research/simclr";
+    const NEEDS: Need = Need::Vectors;
     type Method<E: Maskable> = SimClrMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 2,
             change: Change::Strong,
-            needs: Need::Vectors,
+            needs: Self::NEEDS,
         }
     }
 

@@ -55,13 +55,14 @@ impl Objective for Spectral {
         "what two views share of fixed features, in closed form: no gradients, one pass may do";
     const SOURCE: &'static str =
         "HaoChen et al. 2021, arXiv 2106.04156; Balestriero & LeCun 2022, arXiv 2205.11508";
+    const NEEDS: Need = Need::Readout;
     type Method<E: Maskable> = SpectralMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 2,
             change: Change::Strong,
-            needs: Need::Readout,
+            needs: Self::NEEDS,
         }
     }
 
@@ -206,7 +207,7 @@ impl<E: Encoder> Method<E> for SpectralMethod<E> {
                 vector.iter().map(move |x| scale * x)
             })
             .collect();
-        let encoder = self.encoder.with_readout(Readout { mean, map })?;
+        let encoder = self.encoder.with_readout(Readout::Map { mean, map })?;
         Ok(Self {
             encoder,
             strengths: replaced(self.strengths, strengths),
@@ -327,9 +328,12 @@ mod tests {
         }
 
         fn with_readout(self, readout: Readout) -> Result<Self> {
+            let Readout::Map { mean, map } = readout else {
+                panic!("a map is what the method hands on");
+            };
             Ok(Self {
-                mean: replaced(self.mean, readout.mean),
-                map: replaced(self.map, readout.map),
+                mean: replaced(self.mean, mean),
+                map: replaced(self.map, map),
             })
         }
     }

@@ -60,13 +60,14 @@ impl Objective for Supervised {
     const SUMMARY: &'static str =
         "labels: what fine-tuning learns by, and a ceiling to compare with (no self-supervision)";
     const SOURCE: &'static str = "cross-entropy";
+    const NEEDS: Need = Need::Vectors;
     type Method<E: Maskable> = SupervisedMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 1,
             change: Change::Light,
-            needs: Need::Vectors,
+            needs: Self::NEEDS,
         }
     }
 

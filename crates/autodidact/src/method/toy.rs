@@ -1,4 +1,5 @@
-//! A network over symbols for tests: what it says of a place depends on the symbol there alone.
+//! Networks for tests. One over symbols: what it says of a place depends on the symbol there alone. One over moments: it
+//! knows each moment by its values, and those before it by their sum.
 
 use std::sync::Arc;
 
@@ -6,8 +7,11 @@ use autodidact_kernels::embedding;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::error::Result;
 use crate::layers::Init;
-use crate::modality::{Batch, Encoder, Maskable, Rows, Symbolic, Symbols, Tokens, Vocabulary};
+use crate::modality::{
+    Batch, Causal, Encoder, Maskable, Ordered, Rows, Symbolic, Symbols, Tokens, Track, Vocabulary,
+};
 
 /// A table of scores, `[symbols, symbols]`, a row for each symbol.
 #[derive(Module, Debug)]
@@ -18,6 +22,7 @@ pub(super) struct Toy {
 #[derive(Debug, Clone)]
 pub(super) struct ToyBatch {
     pub(super) symbols: Arc<Symbols>,
+    own: Option<Vec<u32>>,
     rows: Rows,
 }
 
@@ -49,7 +54,16 @@ impl ToyBatch {
                 next: next.collect(),
                 documents: vec![1; ids.len()],
             }),
+            own: None,
             rows: Rows::default(),
+        }
+    }
+
+    /// The same with labels that the views made for themselves.
+    pub(super) fn labeled(self, own: Vec<u32>) -> Self {
+        Self {
+            own: Some(own),
+            ..self
         }
     }
 }
@@ -57,6 +71,10 @@ impl ToyBatch {
 impl Batch for ToyBatch {
     fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    fn own_labels(&self) -> Option<&[u32]> {
+        self.own.as_deref()
     }
 }
 
@@ -86,7 +104,14 @@ impl Encoder for Toy {
     }
 }
 
-impl Maskable for Toy {}
+impl Maskable for Toy {
+    fn narrower(&self, _: usize, init: &mut Init) -> Result<Self> {
+        let symbols = self.dim();
+        Ok(Self {
+            table: init.normal([symbols, symbols], 1.0),
+        })
+    }
+}
 
 impl Symbolic<ToyBatch> for Toy {
     fn vocabulary(&self) -> Vocabulary {
@@ -94,6 +119,7 @@ impl Symbolic<ToyBatch> for Toy {
             size: self.dim(),
             mask: 0,
             special: Arc::new(vec![0]),
+            seams: Arc::default(),
         }
     }
 
@@ -112,10 +138,118 @@ impl Symbolic<ToyBatch> for Toy {
         }
     }
 
+    fn kept(&self, batch: &ToyBatch, keep: &[bool]) -> ToyBatch {
+        ToyBatch {
+            symbols: Arc::new(batch.symbols.kept(keep, 0, 1)),
+            ..batch.clone()
+        }
+    }
+
     fn scores(&self, tokens: Tensor<3>, places: &[usize]) -> Tensor<2> {
         let numbers: Vec<i64> = places.iter().map(|&place| place as i64).collect();
         let data = TensorData::new(numbers, [places.len()]);
         let places = Tensor::<1, Int>::from_data(data, &tokens.device());
         tokens.squeeze_dim::<2>(0).select(0, places)
+    }
+}
+
+/// Values of each moment times a factor that learns.
+#[derive(Module, Debug)]
+pub(super) struct Clock {
+    /// `[dim]`.
+    pub(super) factor: Param<Tensor<1>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ClockBatch {
+    /// `[batch, moments, dim]`.
+    pub(super) values: Tensor<3>,
+    pub(super) tracks: Vec<Track>,
+    rows: Rows,
+}
+
+impl Clock {
+    pub(super) fn new(dim: usize, device: &Device) -> Self {
+        Self {
+            factor: Init::new(7, device).normal([dim], 1.0),
+        }
+    }
+}
+
+impl ClockBatch {
+    pub(super) fn new(values: Tensor<3>, tracks: &[[usize; 2]]) -> Self {
+        let tracks = tracks
+            .iter()
+            .map(|&[start, tokens]| Track { start, tokens });
+        Self {
+            values,
+            tracks: tracks.collect(),
+            rows: Rows::default(),
+        }
+    }
+}
+
+impl Batch for ClockBatch {
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+}
+
+impl Encoder for Clock {
+    type Batch = ClockBatch;
+
+    fn tokens(&self, batch: &ClockBatch) -> Tokens {
+        Tokens {
+            values: batch.values.clone() * self.factor.val().unsqueeze(),
+            valid: None,
+        }
+    }
+
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        tokens.values.mean_dim(1).squeeze_dim(1)
+    }
+
+    fn dim(&self) -> usize {
+        self.factor.dims()[0]
+    }
+
+    fn ordered(&self) -> Option<&dyn Ordered<ClockBatch>> {
+        Some(self)
+    }
+
+    fn causal(&self) -> Option<&dyn Causal<ClockBatch>> {
+        Some(self)
+    }
+}
+
+impl Maskable for Clock {}
+
+impl Ordered<ClockBatch> for Clock {
+    fn tracks(&self, batch: &ClockBatch) -> Vec<Track> {
+        batch.tracks.clone()
+    }
+
+    fn stride(&self) -> usize {
+        1
+    }
+}
+
+impl Causal<ClockBatch> for Clock {
+    fn latents(&self, batch: &ClockBatch) -> Tokens {
+        self.tokens(batch)
+    }
+
+    fn latent_width(&self) -> usize {
+        self.dim()
+    }
+
+    fn context(&self, latents: Tensor<3>) -> Tensor<3> {
+        let [batch, moments, _] = latents.dims();
+        let before: Vec<f32> = (0..moments * moments)
+            .map(|place| f32::from(u8::from(place % moments <= place / moments)))
+            .collect();
+        let before = TensorData::new(before, [1, moments, moments]);
+        let before = Tensor::<3>::from_data(before, &latents.device());
+        before.repeat_dim(0, batch).matmul(latents)
     }
 }

@@ -52,13 +52,14 @@ impl Objective for VicReg {
     const SUMMARY: &'static str =
         "statistics of a batch: views agree, dimensions vary and don't repeat each other";
     const SOURCE: &'static str = "Bardes et al. 2022, arXiv 2105.04906, facebookresearch/vicreg";
+    const NEEDS: Need = Need::Vectors;
     type Method<E: Maskable> = VicRegMethod<E>;
 
     fn pretext(&self) -> Pretext {
         Pretext {
             views: 2,
             change: Change::Strong,
-            needs: Need::Vectors,
+            needs: Self::NEEDS,
         }
     }
 

@@ -3,7 +3,9 @@
 //! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
 //! `modalities!`.
 
+mod ordered;
 mod picture;
+mod published;
 mod source;
 mod symbols;
 
@@ -20,9 +22,11 @@ use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
+pub use ordered::{Causal, Ordered, Track};
 pub use picture::Picture;
+pub use published::{Publication, Published, ReadWeights, Setting};
 pub use source::{Labels, Likeness, Part, Pieces, Source, SourceSpec};
-pub use symbols::{Sampling, Symbolic, Symbols, Vocabulary};
+pub use symbols::{Sampling, Seam, Symbolic, Symbols, Vocabulary};
 
 /// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
 pub trait Modality: Clone + Send + Sync + Sized + 'static {
@@ -32,9 +36,11 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const SUMMARY: &'static str;
     /// What an item's own numbers ([`Modality::raw`]) are.
     const RAW: Raw = Raw::Values;
-    /// Whether there are networks of fixed features ([`Encoder::features`]), and the [`Modality::defaults`] of a method that
-    /// needs them are such.
-    const READS_OUT: bool = false;
+    /// What some network for this kind of data can do. What none can do is not compiled; where there are networks of fixed
+    /// features, the [`Modality::defaults`] of a method that needs them are such.
+    const ABLE: Abilities;
+    /// Whether views differ in length, so that batches of alike ones ([`Modality::extent`]) save work.
+    const RAGGED: bool = false;
     /// An item on the host: an image, a document, a window, an event with its neighborhood.
     type Item: Clone + Send + Sync + 'static;
     /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
@@ -126,7 +132,8 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     }
 
     /// Views of a whole batch, `[slot][item]`. Drawn together, so that they may relate to each other or to other items.
-    /// What is random about an item's views depends on the draw and the item's number alone.
+    /// What is random about an item's views depends on the draw and the item's number alone, and of what of other items is in
+    /// them on the batch.
     ///
     /// # Errors
     /// When an item can't be viewed as the recipe asks.
@@ -138,6 +145,16 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// As [`Modality::views`].
     fn plain(&self, items: &[(u64, Self::Item)]) -> Result<Vec<Self::View>>;
 
+    /// How long a view is, where they differ: what it takes of a batch.
+    fn extent(_view: &Self::View) -> usize {
+        1
+    }
+
+    /// Whether the plain view of an item leaves out a part of it, because the network takes in no more.
+    fn shortened(&self, _item: &Self::Item, _plain: &Self::View) -> bool {
+        false
+    }
+
     /// Brings the views of one slot to the device.
     ///
     /// # Errors
@@ -146,6 +163,11 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
 
     /// The item's own numbers, laid out alike for every item: the honest baseline that needs no learning.
     fn raw(&self, item: &Self::Item) -> Vec<f32>;
+
+    /// The two halves of an item that is a pair, each an item by itself; `None` for any other item.
+    fn halves(_item: &Self::Item) -> Option<[Self::Item; 2]> {
+        None
+    }
 
     /// Builds the network.
     ///
@@ -183,6 +205,26 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
         )
     }
 
+    /// What a folder of published weights settles; `None` where the folder holds none, or none for this kind of data.
+    ///
+    /// # Errors
+    /// When it holds a network of this kind of data that can't be taken over, or is damaged.
+    fn published(_folder: &Path) -> Result<Option<Published>> {
+        Ok(None)
+    }
+
+    /// The encoder as a folder that others' programs load.
+    ///
+    /// # Errors
+    /// When this kind of data has no such form, or the network doesn't fit it.
+    fn publication(&self, _encoder: &Self::Encoder) -> Result<Publication> {
+        Err(
+            Error::recipe(format!("an encoder for {} as a folder", Self::NAME))
+                .expected("a kind of data whose encoders have such a form")
+                .mend("export it as safetensors, which torchvision and timm load"),
+        )
+    }
+
     /// The views of some items, for people to look at.
     ///
     /// # Errors
@@ -209,6 +251,17 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// A picture of an item, its longer edge `edge` pixels at most; `None` where the kind of data can't be shown.
     fn picture(&self, _item: &Self::Item, _edge: usize) -> Option<Picture> {
         None
+    }
+
+    /// An item in words, so many letters at most; `None` where the kind of data isn't read.
+    fn words(&self, _item: &Self::Item, _most: usize) -> Option<String> {
+        None
+    }
+
+    /// Each view of a batch in words, as the network reads it, hidden symbols by their name; none where the kind of data isn't
+    /// read.
+    fn spelled(&self, _batch: &Self::Batch) -> Vec<String> {
+        Vec::new()
     }
 
     /// A picture of each view of a batch, as the network sees it; none where the kind of data can't be shown. Values
@@ -263,7 +316,7 @@ pub trait Batch: Clone + Send + 'static {
     fn rows(&self) -> &Rows;
 
     /// The labels that the views made for themselves, row by row: by how many quarter turns each was rotated, which
-    /// of several places it was cut from. `None` where the kind of data makes none.
+    /// of several places it was cut from, whether its halves belong together. `None` where the views make none.
     fn own_labels(&self) -> Option<&[u32]> {
         None
     }
@@ -307,10 +360,18 @@ pub enum Need {
     Hidden,
     /// To say what symbol stands where another was put in its place, from both sides ([`Symbolic`]).
     Replaced,
+    /// To take other symbols in the place of its own, and see both sides of each ([`Symbolic`]).
+    Symbols,
     /// To say which symbol comes next, from those before alone ([`Symbolic`]).
     Next,
     /// A vector that is a linear map of fixed features ([`Encoder::features`]).
     Readout,
+    /// A vector that is fixed features, each weighed ([`Encoder::features`]).
+    Weights,
+    /// Tokens in the order of time ([`Ordered`]).
+    Ordered,
+    /// Tokens in the order of time, of which none has seen what comes after it ([`Causal`]).
+    Ahead,
 }
 
 impl Need {
@@ -322,8 +383,14 @@ impl Need {
             Self::Replaced => {
                 "an encoder that restores symbols from both sides, such as bert or modern"
             }
+            Self::Symbols => "an encoder over symbols that sees both sides, such as bert or modern",
             Self::Next => "an encoder that predicts the next symbol, such as gpt2 or modern_causal",
             Self::Readout => "an encoder of fixed features, such as patches",
+            Self::Weights => {
+                "an encoder whose vector is fixed features, such as kernels with vector = \"features\""
+            }
+            Self::Ordered => "an encoder whose tokens stand in the order of time, such as dilated",
+            Self::Ahead => "an encoder that goes through time step by step, such as conv_gru",
         }
     }
 }
@@ -337,6 +404,18 @@ pub enum Change {
     StrongUneven,
     /// A little: masking or a label does the rest.
     Light,
+    /// Two crops that overlap, undisturbed otherwise: what they share is the same moment seen in other surroundings.
+    Overlapping,
+    /// As [`Change::Light`], and a view is two stretches in a row, of which the second follows the first in the item or is
+    /// another item's, at even odds: [`Batch::own_labels`] says which, 0 or 1.
+    Paired,
+}
+
+impl Change {
+    /// Whether a view shows its item as it is, or nearly so.
+    pub fn is_light(self) -> bool {
+        matches!(self, Self::Light | Self::Paired)
+    }
 }
 
 /// What a network can do.
@@ -346,21 +425,45 @@ pub struct Abilities {
     pub masks: bool,
     /// Say what symbol stands where another was put in its place ([`Symbolic`]).
     pub restores: bool,
+    /// Take other symbols in the place of its own, and see both sides of each ([`Symbolic`]).
+    pub compares: bool,
     /// Say which symbol comes next ([`Symbolic`]).
     pub predicts: bool,
     /// Hand out fixed features, and take another linear map of them ([`Encoder::features`]).
     pub reads_out: bool,
+    /// Hand out fixed features, and take another weight for each ([`Encoder::features`]).
+    pub weighs: bool,
+    /// Say at which moment each token stands ([`Ordered`]).
+    pub ordered: bool,
+    /// See nothing at each moment that comes after it ([`Causal`]).
+    pub looks_ahead: bool,
 }
 
 impl Abilities {
+    /// Nothing beyond vectors.
+    pub const NONE: Self = Self {
+        masks: false,
+        restores: false,
+        compares: false,
+        predicts: false,
+        reads_out: false,
+        weighs: false,
+        ordered: false,
+        looks_ahead: false,
+    };
+
     /// Whether they serve a need.
-    pub fn serve(self, need: Need) -> bool {
+    pub const fn serve(self, need: Need) -> bool {
         match need {
             Need::Vectors => true,
             Need::Hidden => self.masks,
             Need::Replaced => self.restores,
+            Need::Symbols => self.compares,
             Need::Next => self.predicts,
             Need::Readout => self.reads_out,
+            Need::Weights => self.weighs,
+            Need::Ordered => self.ordered,
+            Need::Ahead => self.looks_ahead,
         }
     }
 }
@@ -374,13 +477,23 @@ pub struct Tokens {
     pub valid: Option<Tensor<2, Bool>>,
 }
 
-/// A linear map from features to a vector: (features − mean) · mapᵀ.
+/// What a vector is made of fixed features by.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Readout {
-    /// `[features]`.
-    pub mean: Vec<f32>,
-    /// `[dim, features]`.
-    pub map: Vec<f32>,
+pub enum Readout {
+    /// A linear map: (features − mean) · mapᵀ.
+    Map {
+        /// `[features]`.
+        mean: Vec<f32>,
+        /// `[dim, features]`.
+        map: Vec<f32>,
+    },
+    /// A weight for each: (features − mean) · weights, feature by feature.
+    Weights {
+        /// `[features]`.
+        mean: Vec<f32>,
+        /// `[features]`.
+        weights: Vec<f32>,
+    },
 }
 
 /// A network from a batch to tokens `[batch, tokens, dim]` and one vector per item `[batch, dim]`.
@@ -413,8 +526,16 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     fn symbolic(&self) -> Option<&dyn Symbolic<Self::Batch>> {
         None
     }
-    /// The fixed features that the vector is a linear map of, `[batch, features]`, without a gradient; `None` where it
-    /// isn't one.
+    /// The network as one whose tokens stand in the order of time; `None` where they don't.
+    fn ordered(&self) -> Option<&dyn Ordered<Self::Batch>> {
+        None
+    }
+    /// The network as one that sees at each moment only what came before; `None` where it sees more.
+    fn causal(&self) -> Option<&dyn Causal<Self::Batch>> {
+        None
+    }
+    /// The fixed features that the vector is a linear map of, or is but for their weights, `[batch, features]`, without a
+    /// gradient; `None` where it isn't.
     fn features(&self, _batch: &Self::Batch) -> Option<Tensor<2>> {
         None
     }
@@ -422,10 +543,10 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     fn features_width(&self) -> Option<usize> {
         None
     }
-    /// The same network with another linear map of its features.
+    /// The same network with another linear map of its features, or other weights.
     ///
     /// # Errors
-    /// When it has no fixed features, or the map is one of others.
+    /// When it has no fixed features, or the map or the weights are of others.
     fn with_readout(self, _readout: Readout) -> Result<Self> {
         Err(
             Error::recipe("a network without fixed features, to be read out anew")
@@ -485,6 +606,14 @@ pub trait Maskable: Encoder {
     ) -> Result<Tensor<1>> {
         Err(cannot_mask())
     }
+    /// Another network of the same build over the same symbols, that many times narrower, with weights of its own, which
+    /// says what symbol stands where another was put in its place ([`Symbolic`]).
+    ///
+    /// # Errors
+    /// When the network isn't one over symbols.
+    fn narrower(&self, _times: usize, _init: &mut Init) -> Result<Self> {
+        Err(cannot_shrink())
+    }
     /// The batch with its hidden tokens replaced: by what predictions `[batch, places, target_dim]` say of them, on the
     /// scale of the batch, or, where there are none, by values that are not a number. For people to look at.
     ///
@@ -498,6 +627,11 @@ pub trait Maskable: Encoder {
     ) -> Result<Self::Batch> {
         Err(cannot_mask())
     }
+}
+
+fn cannot_shrink() -> Error {
+    Error::recipe("a network that no narrower one is built after")
+        .expected("an encoder over symbols, such as bert or modern")
 }
 
 fn cannot_mask() -> Error {
@@ -533,6 +667,18 @@ macro_rules! modalities {
             Err(Error::recipe(format!("no kind of data named `{name}`")).expected(known.join(", ")))
         }
 
+        /// What a folder of published weights settles, for the kind of data that its network is for; `None` where it holds
+        /// none.
+        ///
+        /// # Errors
+        /// When it holds a network that can't be taken over, or is damaged.
+        pub fn published(folder: &Path) -> Result<Option<Published>> {
+            $(if let Some(found) = <$folder::$modality>::published(folder)? {
+                return Ok(Some(found));
+            })+
+            Ok(None)
+        }
+
         /// The kind of data that `path` looks most like; the first of several alike, and for none at all.
         pub fn recognize(path: Option<&Path>) -> &'static str {
             let mut best = (Likeness::None, ALL[0].0);
@@ -549,4 +695,4 @@ macro_rules! modalities {
     };
 }
 
-modalities![image::Images, text::Texts];
+modalities![image::Images, text::Texts, series::SeriesData];

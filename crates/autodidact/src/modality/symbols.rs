@@ -18,6 +18,10 @@ pub trait Symbolic<Batch> {
     /// The batch with other symbols in their places: as many, `ids[row · length + place]`.
     fn replaced(&self, batch: &Batch, ids: Vec<u32>) -> Batch;
 
+    /// The batch without the symbols that aren't to be kept, `keep[row · length + place]`; what is left moves together, and
+    /// rows that are shorter then end in padding.
+    fn kept(&self, batch: &Batch, keep: &[bool]) -> Batch;
+
     /// How likely each symbol is at some places, as unnormalized logarithms: `[places, vocabulary]`.
     ///
     /// `tokens` are what [`Encoder::tokens`](super::Encoder::tokens) made of the batch, `[batch, length, dim]`; `places`
@@ -34,12 +38,29 @@ pub struct Vocabulary {
     pub mask: u32,
     /// Those that stand for no data, such as padding, ascending.
     pub special: Arc<Vec<u32>>,
+    /// How each joins its neighbors to a word; empty where symbols make up no words.
+    pub seams: Arc<Vec<Seam>>,
+}
+
+/// How a symbol joins its neighbors to a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seam {
+    /// Whether it goes on with the word before it, if that may go on.
+    pub before: bool,
+    /// Whether the word that it ends in may go on after it.
+    pub after: bool,
 }
 
 impl Vocabulary {
     /// Whether a symbol stands for data.
     pub fn is_data(&self, symbol: u32) -> bool {
         self.special.binary_search(&symbol).is_err()
+    }
+
+    /// Whether a symbol goes on with the word that the one before it is a part of.
+    pub fn goes_on(&self, before: u32, symbol: u32) -> bool {
+        let seam = |symbol: u32| self.seams.get(symbol as usize).copied().unwrap_or_default();
+        seam(before).after && seam(symbol).before
     }
 }
 
@@ -54,6 +75,36 @@ pub struct Symbols {
     pub next: Vec<Option<u32>>,
     /// Numbers that symbols of one document in a row share and neighbors don't; 0 is padding.
     pub documents: Vec<u32>,
+}
+
+impl Symbols {
+    /// Those that are to be kept, `keep[row · length + place]`, moved together; rows end in `padding` up to the longest,
+    /// which is made a multiple of `step`. What comes next is known of none.
+    #[must_use]
+    pub fn kept(&self, keep: &[bool], padding: u32, step: usize) -> Self {
+        let length = self.length.max(1);
+        let stays = move |row: usize| {
+            let places = row * length..(row + 1) * length;
+            places.filter(move |&place| keep[place] && self.documents[place] > 0)
+        };
+        let rows = self.ids.len() / length;
+        let longest = (0..rows).map(|row| stays(row).count()).max().unwrap_or(0);
+        let longest = longest.max(1).next_multiple_of(step).min(length);
+        let mut kept = Self {
+            length: longest,
+            ..Self::default()
+        };
+        for row in 0..rows {
+            let end = (row + 1) * longest;
+            kept.ids.extend(stays(row).map(|place| self.ids[place]));
+            kept.ids.resize(end, padding);
+            kept.documents
+                .extend(stays(row).map(|place| self.documents[place]));
+            kept.documents.resize(end, 0);
+            kept.next.resize(end, None);
+        }
+        kept
+    }
 }
 
 /// How the next symbol is drawn.
@@ -80,5 +131,27 @@ impl Default for Sampling {
             top_p: 1.0,
             seed: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_moves_together() {
+        let symbols = Symbols {
+            length: 4,
+            ids: vec![1, 2, 3, 4, 5, 6, 0, 0],
+            next: vec![Some(9); 8],
+            documents: vec![1, 1, 2, 2, 1, 1, 0, 0],
+        };
+        let keep = [true, false, true, true, false, true, true, true];
+        let kept = symbols.kept(&keep, 7, 1);
+        assert_eq!((kept.length, kept.ids), (3, vec![1, 3, 4, 6, 7, 7]));
+        assert_eq!(kept.documents, [1, 2, 2, 1, 0, 0]);
+        assert_eq!(kept.next, [None; 6]);
+        assert_eq!(symbols.kept(&keep, 7, 8).length, 4);
+        assert_eq!(symbols.kept(&[false; 8], 7, 1).ids, [7, 7]);
     }
 }

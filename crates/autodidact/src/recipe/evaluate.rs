@@ -13,6 +13,9 @@ pub struct Evaluate {
     pub neighbors: usize,
     /// Other numbers of neighbors that are tried besides; those beyond the labeled items are left out.
     pub more_neighbors: Vec<usize>,
+    /// Up to how many labeled items a support vector machine learns from them as well, by the protocol of TS2Vec (Yue et al.
+    /// 2022); 0 for never. Its time grows with their square.
+    pub svm_up_to: usize,
     /// Labels of each class that linear probes get to learn from; where a class has fewer, the number is left out.
     pub few_labels: Vec<usize>,
     /// Draws of those labels, 2 to 1000.
@@ -32,6 +35,7 @@ impl Default for Evaluate {
         Self {
             neighbors: 20,
             more_neighbors: vec![1, 5, 200],
+            svm_up_to: 2000,
             few_labels: vec![1, 5, 10, 50],
             draws: 5,
             clustering: true,
@@ -48,6 +52,7 @@ impl Evaluate {
     pub fn quick(self) -> Self {
         Self {
             more_neighbors: Vec::new(),
+            svm_up_to: 0,
             few_labels: Vec::new(),
             clustering: false,
             retrieval: Vec::new(),

@@ -5,6 +5,7 @@
 mod beside;
 mod evaluate;
 mod precision;
+mod published;
 mod sections;
 mod table;
 
@@ -288,11 +289,13 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         let objective: O = fill(&O::default(), Some(&method), "method")?;
         objective.check()?;
         let training = objective.training();
-        let train: Train = fill(
-            &Train::for_method(&training),
-            recipe.section("train"),
-            "train",
-        )?;
+        let mut usual = Train::for_method(&training);
+        usual.batch_size = objective.batch().unwrap_or(usual.batch_size);
+        let lengths = ["steps", "epochs", "budget"];
+        if !lengths.iter().any(|length| recipe.has("train", length)) {
+            usual.steps = objective.steps();
+        }
+        let train: Train = fill(&usual, recipe.section("train"), "train")?;
         train.check()?;
         let evaluate = recipe.evaluate()?;
         let known = recipe.section("data").and_then(|data| data.get("measured"));
@@ -331,26 +334,15 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         let pretext = self.objective.pretext();
         let abilities = self.modality.abilities();
         if !abilities.serve(pretext.needs) {
-            let serves =
-                |name| crate::method::by_name(name, Needs).is_ok_and(|need| abilities.serve(need));
-            let others: Vec<_> = crate::method::ALL
-                .iter()
-                .map(|entry| entry.name)
-                .filter(|name| serves(name))
-                .collect();
             let lacking = match pretext.needs {
                 Need::Hidden => "whose tokens can't be hidden",
-                Need::Readout => "without fixed features",
+                Need::Readout | Need::Weights => "without such fixed features",
+                Need::Ordered => "whose tokens stand in no order of time",
+                Need::Ahead => "that doesn't go through time step by step",
                 _ => "that can't say which symbol stands where",
             };
-            return Err(
-                Error::recipe(format!("{} with an encoder {lacking}", O::NAME))
-                    .expected(pretext.needs.describe())
-                    .mend(format!(
-                        "take another encoder, or one of the methods {}",
-                        others.join(", ")
-                    )),
-            );
+            let what = format!("{} with an encoder {lacking}", O::NAME);
+            return Err(crate::method::unserved(&what, pretext.needs, abilities));
         }
         if self.modality.slots() != pretext.views {
             return Err(Error::recipe(format!(
@@ -409,16 +401,6 @@ impl std::fmt::Display for Recipe {
             }
         }
         Ok(())
-    }
-}
-
-/// Asks a method what it needs of a network.
-struct Needs;
-
-impl crate::method::ForObjective for Needs {
-    type Output = Need;
-    fn run<O: Objective>(self) -> Need {
-        O::default().pretext().needs
     }
 }
 

@@ -142,7 +142,8 @@ pub struct Train {
     pub floor: f64,
     /// Largest norm of all gradients together; 0 doesn't clip.
     pub clip_norm: f64,
-    /// Weights that the encoder starts from: the folder of a run, or a safetensors file under the ecosystem's names.
+    /// Weights that the encoder starts from: the folder of a run, a safetensors file under the ecosystem's names, or a
+    /// folder that was published, which settles network and vocabulary as well ([`Recipe::begun`](super::Recipe::begun)).
     /// Read when the run begins; a run that is resumed has them in its checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,

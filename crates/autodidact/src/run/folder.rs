@@ -1,18 +1,22 @@
 //! Where the files of a run are.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::weights::{read_weights, write_published};
 use super::writer::{keep_as, write_atomic};
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::State;
+use crate::modality::{self, Published};
 use crate::recipe::Recipe;
 
-/// `runs/<name>/`: recipe, checkpoints, metrics, the encoder, the card.
+/// `runs/<name>/`: recipe, checkpoints, metrics, the encoder, the card. A folder of published weights is one that has just
+/// an encoder and the recipe that can be made of it.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    published: Option<Arc<Published>>,
 }
 
 impl RunFolder {
@@ -40,17 +44,25 @@ impl RunFolder {
             ));
         }
         std::fs::create_dir_all(&path).at_path(&path)?;
-        Ok(Self { path })
+        Ok(Self {
+            path,
+            published: None,
+        })
     }
 
-    /// A folder that holds a run.
+    /// A folder that holds a run, or published weights.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or its weights are of a network that can't be taken over.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.join("recipe.toml").is_file() {
+        let published = match path.join("recipe.toml").is_file() {
+            true => None,
+            false => modality::published(path)?.map(Arc::new),
+        };
+        if published.is_some() || path.join("recipe.toml").is_file() {
             return Ok(Self {
                 path: path.to_path_buf(),
+                published,
             });
         }
         let found = if path.exists() {
@@ -60,7 +72,10 @@ impl RunFolder {
         };
         Err(Error::run(found)
             .at(path)
-            .expected("the folder of a run, as `autodidact pretrain` leaves it"))
+            .expected(
+                "the folder of a run, as `autodidact pretrain` leaves it, or one of published weights with its \
+                 config.json",
+            ))
     }
 
     /// The folder.
@@ -165,7 +180,10 @@ impl RunFolder {
     /// # Errors
     /// When it can't be read.
     pub fn recipe(&self) -> Result<Recipe> {
-        Recipe::read(&self.file("recipe.toml"))
+        match &self.published {
+            Some(published) => Recipe::of_published(published),
+            None => Recipe::read(&self.file("recipe.toml")),
+        }
     }
 
     /// Writes the recipe under a few lines of comment, and first the files that belong beside it.
@@ -196,6 +214,17 @@ impl RunFolder {
     /// # Errors
     /// When the run hasn't come so far, or the file is damaged.
     pub fn encoder(&self) -> Result<State> {
+        self.encoder_and_notes().map(|(encoder, _)| encoder)
+    }
+
+    /// The encoder and, of published weights, lines for people: what was left out or adapted.
+    ///
+    /// # Errors
+    /// As [`RunFolder::encoder`].
+    pub fn encoder_and_notes(&self) -> Result<(State, Vec<String>)> {
+        if let Some(published) = &self.published {
+            return (published.weights)();
+        }
         let path = self.file("encoder.safetensors");
         if !path.is_file() {
             return Err(Error::run("no encoder.safetensors in it yet")
@@ -203,6 +232,6 @@ impl RunFolder {
                 .expected("a run that has come to an end")
                 .mend("finish it with `autodidact pretrain --resume`"));
         }
-        Ok(read_weights(&path)?.0)
+        Ok((read_weights(&path)?.0, Vec::new()))
     }
 }

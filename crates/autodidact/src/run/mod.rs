@@ -12,5 +12,7 @@ pub use checkpoint::{Checkpoint, Position};
 pub use folder::RunFolder;
 pub use metrics::{Line, Metrics};
 pub use progress::Progress;
-pub use weights::{read_weights, write_published, write_weights};
+pub use weights::{
+    Header, read_header, read_some_weights, read_weights, write_published, write_weights,
+};
 pub use writer::{AppendLog, take_place, write_atomic};

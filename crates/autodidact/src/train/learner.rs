@@ -14,7 +14,7 @@ use super::likelihood::{ASIDE, Likelihood, mean_loss};
 use super::loader::{Items, Loader, batches_per_epoch, split};
 use super::monitor::{self, Checkup};
 use super::optimizer::Optimizer;
-use super::session::{Session, StepReport};
+use super::session::{Session, StepReport, Validation};
 use super::start::start_from;
 use crate::error::{Error, Result};
 use crate::layers::Init;
@@ -341,7 +341,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         })
     }
 
-    fn validate(&self) -> Result<Option<f64>> {
+    fn validate(&self) -> Result<Option<Validation>> {
         let held = self.held_out.indices.len();
         let looked = self.looked_at();
         if held == 0 {
@@ -349,8 +349,13 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         }
         let places: Vec<usize> = (0..looked).map(|place| place * held / looked).collect();
         let model = self.model().valid();
-        let mean = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
-        Ok(Some(mean.value()))
+        let means = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
+        let predicts = self.plan.objective.predicts_symbols();
+        Ok(Some(Validation {
+            loss: means.total(),
+            symbols: predicts.then(|| means.symbols()),
+            parts: means.parts(),
+        }))
     }
 
     fn likelihood(&self) -> Result<Option<Likelihood>> {
@@ -361,13 +366,13 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         }
         let places: Vec<usize> = (0..held).collect();
         let model = self.model().valid();
-        let mean = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
+        let means = mean_loss::<M, _>(&model, &self.held_out, &places, self.part())?;
         let bytes = self.pieces.filter(|_| need == Need::Next);
-        Ok(Some(Likelihood::new(mean, bytes)))
+        Ok(Some(Likelihood::new(&means, bytes)))
     }
 
     fn may_collapse(&self) -> bool {
-        !self.plan.objective.predicts_symbols()
+        self.plan.objective.may_collapse()
     }
 
     fn checkup(&self) -> Result<Checkup> {

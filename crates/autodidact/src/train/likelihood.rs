@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::device;
@@ -10,7 +11,7 @@ use super::loader::{Items, prepare};
 use crate::error::Result;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
-use crate::method::{Method, Objective, Step};
+use crate::method::{Loss, Method, Objective, Step};
 use crate::modality::{Draw, Modality, Need, Source};
 use crate::recipe::Plan;
 
@@ -33,15 +34,15 @@ pub struct Likelihood {
 }
 
 impl Likelihood {
-    /// From a mean loss in nats.
-    pub(super) fn new(mean: Mean, bytes_per_symbol: Option<f64>) -> Self {
-        let loss = mean.value();
+    /// From mean losses in nats.
+    pub(super) fn new(means: &Means, bytes_per_symbol: Option<f64>) -> Self {
+        let loss = means.symbols();
         let bytes = bytes_per_symbol.filter(|&bytes| bytes > 0.0);
         Self {
             loss,
             perplexity: loss.exp(),
             bits_per_byte: bytes.map(|bytes| loss / std::f64::consts::LN_2 / bytes),
-            predictions: mean.weight as u64,
+            predictions: means.weight as u64,
         }
     }
 }
@@ -81,21 +82,55 @@ pub(crate) fn likelihood<M: Modality, O: Objective>(
         device,
         plan.data.unreadable,
     );
-    let mean = mean_loss::<M, _>(&model, &items, &places, plan.train.batch_size)?;
+    let means = mean_loss::<M, _>(&model, &items, &places, plan.train.batch_size)?;
     let bytes = bytes.filter(|_| need == Need::Next);
-    Ok(Some(Likelihood::new(mean, bytes)))
+    Ok(Some(Likelihood::new(&means, bytes)))
 }
 
-/// A mean in the making.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Mean {
-    sum: f64,
+/// Mean losses in the making.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Means {
+    total: f64,
+    symbols: f64,
+    parts: Vec<(&'static str, f64)>,
     weight: f64,
 }
 
-impl Mean {
-    pub(super) fn value(self) -> f64 {
-        self.sum / self.weight.max(1.0)
+impl Means {
+    /// Adds the loss of a batch of so many items.
+    fn add(&mut self, loss: &Loss, items: usize) {
+        let predictions = loss.predictions.map(|predictions| predictions as f64);
+        let weight = predictions.unwrap_or(items as f64);
+        if weight == 0.0 {
+            return;
+        }
+        let value = |of: &Tensor<1>| weight * f64::from(of.clone().detach().into_scalar::<f32>());
+        let total = value(&loss.total);
+        self.weight += weight;
+        self.total += total;
+        self.symbols += loss.symbols.as_ref().map_or(total, value);
+        for (index, (name, part)) in loss.parts.iter().enumerate() {
+            match self.parts.get_mut(index) {
+                Some(sum) => sum.1 += value(part),
+                None => self.parts.push((name, value(part))),
+            }
+        }
+    }
+
+    /// The mean of what is minimized.
+    pub(super) fn total(&self) -> f64 {
+        self.total / self.weight.max(1.0)
+    }
+
+    /// The mean −log p of predicted symbols.
+    pub(super) fn symbols(&self) -> f64 {
+        self.symbols / self.weight.max(1.0)
+    }
+
+    /// The means of the loss's parts.
+    pub(super) fn parts(&self) -> Vec<(&'static str, f64)> {
+        let mean = |&(name, sum): &(&'static str, f64)| (name, sum / self.weight.max(1.0));
+        self.parts.iter().map(mean).collect()
     }
 }
 
@@ -106,12 +141,12 @@ pub(super) fn mean_loss<M: Modality, T: Method<M::Encoder>>(
     items: &Items<M>,
     places: &[usize],
     batch: usize,
-) -> Result<Mean> {
+) -> Result<Means> {
     let draw = Draw {
         seed: items.seed,
         epoch: ASIDE,
     };
-    let mut mean = Mean::default();
+    let mut means = Means::default();
     for (number, places) in places.chunks(batch.max(1)).enumerate() {
         let ready = prepare(items, places, draw)?;
         let at = Step {
@@ -121,31 +156,30 @@ pub(super) fn mean_loss<M: Modality, T: Method<M::Encoder>>(
             seed: items.seed,
         };
         let (loss, _) = model.loss(ready.slots, &at)?;
-        let weight = loss
-            .predictions
-            .map_or(places.len() as f64, |predictions| predictions as f64);
-        if weight > 0.0 {
-            mean.sum += f64::from(loss.total.detach().into_scalar::<f32>()) * weight;
-            mean.weight += weight;
-        }
+        means.add(&loss, places.len());
     }
-    Ok(mean)
+    Ok(means)
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+
     use super::*;
 
     #[test]
     fn guessing_among_eight_takes_three_bits() {
-        let mean = Mean {
-            sum: 10.0 * 8f64.ln(),
-            weight: 10.0,
-        };
-        let found = Likelihood::new(mean, Some(2.0));
-        assert!((found.perplexity - 8.0).abs() < 1e-9);
-        assert!((found.bits_per_byte.unwrap() - 1.5).abs() < 1e-9);
+        let device = Device::default();
+        let scalar = |value: f64| Tensor::<1>::from_data([value as f32], &device);
+        let mut means = Means::default();
+        let symbols = scalar(8f64.ln());
+        let loss = Loss::new(scalar(5.0)).part("other", &scalar(3.0)).over(10);
+        means.add(&loss.of_symbols(&symbols), 4);
+        assert_eq!((means.total(), means.parts()), (5.0, vec![("other", 3.0)]));
+        let found = Likelihood::new(&means, Some(2.0));
+        assert!((found.perplexity - 8.0).abs() < 1e-5);
+        assert!((found.bits_per_byte.unwrap() - 1.5).abs() < 1e-6);
         assert_eq!(found.predictions, 10);
-        assert_eq!(Likelihood::new(mean, Some(0.0)).bits_per_byte, None);
+        assert_eq!(Likelihood::new(&means, Some(0.0)).bits_per_byte, None);
     }
 }

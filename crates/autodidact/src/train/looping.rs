@@ -353,10 +353,14 @@ impl<'a> Run<'a> {
         let epoch = progress.step() / self.session.steps_per_epoch();
         let [last_tenth, last_epoch, looked] = self.position.checkups;
         let learned = (progress.step() - looked.min(progress.step())) * self.batch as u64;
-        // A run that may end early goes by its looks, so it has all of them.
-        let long_ago = self.session.train().patience > 0
-            || learned as f64 >= LOOK_COSTS * self.session.look_cost();
-        let due = (tenth > last_tenth || epoch > last_epoch) && long_ago;
+        let due = if self.session.train().patience > 0 {
+            // A run that may end early goes by its looks, so it has all of them, evenly over the run: passes over a few
+            // items would use its patience up before it has learned anything.
+            tenth > last_tenth
+        } else {
+            let costly = LOOK_COSTS * self.session.look_cost();
+            (tenth > last_tenth || epoch > last_epoch) && learned as f64 >= costly
+        };
         if due {
             self.position.checkups = [tenth, epoch, progress.step()];
         }
@@ -385,7 +389,13 @@ impl<'a> Run<'a> {
         };
         put("alignment", checkup.alignment);
         put("knn", checkup.knn);
-        put("validation_loss", validation);
+        put("validation_loss", validation.as_ref().map(|held| held.loss));
+        let symbols = validation.as_ref().and_then(|held| held.symbols);
+        put("perplexity", symbols.map(f64::exp));
+        for (name, value) in validation.iter().flat_map(|held| &held.parts) {
+            values.push((format!("validation/{name}"), *value));
+        }
+        let validation = validation.map(|held| held.loss);
         self.metrics.write(&Line { step, values })?;
         let score = match self.session.train().best {
             Best::Validation => validation,

@@ -22,4 +22,4 @@ pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;
 pub use planning::{Candidate, Choice, Prospect, choose};
-pub use session::{Session, StepReport, open, reopen};
+pub use session::{Session, StepReport, Validation, open, reopen};

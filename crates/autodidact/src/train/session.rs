@@ -54,7 +54,7 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// When they can't be read.
-    fn validate(&self) -> Result<Option<f64>>;
+    fn validate(&self) -> Result<Option<Validation>>;
     /// How well the method's predictions hold on all that was held out; `None` for a method that predicts no symbols, or
     /// where nothing is held out.
     ///
@@ -106,11 +106,23 @@ pub struct StepReport {
     pub waited: Duration,
 }
 
+/// How a method does on what was held out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validation {
+    /// The mean of what is minimized.
+    pub loss: f64,
+    /// The mean −log p of predicted symbols, for a method that predicts some.
+    pub symbols: Option<f64>,
+    /// The means of the loss's named parts.
+    pub parts: Vec<(&'static str, f64)>,
+}
+
 /// Opens the data, looks at it, fills the recipe in and builds the networks.
 ///
 /// # Errors
 /// When the data can't be read or the recipe doesn't fit it.
 pub fn open(recipe: &Recipe) -> Result<Box<dyn Session>> {
+    let recipe = &recipe.begun()?;
     let fresh = true;
     modality::by_name(&recipe.kind()?, OfKind { recipe, fresh })?
 }
@@ -138,7 +150,7 @@ impl ForModality for OfKind<'_> {
             fresh: self.fresh,
             kind: std::marker::PhantomData::<M>,
         };
-        crate::method::by_name(&name, of_method)?
+        crate::method::on::<M, _>(&name, of_method)?
     }
 }
 

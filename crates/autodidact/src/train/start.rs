@@ -12,15 +12,16 @@ const LARGEST: u64 = 8 << 30;
 /// Names that a message lists.
 const NAMED: usize = 4;
 
-/// Gives the encoder the weights of a run's folder or of a safetensors file. Also returns lines for people: what was
+/// Gives the encoder the weights of a run's folder, of a folder of published weights or of a safetensors file. Also returns lines for people: what was
 /// adapted, what was left out.
 ///
 /// # Errors
 /// When there is no such file, it is of another format, or its tensors aren't the encoder's: names those that are
 /// missing, unexpected or of another shape.
 pub(super) fn start_from<E: Encoder>(encoder: E, path: &Path) -> Result<(E, Vec<String>)> {
-    let mut state = read(path)?;
+    let (mut state, notes) = read(path)?;
     let mut lines = vec![format!("start    from {}", path.display())];
+    lines.extend(notes.into_iter().map(|note| format!("         {note}")));
     for line in encoder.adopt(&mut state).map_err(|error| error.at(path))? {
         lines.push(format!("         {line}"));
     }
@@ -29,10 +30,10 @@ pub(super) fn start_from<E: Encoder>(encoder: E, path: &Path) -> Result<(E, Vec<
     Ok((encoder, lines))
 }
 
-fn read(path: &Path) -> Result<State> {
+fn read(path: &Path) -> Result<(State, Vec<String>)> {
     let about = std::fs::metadata(path).at_path(path)?;
     if about.is_dir() {
-        return RunFolder::open(path)?.encoder();
+        return RunFolder::open(path)?.encoder_and_notes();
     }
     let ending = path.extension().and_then(|ending| ending.to_str());
     if matches!(ending, Some("pth" | "pt" | "bin" | "ckpt" | "pkl")) {
@@ -51,7 +52,7 @@ fn read(path: &Path) -> Result<State> {
             .at(path)
             .expected(format!("weights of at most {LARGEST} bytes")));
     }
-    Ok(read_weights(path)?.0)
+    Ok((read_weights(path)?.0, Vec::new()))
 }
 
 /// Whether `given` holds the arrays of `own`, no more and no less.
@@ -85,10 +86,10 @@ fn compare(own: &State, given: &State) -> Result<()> {
         "tensors that don't fit the network ({})",
         troubles.join("; ")
     ))
-    .expected("the names and shapes of the network in [encoder], which are torchvision's or timm's")
+    .expected("the names and shapes of the network in [encoder], which are torchvision's, timm's or transformers'")
     .mend(
-        "set encoder.name, encoder.width, encoder.stem, encoder.patch and encoder.depth to the network of the file, and \
-         mind the images' channels",
+        "set encoder.name, encoder.width, encoder.depth and what else [encoder] has to the network of the file, and mind \
+         the images' channels; of a network for text, name the folder that holds its config.json",
     ))
 }
 

@@ -8,7 +8,7 @@ use autodidact::modality::SourceSpec;
 use autodidact::recipe::Recipe;
 use autodidact::run::RunFolder;
 
-use super::training::{recipe, run};
+use super::training::{recipe, recipes, run};
 
 /// The page of a run, of its own data or of other data.
 fn page(folder: &Path, data: Option<&Path>) -> Report {
@@ -149,6 +149,28 @@ fn a_method_that_restores_shows_what() {
     let html = page(scratch.path(), None).html;
     assert!(has(&html, "restored") && has(&html, "views") && has(&html, "map"));
     assert_eq!(html.matches("mostly hidden\"").count(), 8);
+}
+
+/// What is read instead of looked at: neighbors in words, blanks filled in before and after training, samples.
+#[test]
+fn what_is_read_is_shown_in_words() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (blanks, writes) = (scratch.path().join("blanks"), scratch.path().join("writes"));
+    run(&recipes("masked_lm").remove(0), &blanks, None);
+    let html = page(&blanks, None).html;
+    for section in ["map", "neighbors", "views", "restored", "curves"] {
+        assert!(has(&html, section), "{section} is missing");
+    }
+    assert_eq!(html.matches("restored before training").count(), 8);
+    assert!(html.contains("[MASK]") && html.contains("<h3>Perplexity</h3>"));
+    // Neighbors as they were written, with their capitals.
+    let neighbors = html.split("<h2 id=\"neighbors\">").nth(1).unwrap();
+    let neighbors = neighbors.split("</section>").next().unwrap();
+    assert!(neighbors.contains(". The "), "{neighbors}");
+    assert!(!has(&html, "samples"));
+    run(&recipes("causal_lm").remove(0), &writes, None);
+    let html = page(&writes, None).html;
+    assert!(has(&html, "samples") && html.contains("before training") && !has(&html, "restored"));
 }
 
 #[test]

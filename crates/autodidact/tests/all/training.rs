@@ -1,11 +1,12 @@
-//! Whole runs on a handful of synthetic images and sentences: every method learns, can be interrupted, and repeats itself.
+//! Whole runs on a handful of synthetic images, sentences and waves: every method learns, can be interrupted, and repeats
+//! itself.
 
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::method;
-use autodidact::modality::Need;
+use autodidact::modality::{Change, Need};
 use autodidact::recipe::Recipe;
 use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train::{self, Event, Outcome, Stop};
@@ -37,10 +38,13 @@ fn sentences() -> &'static Path {
         ];
         let mut rows = String::from("text,label\n");
         for row in 0..64usize {
-            let sentence: Vec<&str> = (0..6 + row % 5)
-                .map(|place| words[(row * 7 + place * place * 5 + row * place) % words.len()])
-                .collect();
-            rows.push_str(&format!("{} {row},{}\n", sentence.join(" "), row % 2));
+            let sentence = |from: usize, count: usize| {
+                let word = |place| words[(row * 7 + place * place * 5 + row * place) % words.len()];
+                let found: Vec<&str> = (from..from + count).map(word).collect();
+                found.join(" ")
+            };
+            let (first, second) = (sentence(0, 3), sentence(3, 3 + row % 5));
+            rows.push_str(&format!("{first}. The {second} {row},{}\n", row % 2));
         }
         std::fs::write(folder.path().join("rows.csv"), rows).unwrap();
         folder
@@ -48,12 +52,64 @@ fn sentences() -> &'static Path {
     folder.path()
 }
 
-/// The recipes of seconds in which a method runs: one for each kind of data and of network that serves it.
-fn recipes(method: &str) -> Vec<Recipe> {
+/// A table of series, one a row behind its class: waves of two shapes, which are there as long as the tests run.
+fn waves() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rows = String::new();
+        for row in 0..64usize {
+            let wave = (0..36).map(|step| {
+                let angle = row as f64 + (1 + row % 2) as f64 * step as f64 * 0.4;
+                format!(
+                    "\t{:.4}",
+                    angle.sin() + 0.1 * ((step * step + row) as f64).cos()
+                )
+            });
+            rows.push_str(&format!("{}{}\n", row % 2 + 1, wave.collect::<String>()));
+        }
+        std::fs::write(folder.path().join("waves.tsv"), rows).unwrap();
+        folder
+    });
+    folder.path()
+}
+
+/// The recipes for series in which a method runs, one for each network that serves it.
+fn recipes_of_series(method: &str) -> Vec<Recipe> {
     let objective = method::by_name(method, Wants).unwrap();
     let networks: &[&str] = match objective.needs {
-        Need::Hidden | Need::Readout => &[],
-        Need::Replaced => &["bert", "modern"],
+        _ if objective.change == Change::Paired => &[],
+        Need::Vectors => &["dilated", "conv_gru", "resnet1d", "patch_transformer"],
+        Need::Hidden => &["patch_transformer"],
+        Need::Readout | Need::Weights => &["kernels"],
+        Need::Ordered => &["dilated", "conv_gru", "resnet1d"],
+        Need::Ahead => &["conv_gru"],
+        Need::Replaced | Need::Symbols | Need::Next => &[],
+    };
+    let recipe = |name: &&str| {
+        let width = match *name {
+            "kernels" if objective.needs == Need::Weights => "336\nvector = \"features\"",
+            "kernels" => "336",
+            _ => "8",
+        };
+        let text = format!(
+            "[data]\npath = {:?}\nkind = \"series\"\nvalidation = 0.2\nreading = {{ layout = \"rows\" }}\n\
+             [encoder]\nname = \"{name}\"\nwidth = {width}\ndim = 8\ndepth = 2\nheads = 2\n\
+             [method]\nname = \"{method}\"\n\
+             [train]\nsteps = 6\nbatch_size = 8\nlog_every = 2\nlearning_rate = 0.3\nwarmup = 0.0\nseed = 3\nworkers = 2",
+            waves().join("waves.tsv"),
+        );
+        Recipe::parse(&text).unwrap()
+    };
+    networks.iter().map(recipe).collect()
+}
+
+/// The recipes of seconds in which a method runs: one for each kind of data and of network that serves it.
+pub(crate) fn recipes(method: &str) -> Vec<Recipe> {
+    let objective = method::by_name(method, Wants).unwrap();
+    let networks: &[&str] = match objective.needs {
+        Need::Hidden | Need::Readout | Need::Weights | Need::Ordered | Need::Ahead => &[],
+        Need::Replaced | Need::Symbols => &["bert", "modern"],
         Need::Next => &["gpt2", "modern_causal"],
         Need::Vectors => &["bert", "modern", "gpt2", "modern_causal"],
     };
@@ -70,10 +126,12 @@ fn recipes(method: &str) -> Vec<Recipe> {
         Recipe::parse(&text).unwrap()
     });
     let of_text: Vec<Recipe> = of_text.collect();
-    match objective.needs {
-        Need::Replaced | Need::Next => of_text,
-        Need::Vectors | Need::Hidden | Need::Readout => [vec![recipe(method)], of_text].concat(),
-    }
+    let of_images = match (objective.needs, objective.change) {
+        (_, Change::Paired) => Vec::new(),
+        (Need::Vectors | Need::Hidden | Need::Readout, _) => vec![recipe(method)],
+        _ => Vec::new(),
+    };
+    [of_images, of_text, recipes_of_series(method)].concat()
 }
 
 struct Wants;
@@ -168,6 +226,57 @@ fn every_method_learns_and_an_interrupted_run_ends_like_an_uninterrupted_one() {
             assert!(array.values.iter().all(|value| value.is_finite()));
         }
     }
+}
+
+/// BERT as it was published: words hidden as a whole, and beside them whether the second stretch follows. Before anything is
+/// learned, both are guessed; looks tell of both; and an interrupted run ends like an uninterrupted one.
+#[test]
+fn hidden_words_and_what_follows_are_learned_together() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, parts) = (scratch.path().join("whole"), scratch.path().join("parts"));
+    let mut both = recipes("masked_lm").remove(0);
+    both.put("method.whole_words", true).unwrap();
+    both.put("method.next_sentence", 1.0).unwrap();
+    both.put("views.length", 32).unwrap();
+    both.put("train.log_every", 1).unwrap();
+    run(&both, &whole, None);
+    run(&both, &parts, Some(3));
+    run(&both, &parts, None);
+    assert_eq!(metrics(&whole), metrics(&parts));
+    assert_eq!(checkpoint(&whole).state, checkpoint(&parts).state);
+    let lines = metrics(&whole);
+    let value = |line: usize, name: &str| lines[line][name].as_f64().unwrap();
+    let learned = RunFolder::open(&whole).unwrap().recipe().unwrap();
+    let text = learned.to_string();
+    let symbols = text
+        .lines()
+        .find_map(|line| line.strip_prefix("symbols = "));
+    let symbols: f64 = symbols.unwrap().parse().unwrap();
+    assert!(
+        (value(0, "loss/symbols") - symbols.ln()).abs() < 0.2,
+        "{lines:?}"
+    );
+    assert!(
+        (value(0, "loss/next_sentence") - 2f64.ln()).abs() < 0.05,
+        "{lines:?}"
+    );
+    let sum = value(0, "loss/symbols") + value(0, "loss/next_sentence");
+    assert!((value(0, "loss") - sum).abs() < 1e-5);
+    let look = lines
+        .iter()
+        .find(|line| line.contains_key("checkup/perplexity"));
+    let look = |name: &str| look.unwrap()[name].as_f64().unwrap();
+    let perplexity = look("validation/symbols").exp();
+    assert!((look("checkup/perplexity") / perplexity - 1.0).abs() < 1e-6);
+    assert!((0.0..=1.0).contains(&look("validation/next_sentence_accuracy")));
+    // The kind of data has no pairs where the views are told not to be any.
+    both.put("views.pairs", false).unwrap();
+    let folder = RunFolder::create(Some(&scratch.path().join("none")), "").unwrap();
+    let mut session = train::open(&both).unwrap();
+    let stop = AtomicBool::new(false);
+    let error =
+        train::pretrain(session.as_mut(), &folder, None, None, &stop, &mut |_| {}).unwrap_err();
+    assert!(error.remedy().unwrap().contains("views.pairs"), "{error}");
 }
 
 fn initial(recipe: &Recipe) -> autodidact::layers::state::State {

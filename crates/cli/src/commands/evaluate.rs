@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
-use autodidact::judge::{Judged, Parts, evaluate, frozen, likelihood};
+use autodidact::judge::{Frozen, Judged, Parts, evaluate, frozen, likelihood, similarity};
 use autodidact::modality::Part;
 use autodidact::recipe::Recipe;
 use autodidact::run::{RunFolder, write_atomic};
@@ -23,6 +23,9 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     let predicted = foretold(&folder, &recipe, asked)?;
     let spec = source_of(&recipe, data, arguments.labels.as_deref(), None)?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
+    if encoder.splits(&spec)?.scored {
+        return by_pairs(&folder, &recipe, encoder.as_ref(), arguments);
+    }
     if predicted.is_some() && !encoder.splits(&spec)?.labeled {
         println!("no labels in the data, so there is nothing else to judge by");
         return Ok(ExitCode::SUCCESS);
@@ -39,6 +42,39 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     show(&judged);
     if let Some(path) = &arguments.json {
         write_json(path, &judged)?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Judges a run by pairs with scores: on the data to judge on, its test part where it has one.
+fn by_pairs(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    encoder: &dyn Frozen,
+    arguments: &Evaluate,
+) -> Result<ExitCode> {
+    let data = arguments.test.as_deref().or(arguments.data.as_deref());
+    let mut spec = source_of(recipe, data, None, None)?;
+    if encoder.splits(&spec)?.test {
+        spec.part = Some(Part::Test);
+    }
+    let (settings, seed) = (recipe.evaluate()?, recipe.seed());
+    let bar = Bar::new();
+    let mut advance = |what: &str, done, all| bar.show(what, done, all);
+    let found = similarity(encoder, &spec, &settings, seed, &mut advance);
+    bar.finish();
+    let mut found = found?;
+    found.run = folder.path().display().to_string();
+    found.data = spec.path.unwrap_or_default().display().to_string();
+    println!("\n{}", findings(&found.results, encoder.saw_labels()));
+    println!(
+        "correlations of cosines with the scores, with 95 % intervals; {} pairs",
+        found.pairs
+    );
+    println!("\n{}\n", found.verdict);
+    if let Some(path) = &arguments.json {
+        write_json(path, &found)?;
         println!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)

@@ -199,6 +199,17 @@ fn source_of(
     Ok(spec)
 }
 
+/// Says how many items were longer than the network takes in.
+fn report_shortened(shortened: usize) {
+    match shortened {
+        0 => {}
+        1 => println!("1 item is longer than the network takes in: its vector is of its beginning"),
+        n => println!(
+            "{n} items are longer than the network takes in: their vectors are of their beginnings"
+        ),
+    }
+}
+
 /// Names the first few items that couldn't be read.
 fn report_unreadable(unreadable: &[(String, String)]) {
     if unreadable.is_empty() {

@@ -4,6 +4,7 @@ mod adapt;
 mod bad_data;
 mod datasets;
 mod kill;
+mod published;
 mod text;
 mod verbs;
 mod weights;

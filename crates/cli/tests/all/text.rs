@@ -184,3 +184,105 @@ fn views_of_text_are_lines_and_bad_text_is_named() {
     let (message, code) = fails(autodidact(here).args(["pretrain", "empty.txt"]));
     assert!(message.contains("holds no text") && code == 3, "{message}");
 }
+
+/// Pairs with scores judge vectors, and pairs with classes are learned from as one.
+#[test]
+fn pairs_are_judged_by_their_scores_and_told_apart_by_their_classes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let pair = |n: usize| {
+        let (first, second) = (format!("the {} fox", n % 3), format!("the {} hen", n % 5));
+        match n % 2 {
+            0 => format!("x\t5.0\t{first}\t{first} sees\tsame\n"),
+            _ => format!("x\t{}.5\t{first}\t{second}\tother\n", n % 3),
+        }
+    };
+    fs::write(
+        here.join("pairs.tsv"),
+        (0..120).map(pair).collect::<String>(),
+    )
+    .unwrap();
+    succeeds(
+        autodidact(here)
+            .args([
+                "pretrain", "poem.txt", "--method", "simclr", "--steps", "20",
+            ])
+            .args(TINY)
+            .args(["--set", "data.reading.documents=line"])
+            .args(["--set", "data.reading.vocabulary=60", "--out", "run"]),
+    );
+    let pairs = ["--reading", "column=3", "--reading", "other=4"];
+    let out = succeeds(
+        autodidact(here)
+            .args(["evaluate", "run", "pairs.tsv", "--json", "found.json"])
+            .args(pairs)
+            .args(["--reading", "score=2"]),
+    );
+    assert!(
+        out.contains("similarity spearman") && out.contains("120 pairs"),
+        "{out}"
+    );
+    let found: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("found.json")).unwrap()).unwrap();
+    let raw = found["results"].as_array().unwrap().iter();
+    let raw = raw.filter(|found| found["who"] == "raw" && found["metric"] == "spearman");
+    let raw = raw
+        .map(|found| found["value"].as_f64().unwrap())
+        .next()
+        .unwrap();
+    // Half of the pairs share their words, and those are the ones with the high scores.
+    assert!(raw > 0.7, "{found}");
+
+    let settings = [
+        "--set",
+        "data.reading.column=3",
+        "--set",
+        "data.reading.other=4",
+        "--set",
+        "data.reading.label=5",
+    ];
+    succeeds(
+        autodidact(here)
+            .args([
+                "pretrain",
+                "pairs.tsv",
+                "--method",
+                "masked_lm",
+                "--steps",
+                "5",
+            ])
+            .args(TINY)
+            .args(settings)
+            .args([
+                "--set",
+                "data.reading.vocabulary=60",
+                "--out",
+                "both",
+                "--no-evaluate",
+            ]),
+    );
+    succeeds(autodidact(here).args(["finetune", "both", "--steps", "10", "--out", "tuned"]));
+    succeeds(autodidact(here).args(["predict", "tuned", "pairs.tsv", "-o", "classes.csv"]));
+    let classes = fs::read_to_string(here.join("classes.csv")).unwrap();
+    assert_eq!(classes.lines().count(), 121);
+    let (message, code) = fails(
+        autodidact(here)
+            .args([
+                "pretrain",
+                "pairs.tsv",
+                "--method",
+                "supervised",
+                "--steps",
+                "2",
+            ])
+            .args(TINY)
+            .args(settings)
+            .args(["--set", "data.reading.label=2", "--set", "method.classes=2"])
+            .args(["--set", "data.reading.vocabulary=60"]),
+    );
+    assert!(
+        message.contains("class number") && message.contains("method.classes") && code == 2,
+        "{message}"
+    );
+}

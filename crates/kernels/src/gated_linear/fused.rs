@@ -8,7 +8,9 @@ use crate::buffer::{Shared, Unwritten, elements, in_parts, part, threads};
 use crate::linear::{Activation, fused};
 use crate::operation::{Forward, Operation, apply};
 use crate::precision;
-use crate::special::{gelu, gelu_derivative, silu, silu_derivative, tanh};
+use crate::special::{
+    gelu, gelu_derivative, gelu_tanh, gelu_tanh_and_slope, silu, silu_derivative, tanh,
+};
 use crate::vectorized::vectorized;
 
 pub(super) fn gated_linear(
@@ -55,6 +57,7 @@ impl Operation for GatedLinear {
             Activation::None => gate(&both, |x| x),
             Activation::Relu => gate(&both, relu),
             Activation::Gelu => gate(&both, gelu),
+            Activation::GeluTanh => gate(&both, gelu_tanh),
             Activation::Silu => gate(&both, silu),
             Activation::Tanh => gate(&both, tanh),
         };
@@ -80,6 +83,7 @@ impl Operation for GatedLinear {
                 (relu(x), if x > 0.0 { 1.0 } else { 0.0 })
             }),
             Activation::Gelu => gate_gradient(both, &gradient, |x| (gelu(x), gelu_derivative(x))),
+            Activation::GeluTanh => gate_gradient(both, &gradient, gelu_tanh_and_slope),
             Activation::Silu => gate_gradient(both, &gradient, |x| (silu(x), silu_derivative(x))),
             Activation::Tanh => gate_gradient(both, &gradient, |x| {
                 let y = tanh(x);

@@ -4,10 +4,11 @@ use super::{gated_linear, gated_linear_reference};
 use crate::linear::Activation;
 use crate::oracle::{activation, assert_close, double, tensor, values};
 
-const ACTIVATIONS: [Activation; 5] = [
+const ACTIVATIONS: [Activation; 6] = [
     Activation::None,
     Activation::Relu,
     Activation::Gelu,
+    Activation::GeluTanh,
     Activation::Silu,
     Activation::Tanh,
 ];

@@ -14,7 +14,7 @@ use crate::operation::{Forward, Operation, apply};
 use crate::precision;
 use crate::product::{Matrix, multiply};
 use crate::reduce::{column_sums, scale_and_sum_columns};
-use crate::special::{gelu_and_slope, silu_and_slope, tanh};
+use crate::special::{gelu_and_slope, gelu_tanh_and_slope, silu_and_slope, tanh};
 use crate::vectorized::vectorized;
 
 pub(super) fn linear(
@@ -107,6 +107,9 @@ impl Operation for Linear {
                 (output, activated)
             }
             Activation::Gelu => with_slopes(|values, slopes| both(values, slopes, gelu_and_slope)),
+            Activation::GeluTanh => {
+                with_slopes(|values, slopes| both(values, slopes, gelu_tanh_and_slope))
+            }
             Activation::Silu => with_slopes(|values, slopes| both(values, slopes, silu_and_slope)),
         };
         let saved = tracked.then(|| Saved {

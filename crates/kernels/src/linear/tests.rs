@@ -65,6 +65,7 @@ fn values_and_gradients_match_naive_loops() {
         Activation::None,
         Activation::Relu,
         Activation::Gelu,
+        Activation::GeluTanh,
         Activation::Silu,
         Activation::Tanh,
     ] {

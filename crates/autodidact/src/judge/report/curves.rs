@@ -28,6 +28,11 @@ const WANTED: &[Wanted] = &[
         ],
     },
     Wanted {
+        title: "Perplexity",
+        about: "Among how many symbols the choice is, as it were, on held-out items: e to the mean −log p. It should fall; 1 is knowing for sure.",
+        lines: &[("checkup/perplexity", "held-out items")],
+    },
+    Wanted {
         title: "Nearest neighbors agree",
         about: "Accuracy of the nearest neighbors on a fixed sample of the training items, whose labels the network never saw. Higher is better.",
         lines: &[("checkup/knn", "kNN accuracy")],
@@ -143,22 +148,29 @@ impl History {
                 chart(wanted.title, wanted.about, lines.collect())
             })
             .collect();
-        let parts = self.curves.keys().filter_map(|key| {
-            let part = key.strip_prefix("loss/")?;
-            self.line(key, &part.replace('_', " "))
-        });
-        charts.insert(
-            1,
-            chart(
-                "Parts of the loss",
-                "What the loss is made of.",
-                parts.collect(),
+        let parts = |prefix: &str| -> Vec<Line> {
+            let of = self.curves.keys().filter_map(|key| {
+                let part = key.strip_prefix(prefix)?;
+                self.line(key, &part.replace('_', " "))
+            });
+            of.collect()
+        };
+        for (at, title, about, prefix) in [
+            (1, "Parts of the loss", "What the loss is made of.", "loss/"),
+            (
+                2,
+                "Parts of the loss, held out",
+                "The same on held-out items.",
+                "validation/",
             ),
-        );
+        ] {
+            charts.insert(at, chart(title, about, parts(prefix)));
+        }
         let known = |key: &str| {
             let wanted = WANTED.iter().flat_map(|wanted| wanted.lines);
             PLACES.contains(&key)
                 || key.starts_with("loss/")
+                || key.starts_with("validation/")
                 || wanted.into_iter().any(|(name, _)| *name == key)
         };
         let others = self.curves.keys().filter(|key| !known(key));
@@ -246,11 +258,19 @@ mod tests {
     fn lines_become_curves_and_what_is_broken_is_passed_over() {
         let history = History::read(
             "{\"step\":10,\"loss\":5.5,\"loss/variance\":1.0,\"time/elapsed\":3.0}\n{\"step\":20,\"loss\":null}\nnonsense\n\
-             {\"step\":20,\"checkup/validation_loss\":4.0}\n{\"step\":30,\"loss\":4.5,\"new/thing\":1}\n{\"step\":40,\"lo",
+             {\"step\":20,\"checkup/validation_loss\":4.0}\n{\"step\":20,\"validation/variance\":2.0}\n{\"step\":30,\"loss\":4.5,\"new/thing\":1}\n{\"step\":40,\"lo",
         );
         let charts = history.charts();
         let titles: Vec<_> = charts.iter().map(|chart| chart.title.as_str()).collect();
-        assert_eq!(titles, ["Loss", "Parts of the loss", "new/thing"]);
+        assert_eq!(
+            titles,
+            [
+                "Loss",
+                "Parts of the loss",
+                "Parts of the loss, held out",
+                "new/thing"
+            ]
+        );
         assert_eq!(charts[0].lines[0].points, [(10.0, 5.5), (30.0, 4.5)]);
         assert_eq!(charts[0].lines[1].name, "held-out items");
         assert_eq!(

@@ -25,12 +25,16 @@ use crate::random::{Purpose, stream};
 use crate::run::{Checkpoint, RunFolder};
 use curves::{History, count, short};
 use facts::Evaluation;
-use observer::{Observer, Seen, Weights};
-use page::{Group, Page, Picture, Restoring, Section, Tile};
+use observer::{Look, Observer, Seen, Weights};
+use page::{Group, Page, Picture, Restoring, Section, Stage, Tile};
 use relations::{NEIGHBORS, Relations};
 
 /// Longer edge of a picture on the page, in pixels, at most.
 const EDGE: usize = 112;
+/// Letters of an item on the page, at most.
+const LETTERS: usize = 240;
+/// Symbols of a sample.
+const SAMPLED: usize = 200;
 /// Items whose neighbors are shown.
 const ASKED: usize = 8;
 /// Neighbors of each that are shown.
@@ -151,6 +155,7 @@ fn look(
     page.views = gallery.views(&order)?;
     advance("restoring", 3, 4);
     page.restored = gallery.restored(&order)?;
+    page.samples = gallery.observer.samples(SAMPLED);
     advance("restoring", 4, 4);
     Ok(())
 }
@@ -166,18 +171,24 @@ impl Gallery<'_> {
     fn tiles(&self, rows: &[(usize, String)]) -> Result<Vec<Tile>> {
         let items: Vec<usize> = rows.iter().map(|&(row, _)| self.seen.items[row]).collect();
         let pictures = self.observer.pictures(&items, EDGE);
-        let tile =
-            |((row, note), picture): (&(usize, String), Option<crate::modality::Picture>)| {
-                let class = self.class(*row);
-                Ok(Tile {
-                    picture: picture.as_ref().map(Picture::of).transpose()?,
-                    name: self.observer.name(self.seen.items[*row]),
-                    class: class.map(str::to_owned),
-                    note: note.clone(),
-                    ..Tile::default()
-                })
-            };
-        rows.iter().zip(pictures).map(tile).collect()
+        let looks = pictures
+            .into_iter()
+            .zip(self.observer.words(&items, LETTERS));
+        let tile = |((row, note), (picture, words)): (
+            &(usize, String),
+            (Option<crate::modality::Picture>, _),
+        )| {
+            let class = self.class(*row);
+            Ok(Tile {
+                picture: picture.as_ref().map(Picture::of).transpose()?,
+                words,
+                name: self.observer.name(self.seen.items[*row]),
+                class: class.map(str::to_owned),
+                note: note.clone(),
+                ..Tile::default()
+            })
+        };
+        rows.iter().zip(looks).map(tile).collect()
     }
 
     fn class(&self, row: usize) -> Option<&str> {
@@ -287,11 +298,13 @@ impl Gallery<'_> {
         if views.len() != rows.len() {
             return Ok(None);
         }
-        let group = |(tile, views): (Tile, Vec<crate::modality::Picture>)| {
+        let group = |(tile, views): (Tile, Vec<Look>)| {
             let mut tiles = vec![tile];
-            for (slot, view) in views.iter().take(VIEWED.1).enumerate() {
+            for (slot, view) in views.into_iter().take(VIEWED.1).enumerate() {
+                let (picture, words) = shown(view)?;
                 tiles.push(Tile {
-                    picture: Some(Picture::of(view)?),
+                    picture,
+                    words,
                     name: format!("view {}", slot + 1),
                     ..Tile::default()
                 });
@@ -310,16 +323,41 @@ impl Gallery<'_> {
         let rows = order.iter().take(RESTORED);
         let items: Vec<usize> = rows.map(|&row| self.seen.items[row]).collect();
         let restored = self.observer.restored(&items)?;
-        let one = |(item, [whole, given, restored]): (&usize, [crate::modality::Picture; 3])| {
-            Ok(Restoring {
-                name: self.observer.name(*item),
-                whole: Picture::of(&whole)?,
-                given: Picture::of(&given)?,
-                restored: Picture::of(&restored)?,
-            })
+        let one = |(item, found): (&usize, observer::Restoration)| {
+            let name = self.observer.name(*item);
+            let stage = |caption, alt: String, look: Look| {
+                let (picture, words) = shown(look)?;
+                Ok(Stage {
+                    caption,
+                    alt,
+                    picture,
+                    words,
+                })
+            };
+            let mut stages = vec![
+                stage("as it is", name.clone(), found.whole)?,
+                stage("given", format!("{name}, mostly hidden"), found.given)?,
+            ];
+            if let Some(before) = found.before {
+                stages.push(stage("restored before training", name.clone(), before)?);
+            }
+            stages.push(stage(
+                "restored",
+                format!("{name}, restored"),
+                found.restored,
+            )?);
+            Ok(Restoring { name, stages })
         };
         items.iter().zip(restored).map(one).collect()
     }
+}
+
+/// A look as the page holds it.
+fn shown(look: Look) -> Result<(Option<Picture>, Option<String>)> {
+    Ok(match look {
+        Look::Picture(picture) => (Some(Picture::of(&picture)?), None),
+        Look::Words(words) => (None, Some(words)),
+    })
 }
 
 /// Says of which tiles the class is another than that of the first.

@@ -12,7 +12,9 @@ use crate::error::Result;
 use crate::layers::Init;
 use crate::layers::state::{State, load_state};
 use crate::method::{ForObjective, Method, Objective, Step};
-use crate::modality::{self, Draw, ForModality, Modality, Picture, Rows, Source, SourceSpec};
+use crate::modality::{
+    self, Draw, ForModality, Modality, Picture, Rows, Sampling, Source, SourceSpec,
+};
 use crate::random::{Purpose, stream};
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
@@ -38,6 +40,22 @@ pub(super) struct Seen {
     pub(super) unreadable: Vec<(String, String)>,
 }
 
+/// Something for people to look at or to read.
+pub(super) enum Look {
+    Picture(Picture),
+    Words(String),
+}
+
+/// An item that a method restored a part of.
+pub(super) struct Restoration {
+    pub(super) whole: Look,
+    /// What the method was given of it.
+    pub(super) given: Look,
+    /// What it made of that before it had learned anything; told of what is read alone.
+    pub(super) before: Option<Look>,
+    pub(super) restored: Look,
+}
+
 /// Looks at data through a run's networks.
 pub(super) trait Observer {
     /// What the data is, in a line.
@@ -52,10 +70,14 @@ pub(super) trait Observer {
     fn look(&self, limit: usize, advance: &mut dyn FnMut(usize, usize)) -> Result<Seen>;
     /// Pictures of items, their longer edge `edge` pixels at most; `None` where an item can't be shown or read.
     fn pictures(&self, items: &[usize], edge: usize) -> Vec<Option<Picture>>;
+    /// Items in words, so many letters at most; `None` where an item isn't read.
+    fn words(&self, items: &[usize], most: usize) -> Vec<Option<String>>;
     /// The views of each item as the network sees them, `[item][slot]`; none where they can't be shown.
-    fn views(&self, items: &[usize]) -> Result<Vec<Vec<Picture>>>;
-    /// Each item as it is, as the method was given it, and as the method restored it; none where it restores nothing.
-    fn restored(&self, items: &[usize]) -> Result<Vec<[Picture; 3]>>;
+    fn views(&self, items: &[usize]) -> Result<Vec<Vec<Look>>>;
+    /// What the method restored of each item; none where it restores nothing.
+    fn restored(&self, items: &[usize]) -> Result<Vec<Restoration>>;
+    /// What the network writes from no beginning, before and after it has learned; `None` where it writes nothing.
+    fn samples(&self, symbols: usize) -> Option<[String; 2]>;
 }
 
 /// Opens the data and builds the networks.
@@ -89,7 +111,7 @@ impl ForModality for OfKind<'_> {
             of: self,
             kind: PhantomData::<M>,
         };
-        crate::method::by_name(&name, of_method)?
+        crate::method::on::<M, _>(&name, of_method)?
     }
 }
 
@@ -116,6 +138,7 @@ impl<M: Modality> ForObjective for OfMethod<'_, M> {
         Ok(Box::new(Observing::<M, O> {
             source,
             modality: plan.modality,
+            objective: plan.objective,
             model: model.valid(),
             whole: matches!(self.of.weights, Weights::Model(_)),
             seed: plan.train.seed,
@@ -127,6 +150,7 @@ impl<M: Modality> ForObjective for OfMethod<'_, M> {
 struct Observing<M: Modality, O: Objective> {
     source: Box<dyn Source<M::Item>>,
     modality: M,
+    objective: O,
     model: O::Method<M::Encoder>,
     /// Whether the heads and decoders are the run's too.
     whole: bool,
@@ -142,6 +166,23 @@ impl<M: Modality, O: Objective> Observing<M, O> {
             .par_iter()
             .filter_map(|&item| Some((item as u64, source.get(item).ok()?)))
             .collect()
+    }
+
+    /// The networks as they were before the first step, but for what they took from the data.
+    fn untrained(&self) -> Result<O::Method<M::Encoder>> {
+        let mut init = Init::new(self.seed, &self.device);
+        let encoder = self.modality.encoder(&mut init)?;
+        Ok(self.objective.build(encoder, &mut init)?.valid())
+    }
+
+    /// The views of a batch as pictures or, where there are none, in words.
+    fn looks(&self, batch: &M::Batch) -> Vec<Look> {
+        let pictures = self.modality.pictures(batch);
+        if pictures.is_empty() {
+            let words = self.modality.spelled(batch).into_iter();
+            return words.map(Look::Words).collect();
+        }
+        pictures.into_iter().map(Look::Picture).collect()
     }
 
     fn collate(&self, items: &[(u64, M::Item)], views: &[M::View]) -> Result<M::Batch> {
@@ -214,7 +255,15 @@ impl<M: Modality, O: Objective> Observer for Observing<M, O> {
             .collect()
     }
 
-    fn views(&self, items: &[usize]) -> Result<Vec<Vec<Picture>>> {
+    fn words(&self, items: &[usize], most: usize) -> Vec<Option<String>> {
+        let (modality, source) = (&self.modality, self.source.as_ref());
+        items
+            .par_iter()
+            .map(|&item| modality.words(&source.get(item).ok()?, most))
+            .collect()
+    }
+
+    fn views(&self, items: &[usize]) -> Result<Vec<Vec<Look>>> {
         let items = self.read(items);
         if items.is_empty() {
             return Ok(Vec::new());
@@ -223,18 +272,18 @@ impl<M: Modality, O: Objective> Observer for Observing<M, O> {
             seed: self.seed,
             epoch: 0,
         };
-        let mut shown = vec![Vec::new(); items.len()];
+        let mut shown: Vec<Vec<Look>> = items.iter().map(|_| Vec::new()).collect();
         for slot in self.modality.views(&items, draw)? {
             let batch = self.collate(&items, &slot)?;
-            for (shown, picture) in shown.iter_mut().zip(self.modality.pictures(&batch)) {
-                shown.push(picture);
+            for (shown, look) in shown.iter_mut().zip(self.looks(&batch)) {
+                shown.push(look);
             }
         }
         shown.retain(|views| !views.is_empty());
         Ok(shown)
     }
 
-    fn restored(&self, items: &[usize]) -> Result<Vec<[Picture; 3]>> {
+    fn restored(&self, items: &[usize]) -> Result<Vec<Restoration>> {
         let items = self.read(items);
         if items.is_empty() || !self.whole {
             return Ok(Vec::new());
@@ -250,12 +299,44 @@ impl<M: Modality, O: Objective> Observer for Observing<M, O> {
         let Ok(Some(restored)) = self.model.restored(vec![batch.clone()], &at) else {
             return Ok(Vec::new());
         };
-        let [whole, given, restored] = [&batch, &restored.given, &restored.restored]
-            .map(|batch| self.modality.pictures(batch));
+        let before = match self.modality.pictures(&batch).is_empty() {
+            true => self.untrained()?.restored(vec![batch.clone()], &at)?,
+            false => None,
+        };
+        let before = before.map_or_else(Vec::new, |before| self.looks(&before.restored));
+        let mut before = before.into_iter();
+        let [whole, given, restored] =
+            [&batch, &restored.given, &restored.restored].map(|batch| self.looks(batch));
         let given_restored = given.into_iter().zip(restored);
         let triples = whole.into_iter().zip(given_restored);
         Ok(triples
-            .map(|(whole, (given, restored))| [whole, given, restored])
+            .map(|(whole, (given, restored))| Restoration {
+                whole,
+                given,
+                before: before.next(),
+                restored,
+            })
             .collect())
+    }
+
+    fn samples(&self, symbols: usize) -> Option<[String; 2]> {
+        let how = Sampling {
+            symbols,
+            seed: self.seed,
+            ..Sampling::default()
+        };
+        let write = |method: &O::Method<M::Encoder>| {
+            let mut text = String::new();
+            let mut hear = |more: &str| {
+                text.push_str(more);
+                true
+            };
+            let written = (self.modality).generate(method.encoder(), "", &how, &mut hear);
+            written.ok().map(|()| text)
+        };
+        if !self.modality.abilities().predicts {
+            return None;
+        }
+        Some([write(&self.untrained().ok()?)?, write(&self.model)?])
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Page {
     pub(super) neighbors: Option<Section>,
     pub(super) views: Option<Section>,
     pub(super) restored: Vec<Restoring>,
+    /// What the network wrote, before and after it has learned.
+    pub(super) samples: Option<[String; 2]>,
     pub(super) duplicates: Option<Section>,
     pub(super) outliers: Option<Section>,
     pub(super) charts: Vec<Chart>,
@@ -58,6 +60,8 @@ pub(super) struct Group {
 #[derive(Default, Serialize)]
 pub(super) struct Tile {
     pub(super) picture: Option<Picture>,
+    /// What it says, where it is read.
+    pub(super) words: Option<String>,
     pub(super) name: String,
     pub(super) class: Option<String>,
     /// What is said of it: a similarity, a distance.
@@ -70,9 +74,17 @@ pub(super) struct Tile {
 #[derive(Serialize)]
 pub(super) struct Restoring {
     pub(super) name: String,
-    pub(super) whole: Picture,
-    pub(super) given: Picture,
-    pub(super) restored: Picture,
+    pub(super) stages: Vec<Stage>,
+}
+
+/// An item at one of these times.
+#[derive(Serialize)]
+pub(super) struct Stage {
+    pub(super) caption: &'static str,
+    /// What a picture of it shows, for those who can't see it.
+    pub(super) alt: String,
+    pub(super) picture: Option<Picture>,
+    pub(super) words: Option<String>,
 }
 
 /// A picture inside the page.
@@ -153,9 +165,15 @@ mod tests {
                 ..Tile::default()
             };
             let about = EVIL.to_owned();
+            let read = Tile {
+                words: Some(EVIL.to_owned()),
+                ..Tile::default()
+            };
             Some(Section {
                 about,
-                groups: vec![Group { tiles: vec![tile] }],
+                groups: vec![Group {
+                    tiles: vec![tile, read],
+                }],
             })
         };
         let page = Page {
@@ -172,10 +190,22 @@ mod tests {
             outliers: section(),
             restored: vec![Restoring {
                 name: EVIL.to_owned(),
-                whole: picture(),
-                given: picture(),
-                restored: picture(),
+                stages: vec![
+                    Stage {
+                        caption: "as it is",
+                        alt: EVIL.to_owned(),
+                        picture: Some(picture()),
+                        words: None,
+                    },
+                    Stage {
+                        caption: "given",
+                        alt: String::new(),
+                        picture: None,
+                        words: Some(EVIL.to_owned()),
+                    },
+                ],
             }],
+            samples: Some([EVIL.to_owned(), EVIL.to_owned()]),
             charts: vec![Chart {
                 title: EVIL.to_owned(),
                 about: EVIL.to_owned(),

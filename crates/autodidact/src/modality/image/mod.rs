@@ -102,7 +102,11 @@ fn views_side(measured: &ImageMeasurements) -> usize {
 impl Modality for Images {
     const NAME: &'static str = "images";
     const SUMMARY: &'static str = "photographs, scans, satellite bands: files in folders, archives or Parquet, arrays, IDX, CIFAR, CSV lists";
-    const READS_OUT: bool = true;
+    const ABLE: Abilities = Abilities {
+        masks: true,
+        reads_out: true,
+        ..Abilities::NONE
+    };
     type Item = Image;
     type View = ImageView;
     type Batch = ImageBatch;
@@ -141,7 +145,7 @@ impl Modality for Images {
     fn defaults(pretext: &Pretext, measured: &ImageMeasurements) -> (ImageViews, ImageNetwork) {
         let side = views_side(measured);
         let mut views = match (pretext.change, measured.channels) {
-            (Change::Light, _) => ImageViews::light(side),
+            (Change::Light | Change::Paired | Change::Overlapping, _) => ImageViews::light(side),
             // What changes colors means nothing to channels that aren't colors.
             (_, channels) if channels != 3 => ImageViews::grey(side),
             (Change::Strong, _) => ImageViews::strong(side),

@@ -1,11 +1,15 @@
 //! Where items come from, whatever their kind: what the user named, parts, labels, and where bytes lie.
 
+pub(in crate::modality) mod archive;
 pub(in crate::modality) mod bounds;
 pub(in crate::modality) mod folder;
 pub(in crate::modality) mod guard;
 pub(in crate::modality) mod labels;
 pub(in crate::modality) mod layout;
 pub(in crate::modality) mod names;
+pub(in crate::modality) mod npy;
+pub(in crate::modality) mod numbers;
+pub(in crate::modality) mod packed;
 pub(in crate::modality) mod storage;
 
 use std::path::PathBuf;
@@ -100,6 +104,10 @@ pub trait Source<Item>: Send + Sync {
     fn get(&self, index: usize) -> Result<Item>;
     /// Labels, if the data carries them.
     fn labels(&self) -> Option<&Labels>;
+    /// How alike the two halves of each item are, where items are pairs that somebody judged: numbers on any scale.
+    fn scores(&self) -> Option<&[f64]> {
+        None
+    }
     /// The parts that the data comes in, besides the one that is open; empty where it is one whole.
     fn other_parts(&self) -> &[Part];
     /// One line for people: what was found, how many, of what size.

@@ -13,6 +13,10 @@ pub struct TextBatch {
     pub ids: Tensor<2, Int>,
     /// The same on the host, with what belongs to it.
     pub symbols: Arc<Symbols>,
+    /// Which of two texts each symbol belongs to, 0 or 1, `[batch, length]`; `None` where there is but one.
+    pub kinds: Option<Tensor<2, Int>>,
+    /// What the views say of themselves, row by row.
+    pub own: Option<Arc<Vec<u32>>>,
     /// What dropout draws from; `None` where nothing is dropped.
     pub dropout: Option<u64>,
     /// Whose views these are.
@@ -25,8 +29,21 @@ impl TextBatch {
         Self {
             ids: on_device(&symbols.ids, symbols.length, device),
             symbols: Arc::new(symbols),
+            kinds: None,
+            own: None,
             dropout,
             rows,
+        }
+    }
+
+    /// Says which of two texts each symbol belongs to, as many as there are symbols, and what the views say of themselves.
+    #[must_use]
+    pub fn of_pairs(self, kinds: &[u32], own: Option<Vec<u32>>) -> Self {
+        let device = self.ids.device();
+        Self {
+            kinds: Some(on_device(kinds, self.symbols.length, &device)),
+            own: own.map(Arc::new),
+            ..self
         }
     }
 
@@ -36,8 +53,11 @@ impl TextBatch {
             ids,
             ..(*self.symbols).clone()
         };
-        let device = self.ids.device();
-        Self::new(symbols, self.dropout, self.rows.clone(), &device)
+        Self {
+            ids: on_device(&symbols.ids, symbols.length, &self.ids.device()),
+            symbols: Arc::new(symbols),
+            ..self.clone()
+        }
     }
 }
 
@@ -50,5 +70,9 @@ fn on_device(ids: &[u32], length: usize, device: &Device) -> Tensor<2, Int> {
 impl Batch for TextBatch {
     fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    fn own_labels(&self) -> Option<&[u32]> {
+        self.own.as_ref().map(|own| own.as_slice())
     }
 }

@@ -1,11 +1,17 @@
 //! Text: documents, sentences, messages.
 
 mod batch;
+mod counts;
 pub mod encoder;
 mod generate;
+mod pairs;
 mod pieces;
+mod published;
 mod reading;
+mod seams;
+mod sentences;
 pub mod source;
+mod stretches;
 mod views;
 mod vocabulary;
 
@@ -15,18 +21,20 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Abilities, Draw, Likeness, Modality, Pieces, Pretext, Raw, Rows, Sampling, Sheet, Source,
-    SourceSpec, Symbols,
+    Abilities, Draw, Likeness, Modality, Pieces, Pretext, Publication, Published, Raw, Rows,
+    Sampling, Sheet, Source, SourceSpec, Symbols,
 };
 use crate::error::{Error, Result};
 use crate::layers::Init;
+use crate::layers::state::state_of;
 use crate::random::{Purpose, stream};
 
 pub use batch::TextBatch;
-pub use encoder::{Family, TextEncoder, TextNetwork};
+pub use encoder::{Family, Gelu, Pooling, TextEncoder, TextNetwork};
 pub use reading::{Documents, TextReading};
 pub use views::{TextView, TextViews};
 pub use vocabulary::Words;
@@ -37,9 +45,7 @@ const VOCABULARY: &str = "tokenizer.json";
 const LEARNED_FROM: usize = 64 << 20;
 /// Documents whose length is measured.
 const SURVEYED: usize = 2000;
-/// Counts of words that stand for a text where nothing is learned.
-const COUNTS: usize = 8192;
-/// Rows of a batch are as long as the longest, up to a multiple of this.
+/// Rows of a batch that is learned from are as long as the longest, up to a multiple of this.
 const STEP: usize = 8;
 
 /// A document, or a piece of several in a row.
@@ -47,8 +53,12 @@ const STEP: usize = 8;
 pub enum Passage {
     /// Text as it was found.
     Document(Arc<str>),
+    /// Two texts that are looked at together, such as a question and an answer.
+    Pair(Arc<str>, Arc<str>),
     /// Symbols.
     Piece(Arc<[u32]>),
+    /// Sentences in a row of the document of that number, as symbols.
+    Sentences(u64, Arc<[Vec<u32>]>),
 }
 
 /// Text, as a recipe wants it seen.
@@ -81,6 +91,13 @@ impl Modality for Texts {
     const NAME: &'static str = "text";
     const SUMMARY: &'static str = "documents, sentences: .txt, JSON Lines, CSV, TSV, Parquet, packed with gzip or zstd or not";
     const RAW: Raw = Raw::Counts;
+    const ABLE: Abilities = Abilities {
+        restores: true,
+        predicts: true,
+        compares: true,
+        ..Abilities::NONE
+    };
+    const RAGGED: bool = true;
     type Item = Passage;
     type View = TextView;
     type Batch = TextBatch;
@@ -102,6 +119,7 @@ impl Modality for Texts {
         let count = source.len();
         let bytes = |index: usize| match source.get(index) {
             Ok(Passage::Document(text)) => Some(text.to_string()),
+            Ok(Passage::Pair(first, second)) => Some(format!("{first}\n{second}")),
             _ => None,
         };
         // A part of the data speaks for all of it.
@@ -111,10 +129,17 @@ impl Modality for Texts {
         let texts = places
             .iter()
             .filter_map(|&index| bytes(index))
-            .map_while(|text| {
-                let room = left > 0;
-                left = left.saturating_sub(text.len());
-                room.then_some(text)
+            .map_while(|mut text| {
+                if left == 0 {
+                    return None;
+                }
+                let mut end = text.len().min(left);
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                left = if end < text.len() { 0 } else { left - end };
+                text.truncate(end);
+                Some(text)
             });
         let words = Words::learn(&reading, texts)?;
         let looked = count.min(SURVEYED);
@@ -170,6 +195,17 @@ impl Modality for Texts {
     fn new(views: &TextViews, network: &TextNetwork, measured: &TextMeasurements) -> Result<Self> {
         views.check()?;
         network.check()?;
+        let places = network.positions;
+        if network.name.has_places() && places > 0 && views.length > places {
+            return Err(Error::recipe(format!(
+                "views.length = {} with a network of {places} places",
+                views.length
+            ))
+            .expected(format!("at most {places} symbols"))
+            .mend(format!(
+                "set views.length = {places}; of longer texts the beginning is taken"
+            )));
+        }
         let words = measured.words.as_ref().ok_or_else(|| {
             Error::run("no vocabulary").expected("tokenizer.json beside the run's recipe")
         })?;
@@ -199,19 +235,25 @@ impl Modality for Texts {
             return Ok(None);
         }
         let (words, length) = (&self.words, self.views.length);
-        pieces::pieces(source, indices, words, length, held_out, seed).map(Some)
+        let cut = match self.views.pairs {
+            true => stretches::stretches(source, indices, words, length, held_out, seed),
+            false => pieces::pieces(source, indices, words, length, held_out, seed),
+        };
+        cut.map(Some)
     }
 
     fn views(&self, items: &[(u64, Passage)], draw: Draw) -> Result<Vec<Vec<TextView>>> {
+        let (words, causal) = (&self.words, self.causal());
         let of_slot = |slot: usize| {
-            items
-                .iter()
-                .map(|(id, passage)| {
-                    let mut rng = stream(draw.seed, Purpose::View, &[draw.epoch, *id, slot as u64]);
-                    self.views
-                        .draw(passage, &self.words, self.causal(), &mut rng)
-                })
-                .collect()
+            let rng = |id| stream(draw.seed, Purpose::View, &[draw.epoch, id, slot as u64]);
+            if self.views.pairs {
+                return pairs::stretch_pairs(items, words, self.views.length, causal, rng);
+            }
+            let views = items.iter().map(|(id, passage)| {
+                let mut rng = rng(*id);
+                self.views.draw(passage, words, causal, &mut rng)
+            });
+            views.collect()
         };
         (0..self.slots()).map(of_slot).collect()
     }
@@ -219,14 +261,37 @@ impl Modality for Texts {
     fn plain(&self, items: &[(u64, Passage)]) -> Result<Vec<TextView>> {
         let view =
             |(_, passage): &(u64, Passage)| self.views.plain(passage, &self.words, self.causal());
-        items.iter().map(view).collect()
+        items.par_iter().map(view).collect()
+    }
+
+    fn extent(view: &TextView) -> usize {
+        view.ids.len()
+    }
+
+    fn shortened(&self, item: &Passage, plain: &TextView) -> bool {
+        // What isn't full holds all there is.
+        if plain.ids.len() < self.views.length {
+            return false;
+        }
+        let count = |text: &str| self.words.encode(text).map_or(0, |ids| ids.len());
+        let frame = if self.causal() { 1 } else { 2 };
+        match item {
+            Passage::Document(text) => count(text) + frame > self.views.length,
+            Passage::Pair(first, second) => {
+                count(first) + count(second) + frame + 1 > self.views.length
+            }
+            Passage::Piece(_) | Passage::Sentences(..) => false,
+        }
     }
 
     fn collate(&self, views: &[TextView], rows: &Rows, device: &Device) -> Result<TextBatch> {
         let longest = views.iter().map(|view| view.ids.len()).max().unwrap_or(0);
+        let dropout = views.first().and_then(|view| view.dropout);
+        // Where nothing is learned there is no next step that could use the same memory.
+        let step = if dropout.is_some() { STEP } else { 1 };
         // No place lies beyond those that the network has.
         let length = longest
-            .next_multiple_of(STEP)
+            .next_multiple_of(step)
             .min(self.views.length.max(longest));
         let count = views.len() * length;
         let mut symbols = Symbols {
@@ -257,25 +322,30 @@ impl Modality for Texts {
                 }));
             symbols.documents.extend((0..padding).map(|_| 0));
         }
-        let dropout = views.first().and_then(|view| view.dropout);
-        Ok(TextBatch::new(symbols, dropout, rows.clone(), device))
+        let kinds: Option<Vec<u32>> = views.iter().any(|view| view.second.is_some()).then(|| {
+            let of_view = |view: &TextView| {
+                let second = view.second.unwrap_or(length);
+                (0..length).map(move |place| u32::from(place >= second))
+            };
+            views.iter().flat_map(of_view).collect()
+        });
+        let batch = TextBatch::new(symbols, dropout, rows.clone(), device);
+        Ok(match kinds {
+            Some(kinds) => batch.of_pairs(&kinds, views.iter().map(|view| view.own).collect()),
+            None => batch,
+        })
     }
 
     /// Counts of words and of pairs of them, by a hash of each.
     fn raw(&self, item: &Passage) -> Vec<f32> {
-        let mut counts = vec![0f32; COUNTS];
-        if let Passage::Document(text) = item {
-            let lower = text.to_lowercase();
-            let words: Vec<&str> = lower
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .collect();
-            let pairs = words.windows(2).map(bucket);
-            for place in words.iter().map(|word| bucket(&[*word])).chain(pairs) {
-                counts[place] += 1.0;
-            }
-        }
-        counts
+        counts::counts(item)
+    }
+
+    fn halves(item: &Passage) -> Option<[Passage; 2]> {
+        let Passage::Pair(first, second) = item else {
+            return None;
+        };
+        Some([first, second].map(|text| Passage::Document(Arc::clone(text))))
     }
 
     fn encoder(&self, init: &mut Init) -> Result<TextEncoder> {
@@ -285,6 +355,14 @@ impl Modality for Texts {
 
     fn abilities(&self) -> Abilities {
         self.network.abilities()
+    }
+
+    fn published(folder: &Path) -> Result<Option<Published>> {
+        published::published(folder)
+    }
+
+    fn publication(&self, encoder: &TextEncoder) -> Result<Publication> {
+        published::publication(&self.network, &self.views, &self.words, state_of(encoder))
     }
 
     fn sheet(&self, items: &[(u64, Passage)], draw: Draw) -> Result<Sheet> {
@@ -305,6 +383,28 @@ impl Modality for Texts {
         Ok(Sheet::Lines(lines))
     }
 
+    fn words(&self, item: &Passage, most: usize) -> Option<String> {
+        let begins = |text: &str| -> String {
+            let mut letters = text.trim().chars();
+            let beginning: String = letters.by_ref().take(most).collect();
+            match letters.next() {
+                Some(_) => format!("{}…", beginning.trim_end()),
+                None => beginning,
+            }
+        };
+        Some(match item {
+            Passage::Document(text) => begins(text),
+            Passage::Pair(first, second) => format!("{} | {}", begins(first), begins(second)),
+            Passage::Piece(ids) => begins(&self.words.decode(ids)),
+            Passage::Sentences(_, sentences) => begins(&self.words.decode(&sentences.concat())),
+        })
+    }
+
+    fn spelled(&self, batch: &TextBatch) -> Vec<String> {
+        let rows = batch.symbols.ids.chunks(batch.symbols.length.max(1));
+        rows.map(|ids| self.words.spell(ids)).collect()
+    }
+
     fn generate(
         &self,
         encoder: &TextEncoder,
@@ -315,13 +415,4 @@ impl Modality for Texts {
         let length = self.views.length;
         generate::generate(encoder, &self.words, length, beginning, how, hear)
     }
-}
-
-/// The place of a word, or of words in a row, among the counts (FNV-1a, which is the same everywhere).
-fn bucket(words: &[&str]) -> usize {
-    let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash >> 20) as usize % COUNTS
 }

@@ -14,7 +14,7 @@ use crate::modality::{Labels, Part, Pieces, Source};
 use crate::random::{Purpose, stream};
 
 /// From so many documents on, whole ones are held out; of fewer, the end of the last.
-const MANY: usize = 20;
+pub(super) const MANY: usize = 20;
 /// Symbols that are kept in memory; more go to a nameless temporary file.
 const IN_MEMORY: u64 = 2 << 30;
 /// Documents that are turned into symbols together.
@@ -63,7 +63,12 @@ pub(super) fn pieces(
             .par_iter()
             .map(|&index| match source.get(index)? {
                 Passage::Document(text) => Ok((text.len(), words.encode(&text)?)),
+                Passage::Pair(first, second) => {
+                    let both = [words.encode(&first)?, words.encode(&second)?];
+                    Ok((first.len() + second.len(), both.concat()))
+                }
                 Passage::Piece(ids) => Ok((0, ids.to_vec())),
+                Passage::Sentences(_, sentences) => Ok((0, sentences.concat())),
             })
             .collect();
         for (encoded, held) in encoded.into_iter().zip(held) {
@@ -108,14 +113,14 @@ pub(super) fn pieces(
 }
 
 /// Symbols one after the other, and how many bytes of text they came from.
-struct Stream<S> {
-    symbols: S,
-    count: u64,
+pub(super) struct Stream<S> {
+    pub(super) symbols: S,
+    pub(super) count: u64,
     bytes: u64,
 }
 
 impl Stream<Spill> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             symbols: Spill::new(IN_MEMORY),
             count: 0,
@@ -123,7 +128,7 @@ impl Stream<Spill> {
         }
     }
 
-    fn add(&mut self, end: Option<u32>, ids: &[u32], bytes: usize) -> Result<()> {
+    pub(super) fn add(&mut self, end: Option<u32>, ids: &[u32], bytes: usize) -> Result<()> {
         let packed: Vec<u8> = (end.iter().chain(ids))
             .flat_map(|id| id.to_le_bytes())
             .collect();
@@ -133,7 +138,7 @@ impl Stream<Spill> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Stream<Arc<Blob>>> {
+    pub(super) fn finish(self) -> Result<Stream<Arc<Blob>>> {
         Ok(Stream {
             symbols: Arc::new(self.symbols.finish().map_err(no_room)?),
             count: self.count,
@@ -146,6 +151,16 @@ impl<S> Stream<S> {
     fn bytes_per_symbol(&self) -> f64 {
         self.bytes as f64 / self.count.max(1) as f64
     }
+}
+
+/// The symbols of a stream from a place to another.
+pub(super) fn read_symbols(symbols: &Blob, from: u64, to: u64) -> Result<Vec<u32>> {
+    let mut bytes = vec![0; to.saturating_sub(from) as usize * WIDTH];
+    symbols
+        .read_at(from * WIDTH as u64, &mut bytes)
+        .map_err(no_room)?;
+    let ids = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id));
+    Ok(ids.collect())
 }
 
 fn no_room(error: std::io::Error) -> Error {
@@ -170,12 +185,7 @@ impl Source<Passage> for Cut {
     fn get(&self, index: usize) -> Result<Passage> {
         let from = self.from + (index * self.length) as u64;
         let to = (from + (self.length + 1 + self.overlap) as u64).min(self.to);
-        let mut bytes = vec![0; to.saturating_sub(from) as usize * WIDTH];
-        self.blob
-            .read_at(from * WIDTH as u64, &mut bytes)
-            .map_err(no_room)?;
-        let ids = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id));
-        Ok(Passage::Piece(ids.collect()))
+        Ok(Passage::Piece(read_symbols(&self.blob, from, to)?.into()))
     }
 
     fn labels(&self) -> Option<&Labels> {

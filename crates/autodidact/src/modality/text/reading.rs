@@ -1,6 +1,6 @@
 //! The recipe's `[data.reading]` for text: what a document is, which column holds it, how it falls into symbols.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::modality::SourceSpec;
@@ -10,12 +10,22 @@ use crate::recipe::fill;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextReading {
-    /// What of a `.txt` file is a document: `file`, `line` or `paragraph` (lines up to an empty one).
+    /// What of a `.txt` file is a document: `file`, `line`, `sentence` (lines parted at stops), `paragraph` (lines up to an
+    /// empty one) or `article` (all from a heading ` = Title = ` to the next).
     pub documents: Documents,
     /// Of a table: the column that holds the text, by its name or, where columns have none, by its number from 1. Empty
     /// takes the first that is called like text.
+    #[serde(deserialize_with = "column")]
     pub column: String,
+    /// Of a table of pairs: the column that holds the second text.
+    #[serde(deserialize_with = "column")]
+    pub other: String,
+    /// Of a table of pairs: the column that holds how alike the two are, a number. The pairs are then not for classes, but
+    /// to judge vectors by.
+    #[serde(deserialize_with = "column")]
+    pub score: String,
     /// Of a table: the column that holds the class. Empty takes the first that is called like one, if any.
+    #[serde(deserialize_with = "column")]
     pub label: String,
     /// Whether a document that comes again is left out.
     pub drop_duplicates: bool,
@@ -28,6 +38,20 @@ pub struct TextReading {
     pub lowercase: bool,
 }
 
+/// A column by its name or its number.
+fn column<'de, D: Deserializer<'de>>(value: D) -> std::result::Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a column's name, or its number from 1")]
+    enum Column {
+        Number(u64),
+        Name(String),
+    }
+    Ok(match Column::deserialize(value)? {
+        Column::Number(number) => number.to_string(),
+        Column::Name(name) => name,
+    })
+}
+
 /// What of a text file is a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,8 +60,12 @@ pub enum Documents {
     File,
     /// Each line.
     Line,
+    /// Each sentence of each line.
+    Sentence,
     /// Lines up to an empty one.
     Paragraph,
+    /// All from a heading ` = Title = `, after an empty line, to the next: Wikipedia's texts as they are published.
+    Article,
 }
 
 impl Default for TextReading {
@@ -45,6 +73,8 @@ impl Default for TextReading {
         Self {
             documents: Documents::File,
             column: String::new(),
+            other: String::new(),
+            score: String::new(),
             label: String::new(),
             drop_duplicates: false,
             tokenizer: "wordpiece".to_owned(),
@@ -65,6 +95,13 @@ impl TextReading {
             return Err(
                 Error::recipe(format!("data.reading.vocabulary = {}", reading.vocabulary))
                     .expected("16 to 1000000"),
+            );
+        }
+        if reading.other.is_empty() && !reading.score.is_empty() {
+            return Err(
+                Error::recipe(format!("data.reading.score = \"{}\"", reading.score))
+                    .expected("the column of the second text as well: a score is of a pair")
+                    .mend("name it with data.reading.other"),
             );
         }
         Ok(reading)

@@ -1,13 +1,19 @@
 //! Views of text: a window of a document, with words left out where views have to differ.
 
+use std::sync::Arc;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::Passage;
+use super::pairs::framed_pair;
 use super::vocabulary::Words;
 use crate::error::{Error, Result};
-use crate::modality::{Change, Pretext};
+use crate::modality::{Change, Need, Pretext};
 use crate::random::Rng;
+
+/// Bytes of a document that a view is looked for in, where it is longer than twice that.
+const LONG: usize = 1 << 20;
 
 /// The recipe's `[views]` for text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +25,8 @@ pub struct TextViews {
     pub length: usize,
     /// Whether a pass goes through pieces of all documents joined, each as long as a view, instead of the documents.
     pub pieces: bool,
+    /// Whether a view is two stretches of sentences, the second of which follows the first or is another document's.
+    pub pairs: bool,
     /// Whether the documents that share a piece are kept from seeing each other.
     pub separate: bool,
     /// The part of the words that is left out, each by a draw of its own, 0 to 0.9.
@@ -33,6 +41,7 @@ impl Default for TextViews {
             count: 1,
             length: 128,
             pieces: false,
+            pairs: false,
             separate: true,
             deletion: 0.0,
             span: 0.0,
@@ -41,7 +50,7 @@ impl Default for TextViews {
 }
 
 /// A passage as the network will see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextView {
     /// Its symbols.
     pub ids: Vec<u32>,
@@ -49,6 +58,10 @@ pub struct TextView {
     pub next: Option<u32>,
     /// Whether symbols of an end part documents.
     pub joined: bool,
+    /// Where the second of two texts begins.
+    pub second: Option<usize>,
+    /// What the view says of itself: 0 where the second text follows the first, 1 where it is another document's.
+    pub own: Option<u32>,
     /// What dropout draws from.
     pub dropout: Option<u64>,
 }
@@ -56,18 +69,15 @@ pub struct TextView {
 impl TextViews {
     /// What suits a pretext task, for documents of `typical` symbols.
     pub(super) fn suiting(pretext: &Pretext, typical: usize) -> Self {
-        let joined =
-            pretext.change == Change::Light && pretext.needs != crate::modality::Need::Vectors;
+        let (light, pairs) = (pretext.change.is_light(), pretext.change == Change::Paired);
+        let joined = pairs || light && pretext.needs != Need::Vectors;
         let length = if joined { 128 } else { fitting(typical) };
-        let left_out = if pretext.change == Change::Light {
-            0.0
-        } else {
-            0.1
-        };
+        let left_out = if light { 0.0 } else { 0.1 };
         Self {
             count: pretext.views,
             length,
             pieces: joined,
+            pairs,
             separate: true,
             deletion: left_out,
             span: left_out,
@@ -79,6 +89,7 @@ impl TextViews {
         Self {
             count: 1,
             pieces: false,
+            pairs: false,
             deletion: 0.0,
             span: 0.0,
             ..self.clone()
@@ -100,6 +111,17 @@ impl TextViews {
                     .expected("a number from 0 to 0.9"));
             }
         }
+        if self.pairs && !self.pieces {
+            return Err(Error::recipe("views.pairs without views.pieces")
+                .expected("a pass through the text in pieces, which pairs are cut from")
+                .mend("set views.pieces = true"));
+        }
+        if self.pairs && (self.deletion > 0.0 || self.span > 0.0) {
+            return Err(
+                Error::recipe("views.pairs with views.deletion or views.span")
+                    .expected("pairs of which nothing is left out"),
+            );
+        }
         Ok(())
     }
 
@@ -112,46 +134,77 @@ impl TextViews {
         rng: &mut Rng,
     ) -> Result<TextView> {
         match passage {
-            Passage::Piece(ids) => {
-                let spare = ids.len().saturating_sub(self.length + 1);
-                let from = match spare {
-                    0 => 0,
-                    spare => rng.random_range(0..=spare),
-                };
-                let mut view = self.window(&ids[from..], rng);
-                view.dropout = Some(rng.random());
-                Ok(view)
-            }
+            Passage::Piece(ids) => Ok(self.somewhere(ids, rng)),
+            Passage::Sentences(_, sentences) => Ok(self.somewhere(&sentences.concat(), rng)),
             Passage::Document(text) => {
-                // A symbol is hardly ever longer than a word, so that as many words as symbols fill a view.
-                let all: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
-                let spare = all.len().saturating_sub(self.length);
-                let from = match spare {
-                    0 => 0,
-                    spare => rng.random_range(0..=spare),
-                };
-                let mut kept: Vec<&str> = all[from..all.len() - spare + from].to_vec();
-                self.leave_out(&mut kept, rng);
-                let mut view = framed(&kept.concat(), words, self.length, causal)?;
-                view.dropout = Some(rng.random());
-                Ok(view)
+                let part = self.part(text, rng);
+                let ids = words.encode(&part)?;
+                let dropout = Some(rng.random());
+                Ok(TextView {
+                    dropout,
+                    ..framed(ids, words, self.length, causal)
+                })
+            }
+            Passage::Pair(first, second) => {
+                let [first, second] = [self.part(first, rng), self.part(second, rng)];
+                let [first, second] = [words.encode(&first)?, words.encode(&second)?];
+                let dropout = Some(rng.random());
+                Ok(TextView {
+                    dropout,
+                    ..framed_pair(first, second, words, self.length, causal)
+                })
             }
         }
     }
 
     /// The view as it is, from the beginning.
     pub(super) fn plain(&self, passage: &Passage, words: &Words, causal: bool) -> Result<TextView> {
-        match passage {
-            Passage::Piece(ids) => Ok(cut(ids, self.length)),
-            Passage::Document(text) => {
-                // Of a book only the beginning is needed; a symbol stands for 64 bytes at the very most.
-                let mut end = text.len().min(64 * self.length);
-                while !text.is_char_boundary(end) {
-                    end -= 1;
-                }
-                framed(&text[..end], words, self.length, causal)
+        let beginning = |text: &Arc<str>| {
+            // Of a book only the beginning is needed; a symbol stands for 64 bytes at the very most.
+            let mut end = text.len().min(64 * self.length);
+            while !text.is_char_boundary(end) {
+                end -= 1;
             }
-        }
+            words.encode(&text[..end])
+        };
+        Ok(match passage {
+            Passage::Piece(ids) => cut(ids, self.length),
+            Passage::Document(text) => framed(beginning(text)?, words, self.length, causal),
+            Passage::Pair(first, second) => {
+                let [first, second] = [beginning(first)?, beginning(second)?];
+                framed_pair(first, second, words, self.length, causal)
+            }
+            Passage::Sentences(_, sentences) => {
+                framed(sentences.concat(), words, self.length, causal)
+            }
+        })
+    }
+
+    /// As many words of a text as may fill a view, from anywhere, with some left out.
+    fn part(&self, text: &str, rng: &mut Rng) -> String {
+        let text = stretch(text, rng);
+        // A symbol is hardly ever longer than a word, so that as many words as symbols fill a view.
+        let all: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+        let spare = all.len().saturating_sub(self.length);
+        let from = match spare {
+            0 => 0,
+            spare => rng.random_range(0..=spare),
+        };
+        let mut kept: Vec<&str> = all[from..all.len() - spare + from].to_vec();
+        self.leave_out(&mut kept, rng);
+        kept.concat()
+    }
+
+    /// A window of symbols, from anywhere.
+    fn somewhere(&self, ids: &[u32], rng: &mut Rng) -> TextView {
+        let spare = ids.len().saturating_sub(self.length + 1);
+        let from = match spare {
+            0 => 0,
+            spare => rng.random_range(0..=spare),
+        };
+        let mut view = self.window(&ids[from..], rng);
+        view.dropout = Some(rng.random());
+        view
     }
 
     /// A window of a piece, with symbols left out in place of words.
@@ -183,6 +236,22 @@ impl TextViews {
     }
 }
 
+/// A text, or of a very long one a stretch of [`LONG`] bytes from anywhere: a list of all its words would take several times
+/// its room.
+fn stretch<'a>(text: &'a str, rng: &mut Rng) -> &'a str {
+    if text.len() <= 2 * LONG {
+        return text;
+    }
+    let boundary = |mut at: usize| {
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let from = rng.random_range(0..=text.len() - LONG);
+    &text[boundary(from)..boundary(from + LONG)]
+}
+
 /// A multiple of 8 that documents of so many symbols fit into with what stands before and after them, 16 to 128.
 fn fitting(typical: usize) -> usize {
     (typical + 2).next_multiple_of(8).clamp(16, 128)
@@ -194,13 +263,12 @@ fn cut(ids: &[u32], length: usize) -> TextView {
         ids: ids.to_vec(),
         next: rest.first().copied(),
         joined: true,
-        dropout: None,
+        ..TextView::default()
     }
 }
 
 /// A document between its begin and its end; for a network that predicts, after an end, as in pieces.
-fn framed(text: &str, words: &Words, length: usize, causal: bool) -> Result<TextView> {
-    let mut inner = words.encode(text)?;
+fn framed(mut inner: Vec<u32>, words: &Words, length: usize, causal: bool) -> TextView {
     let ids = if causal {
         inner.truncate(length - 1);
         [vec![words.end], inner].concat()
@@ -208,12 +276,10 @@ fn framed(text: &str, words: &Words, length: usize, causal: bool) -> Result<Text
         inner.truncate(length - 2);
         [vec![words.begin], inner, vec![words.end]].concat()
     };
-    Ok(TextView {
+    TextView {
         ids,
-        next: None,
-        joined: false,
-        dropout: None,
-    })
+        ..TextView::default()
+    }
 }
 
 #[cfg(test)]
@@ -291,5 +357,64 @@ mod tests {
         let causal = views.plain(&document, &words, true).unwrap();
         assert_eq!((causal.ids[0], causal.ids.len()), (3, 8));
         assert_eq!(words.decode(&causal.ids), "abcdefg");
+    }
+
+    /// What SimCSE calls for: nothing is left out, and the draws of dropout are all that tells two views apart.
+    #[test]
+    fn views_that_leave_nothing_out_differ_by_dropout_alone() {
+        let views = TextViews {
+            count: 2,
+            ..TextViews::default()
+        };
+        let document = Passage::Document("abc def ghij".into());
+        let [first, second] = [0, 1].map(|slot| {
+            let mut rng = stream(0, Purpose::View, &[0, 7, slot]);
+            views.draw(&document, &words(), false, &mut rng).unwrap()
+        });
+        assert_eq!(first.ids, second.ids);
+        assert!(first.dropout.is_some() && first.dropout != second.dropout);
+        assert_eq!(words().decode(&first.ids), "abc def ghij");
+    }
+
+    #[test]
+    fn a_very_long_text_is_looked_at_in_a_stretch_of_it() {
+        let text = "é".repeat(2 * LONG);
+        let mut lengths = std::collections::BTreeSet::new();
+        for draw in 0..50 {
+            let found = stretch(&text, &mut stream(draw, Purpose::View, &[]));
+            lengths.insert(found.len());
+        }
+        assert!(lengths.iter().all(|length| length.abs_diff(LONG) < 2));
+        assert_eq!(
+            stretch("short", &mut stream(0, Purpose::View, &[])),
+            "short"
+        );
+    }
+
+    #[test]
+    fn pairs_want_pieces_and_leave_nothing_out() {
+        let pairs = TextViews {
+            pairs: true,
+            ..TextViews::default()
+        };
+        assert!(
+            pairs
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("views.pieces")
+        );
+        let left_out = TextViews {
+            pieces: true,
+            span: 0.1,
+            ..pairs
+        };
+        assert!(
+            left_out
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("views.span")
+        );
     }
 }

@@ -22,8 +22,9 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
 use super::reading::TextReading;
+use super::seams::seams;
 use crate::error::{AtPath, Error, Result};
-use crate::modality::Vocabulary;
+use crate::modality::{Seam, Vocabulary};
 
 /// The symbols that stand for no text, as BERT calls them, in the order of their numbers.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -43,6 +44,7 @@ pub struct Words {
     size: usize,
     /// Symbols that stand for no text, ascending.
     special: Arc<Vec<u32>>,
+    seams: Arc<Vec<Seam>>,
     /// Fills rows that are shorter.
     pub padding: u32,
     /// Stands before a document.
@@ -169,6 +171,7 @@ impl Words {
             mask: find(&MASK).unwrap_or(end),
             end,
             size,
+            seams: Arc::new(seams(&tokenizer, size, &special)),
             special: Arc::new(special),
             json: Arc::new(json),
             tokenizer,
@@ -186,6 +189,7 @@ impl Words {
             size: self.size,
             mask: self.mask,
             special: Arc::clone(&self.special),
+            seams: Arc::clone(&self.seams),
         }
     }
 
@@ -204,9 +208,40 @@ impl Words {
         ids.map(|ids| ids.concat()).map_err(unfit)
     }
 
+    /// The symbols of a short text with those that the tokenizer itself puts around it.
+    ///
+    /// # Errors
+    /// As [`Words::encode`].
+    pub fn encode_framed(&self, text: &str) -> Result<Vec<u32>> {
+        let unfit = |error| Error::data("text that the tokenizer can't take in").because(error);
+        let encoded = self.tokenizer.encode_fast(text, true).map_err(unfit)?;
+        Ok(encoded.get_ids().to_vec())
+    }
+
+    /// What the symbol is called that stands for what the tokenizer has none for, if it has such a one.
+    pub fn unknown(&self) -> Option<String> {
+        match self.tokenizer.get_model() {
+            ModelWrapper::WordPiece(model) => Some(model.unk_token.clone()),
+            ModelWrapper::WordLevel(model) => Some(model.unk_token.clone()),
+            ModelWrapper::BPE(model) => model.unk_token.clone(),
+            ModelWrapper::Unigram(_) => {
+                let known = |name: &&str| self.tokenizer.token_to_id(name).is_some();
+                let usual = ["[UNK]", "<unk>"].into_iter().find(known);
+                usual.map(str::to_owned)
+            }
+        }
+    }
+
     /// The text of symbols.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.tokenizer.decode(ids, true).unwrap_or_default()
+    }
+
+    /// The text of symbols in which hidden ones stand by their name.
+    pub fn spell(&self, ids: &[u32]) -> String {
+        let said = |id: &u32| *id == self.mask || self.special.binary_search(id).is_err();
+        let ids: Vec<u32> = ids.iter().copied().filter(said).collect();
+        self.tokenizer.decode(&ids, false).unwrap_or_default()
     }
 
     /// A symbol as it is called.
@@ -404,6 +439,16 @@ mod tests {
         let words = learned("wordpiece");
         let ids = words.encode("The quick FOX").unwrap();
         assert_eq!(words.decode(&ids), "the quick fox");
+        let hidden = [
+            &[words.begin, ids[0], words.mask],
+            &ids[2..],
+            &[words.end, words.padding],
+        ];
+        let blank = words.spell(&hidden.concat());
+        assert!(
+            blank.starts_with("the [MASK]") && blank.ends_with("fox"),
+            "{blank}"
+        );
         assert!(ids.iter().all(|id| !words.special.contains(id)), "{ids:?}");
     }
 

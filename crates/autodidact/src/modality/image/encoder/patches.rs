@@ -126,16 +126,22 @@ impl PatchDictionary {
     /// When it is one of other features.
     pub fn with_readout(self, readout: Readout) -> Result<Self> {
         let (width, dim) = (self.width(), self.dim());
-        if readout.mean.len() != width || readout.map.len() != width * dim {
+        let Readout::Map { mean, map } = readout else {
+            return Err(
+                Error::run("weights of features for a network that maps them")
+                    .expected(format!("a map to {dim} values")),
+            );
+        };
+        if mean.len() != width || map.len() != width * dim {
             return Err(Error::run(format!(
                 "a map of {} values for {width} features",
-                readout.map.len()
+                map.len()
             ))
             .expected(format!("{dim} for each feature")));
         }
         Ok(Self {
-            mean: replaced(self.mean, readout.mean),
-            readout: replaced(self.readout, readout.map),
+            mean: replaced(self.mean, mean),
+            readout: replaced(self.readout, map),
             ..self
         })
     }
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_map_of_other_features_is_refused() {
-        let readout = Readout {
+        let readout = Readout::Map {
             mean: vec![0.0; 3],
             map: vec![0.0; 15],
         };

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::archive::{self, Archive};
 use super::layout::{self, Layout, Split};
 use super::names::Names;
 use super::set::{Items, Set};
 use super::storage::{Member, Place};
 use crate::error::{AtPath, Error, Result};
+use crate::modality::source::archive::{self, Archive};
 use crate::modality::source::{Labels, Part};
 
 /// The lists that are looked for in a folder.
@@ -255,7 +255,13 @@ pub(super) fn open_file(path: &Path, wanted: Option<Part>, memory: u64) -> Resul
     let mut members = Vec::new();
     let mut held = 0;
     for (path, kind) in archives {
-        let (more, bytes) = archive::list(&path, kind, memory.saturating_sub(held), true)?;
+        let (more, bytes) = archive::list(
+            &path,
+            kind,
+            memory.saturating_sub(held),
+            true,
+            &super::is_wanted,
+        )?;
         members.extend(more);
         held += bytes;
     }

@@ -5,7 +5,6 @@
 //! in one place, whatever holds the bytes. Nothing is unpacked by name, and nothing that a file declares is trusted.
 
 mod alike;
-mod archive;
 mod bands;
 mod cache;
 mod channels;
@@ -32,7 +31,6 @@ pub use decode::{MOST_PIXELS, decode};
 pub use survey::{Survey, survey};
 
 use self::alike::Alike;
-use self::archive::Archive;
 use self::layout::{Layout, Split};
 use self::list::List;
 use self::set::{Items, Set};
@@ -41,6 +39,7 @@ use self::storage::{Member, Place};
 use self::synthetic::Synthetic;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::image::Image;
+use crate::modality::source::archive::{self, Archive};
 use crate::modality::source::{Part, Source, SourceSpec, folder, labels, layout, names, storage};
 
 /// Opens the images that the user named.
@@ -168,7 +167,7 @@ fn open_file(path: &Path, spec: &SourceSpec) -> Result<(Set, u64)> {
             "a folder, a .tar, .tar.gz or .zip archive, an IDX, .npy, .npz or .parquet file of images, or a CSV list of files",
         ));
     };
-    let (members, held) = archive::list(path, kind, spec.memory_limit, true)?;
+    let (members, held) = archive::list(path, kind, spec.memory_limit, true, &is_wanted)?;
     let rest = SourceSpec {
         memory_limit: spec.memory_limit.saturating_sub(held),
         ..spec.clone()
@@ -310,6 +309,21 @@ const NO_IMAGES: [&str; 15] = [
     "bin", "mp4",
 ];
 
+/// Whether a member of an archive is kept: an image, or a file that says something about images.
+fn is_wanted(name: &str, head: &[u8]) -> bool {
+    decode::sniff(head).is_some() || decode::has_image_name(name) || is_data_file(name)
+}
+
+/// Files that aren't images but say something about them.
+fn is_data_file(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    [
+        ".csv", ".bin", ".txt", ".cls", ".json", ".npy", ".parquet", "ubyte", "ubyte.gz",
+    ]
+    .iter()
+    .any(|ending| lower.ends_with(ending))
+}
+
 fn is_image(member: &Member) -> bool {
     if decode::has_image_name(&member.name) {
         return true;
@@ -364,8 +378,13 @@ fn expand(
             continue;
         }
         let keep = choice.as_ref().is_none_or(|choice| choice.split == split);
-        let (mut listed, bytes) =
-            archive::list(path, kind, spec.memory_limit.saturating_sub(held), keep)?;
+        let (mut listed, bytes) = archive::list(
+            path,
+            kind,
+            spec.memory_limit.saturating_sub(held),
+            keep,
+            &is_wanted,
+        )?;
         held += bytes;
         rename(&mut listed, stem);
         inner.extend(listed);

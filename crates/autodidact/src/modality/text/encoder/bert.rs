@@ -101,19 +101,20 @@ impl Bert {
         init: &mut Init,
     ) -> Self {
         let symbols = about.symbols;
+        let epsilon = about.settings.epsilon_or(EPSILON);
         let table = |rows: usize, init: &mut Init| Table {
             weight: init.normal([rows, dim], DEVIATION),
         };
         let dense = |from, to, init: &mut Init| Linear::normal(from, to, true, DEVIATION, init);
         let output = |from, init: &mut Init| Output {
             dense: dense(from, dim, init),
-            LayerNorm: LayerNorm::new(dim, EPSILON, init),
+            LayerNorm: LayerNorm::new(dim, epsilon, init),
         };
         let embeddings = Embeddings {
             word_embeddings: table(symbols, init),
             position_embeddings: table(length, init),
             token_type_embeddings: table(2, init),
-            LayerNorm: LayerNorm::new(dim, EPSILON, init),
+            LayerNorm: LayerNorm::new(dim, epsilon, init),
         };
         let layer = |init: &mut Init| Layer {
             attention: Attention {
@@ -152,20 +153,22 @@ impl Bert {
         let of = &self.bert.embeddings;
         let length = ids.dims()[1];
         let places = of.position_embeddings.weight.val().narrow(0, 0, length);
-        let kind = of.token_type_embeddings.weight.val().narrow(0, 0, 1);
-        let x = embedding(of.word_embeddings.weight.val(), ids) + (places + kind).unsqueeze_dim(0);
+        let kinds = of.token_type_embeddings.weight.val();
+        let words = embedding(of.word_embeddings.weight.val(), ids);
+        let x = match &pass.kinds {
+            Some(of_symbols) => {
+                words + embedding(kinds, of_symbols.clone()) + places.unsqueeze_dim(0)
+            }
+            None => words + (places + kinds.narrow(0, 0, 1)).unsqueeze_dim(0),
+        };
+        let gelu = self.about.settings.gelu.activation();
         let mut x = pass.dropout.apply(of.LayerNorm.forward(x), 0);
         for (number, layer) in self.bert.encoder.layer.iter().enumerate() {
             let place = 2 * number + 1;
             let own = &layer.attention.self_;
-            let parts = [&own.query, &own.key, &own.value];
-            let qkv = Tensor::cat(parts.map(|part| part.forward(x.clone())).to_vec(), 2);
-            let mixed = pass.attend(qkv, self.heads);
+            let mixed = pass.attend(own.forward(x.clone()), self.heads);
             x = layer.attention.output.forward(mixed, x, pass, place);
-            let inner = layer
-                .intermediate
-                .dense
-                .activated(x.clone(), Activation::Gelu);
+            let inner = layer.intermediate.dense.activated(x.clone(), gelu);
             x = layer.output.forward(inner, x, pass, place + 1);
         }
         x
@@ -178,7 +181,8 @@ impl Bert {
             return linear(tokens, words, None, Activation::None);
         };
         let of = &head.predictions;
-        let x = of.transform.dense.activated(tokens, Activation::Gelu);
+        let gelu = self.about.settings.gelu.activation();
+        let x = of.transform.dense.activated(tokens, gelu);
         let x = of.transform.LayerNorm.forward(x);
         linear(x, words, Some(of.bias.val()), Activation::None)
     }
@@ -189,6 +193,22 @@ impl Bert {
 
     pub(super) fn depth(&self) -> usize {
         self.bert.encoder.layer.len()
+    }
+}
+
+impl Projections {
+    /// Queries, keys and values side by side, by one product: `[…, dim]` → `[…, 3 · dim]`.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let parts = [&self.query, &self.key, &self.value];
+        let weight = Tensor::cat(parts.map(|part| part.weight.val()).to_vec(), 0);
+        let bias = parts.map(|part| part.bias.as_ref().map(|bias| bias.val()));
+        let bias: Option<Vec<Tensor<1>>> = bias.into_iter().collect();
+        linear(
+            x,
+            weight,
+            bias.map(|bias| Tensor::cat(bias, 0)),
+            Activation::None,
+        )
     }
 }
 

@@ -63,6 +63,7 @@ impl Gpt2 {
         init: &mut Init,
     ) -> Self {
         let symbols = about.symbols;
+        let epsilon = about.settings.epsilon_or(EPSILON);
         let last = 0.02 / (2.0 * depth as f32).sqrt();
         let wte = Table {
             weight: init.normal([symbols, dim], 0.02),
@@ -71,12 +72,12 @@ impl Gpt2 {
             weight: init.normal([length, dim], 0.02),
         };
         let block = |init: &mut Init| Block {
-            ln_1: LayerNorm::new(dim, EPSILON, init),
+            ln_1: LayerNorm::new(dim, epsilon, init),
             attn: Attention {
                 c_attn: Linear::normal(dim, 3 * dim, true, 0.02, init),
                 c_proj: Linear::normal(dim, dim, true, last, init),
             },
-            ln_2: LayerNorm::new(dim, EPSILON, init),
+            ln_2: LayerNorm::new(dim, epsilon, init),
             mlp: Mlp {
                 c_fc: Linear::normal(dim, inner, true, 0.02, init),
                 c_proj: Linear::normal(inner, dim, true, last, init),
@@ -87,7 +88,7 @@ impl Gpt2 {
                 wte,
                 wpe,
                 h: (0..depth).map(|_| block(init)).collect(),
-                ln_f: LayerNorm::new(dim, EPSILON, init),
+                ln_f: LayerNorm::new(dim, epsilon, init),
             },
             heads,
             about,
@@ -96,10 +97,11 @@ impl Gpt2 {
 
     /// `[batch, length]` → `[batch, length, dim]`.
     pub(super) fn tokens(&self, ids: Tensor<2, Int>, pass: &Pass) -> Tensor<3> {
+        let gelu = self.about.settings.gelu.activation();
         let mut x = pass.dropout.apply(self.embed(ids, 0), 0);
         for (number, block) in self.transformer.h.iter().enumerate() {
             let mix = |qkv| pass.attend(qkv, self.heads);
-            x = block.forward(x, mix, Some((pass, 2 * number + 1)));
+            x = block.forward(x, mix, gelu, Some((pass, 2 * number + 1)));
         }
         self.transformer.ln_f.forward(x)
     }
@@ -107,9 +109,11 @@ impl Gpt2 {
     /// The tokens of symbols `[1, new]` that come after those of the cache: `[1, new, dim]`.
     pub(super) fn extend(&self, ids: Tensor<2, Int>, cache: &mut Cache) -> Tensor<3> {
         let new = ids.dims()[1];
+        let gelu = self.about.settings.gelu.activation();
         let mut x = self.embed(ids, cache.read);
         for (number, block) in self.transformer.h.iter().enumerate() {
-            x = block.forward(x, |qkv| cache.attend(number, qkv, self.heads), None);
+            let mix = |qkv| cache.attend(number, qkv, self.heads);
+            x = block.forward(x, mix, gelu, None);
         }
         cache.read += new;
         self.transformer.ln_f.forward(x)
@@ -146,12 +150,13 @@ impl Block {
         &self,
         x: Tensor<3>,
         mix: impl FnOnce(Tensor<3>) -> Tensor<3>,
+        gelu: Activation,
         dropped: Option<(&Pass, usize)>,
     ) -> Tensor<3> {
         let mixed = mix(self.attn.c_attn.forward(self.ln_1.forward(x.clone())));
         let x = back(&self.attn.c_proj, mixed, x, dropped, 0);
         let inner = self.ln_2.forward(x.clone());
-        let inner = self.mlp.c_fc.activated(inner, Activation::Gelu);
+        let inner = self.mlp.c_fc.activated(inner, gelu);
         back(&self.mlp.c_proj, inner, x, dropped, 1)
     }
 }

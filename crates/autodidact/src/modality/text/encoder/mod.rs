@@ -9,16 +9,20 @@ mod tests;
 
 use std::sync::Arc;
 
-use autodidact_kernels::mean_pool;
+use autodidact_kernels::{Activation, mean_pool};
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::STEP;
 use super::batch::TextBatch;
 use crate::error::{Error, Result};
 use crate::layers::Init;
+use crate::layers::head::normalize;
 use crate::layers::state::State;
-use crate::modality::{Abilities, Encoder, Maskable, Need, Symbolic, Symbols, Tokens, Vocabulary};
+use crate::modality::{
+    Abilities, Encoder, Maskable, Need, Seam, Symbolic, Symbols, Tokens, Vocabulary,
+};
 
 pub use bert::Bert;
 pub use gpt2::Gpt2;
@@ -43,6 +47,16 @@ pub struct TextNetwork {
     pub dropout: f64,
     /// Whether it has the part that says which symbol was hidden (`bert`, `modern`).
     pub head: bool,
+    /// Places that there are vectors for (`bert`, `gpt2`); 0 takes as many as a view is long.
+    pub positions: usize,
+    /// The GELU inside blocks: `exact`, or `tanh`, the approximation that GPT-2 was published with (`bert`, `gpt2`).
+    pub gelu: Gelu,
+    /// What is added to variances (`bert`, `gpt2`), 0 to 0.1; 0 takes what was published with the network.
+    pub epsilon: f64,
+    /// What the vector of a text is: `mean` of its tokens, or the `first` of them.
+    pub pooling: Pooling,
+    /// Whether vectors are brought to length 1.
+    pub normalize: bool,
 }
 
 impl Default for TextNetwork {
@@ -55,8 +69,42 @@ impl Default for TextNetwork {
             inner: 0,
             dropout: 0.0,
             head: false,
+            positions: 0,
+            gelu: Gelu::Exact,
+            epsilon: 0.0,
+            pooling: Pooling::Mean,
+            normalize: false,
         }
     }
+}
+
+/// Which form of the GELU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gelu {
+    /// By the error function.
+    Exact,
+    /// By the hyperbolic tangent.
+    Tanh,
+}
+
+impl Gelu {
+    fn activation(self) -> Activation {
+        match self {
+            Self::Exact => Activation::Gelu,
+            Self::Tanh => Activation::GeluTanh,
+        }
+    }
+}
+
+/// What of its tokens is the vector of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean of those that are no padding, as sentence-transformers has it.
+    Mean,
+    /// The first, which stands for the whole in networks that were trained so.
+    First,
 }
 
 /// How a network is built.
@@ -78,6 +126,11 @@ impl Family {
     pub fn is_causal(self) -> bool {
         matches!(self, Self::Gpt2 | Self::ModernCausal)
     }
+
+    /// Whether there is a vector for each place, and so an end of them.
+    pub fn has_places(self) -> bool {
+        matches!(self, Self::Bert | Self::Gpt2)
+    }
 }
 
 impl TextNetwork {
@@ -97,6 +150,7 @@ impl TextNetwork {
     pub fn abilities(&self) -> Abilities {
         Abilities {
             restores: !self.name.is_causal() && self.head,
+            compares: !self.name.is_causal(),
             predicts: self.name.is_causal(),
             ..Abilities::default()
         }
@@ -120,7 +174,37 @@ impl TextNetwork {
             return Err(Error::recipe(format!("encoder.dropout = {}", self.dropout))
                 .expected("a number from 0 to 0.9"));
         }
+        if !(0.0..=0.1).contains(&self.epsilon) {
+            return Err(Error::recipe(format!("encoder.epsilon = {}", self.epsilon))
+                .expected("a number from 0 to 0.1"));
+        }
+        if self.positions > 1 << 16 {
+            return Err(
+                Error::recipe(format!("encoder.positions = {}", self.positions))
+                    .expected("0 to 65536"),
+            );
+        }
+        let published = Self::default();
+        let others = [
+            self.positions > 0,
+            self.epsilon > 0.0,
+            self.gelu != published.gelu,
+        ];
+        if !self.name.has_places() && others.contains(&true) {
+            return Err(Error::recipe(
+                "encoder.positions, encoder.epsilon or encoder.gelu for a network that has no such choice",
+            )
+            .expected("bert or gpt2 with them")
+            .mend("leave them out"));
+        }
         Ok(())
+    }
+
+    fn epsilon_or(&self, published: f64) -> f64 {
+        match self.epsilon {
+            0.0 => published,
+            epsilon => epsilon,
+        }
     }
 
     /// Builds the network for a vocabulary and at most `length` symbols at once.
@@ -136,16 +220,23 @@ impl TextNetwork {
             (inner, _) => inner,
         };
         let sizes = [self.width, self.depth, self.heads, inner];
+        let places = match self.positions {
+            0 => length,
+            positions => positions,
+        };
         let about = About {
             causal: self.name.is_causal(),
             dropout: self.dropout,
             symbols: vocabulary.size,
             mask: vocabulary.mask as usize,
             special: vocabulary.special.iter().map(|&id| id as usize).collect(),
+            seams: Arc::clone(&vocabulary.seams),
+            settings: self.clone(),
+            length,
         };
         match self.name {
-            Family::Bert => TextEncoder::Bert(Bert::new(about, length, sizes, self.head, init)),
-            Family::Gpt2 => TextEncoder::Gpt2(Gpt2::new(about, length, sizes, init)),
+            Family::Bert => TextEncoder::Bert(Bert::new(about, places, sizes, self.head, init)),
+            Family::Gpt2 => TextEncoder::Gpt2(Gpt2::new(about, places, sizes, init)),
             Family::Modern | Family::ModernCausal => {
                 TextEncoder::Modern(Modern::new(about, sizes, self.head, init))
             }
@@ -186,6 +277,14 @@ struct About {
     mask: usize,
     /// Those that stand for no text.
     special: Vec<usize>,
+    /// How they join to words.
+    #[module(skip)]
+    seams: Arc<Vec<Seam>>,
+    /// What it was built by.
+    #[module(skip)]
+    settings: TextNetwork,
+    /// Symbols at once, at most.
+    length: usize,
 }
 
 impl Encoder for TextEncoder {
@@ -209,15 +308,16 @@ impl Encoder for TextEncoder {
         Tokens { values, valid }
     }
 
-    /// The mean of the tokens that are no padding, as sentence-transformers has it.
     fn pool(&self, tokens: Tokens) -> Tensor<2> {
-        let Some(valid) = tokens.valid else {
-            return mean_pool(tokens.values);
+        let settings = &self.about().settings;
+        let pooled = match settings.pooling {
+            Pooling::Mean => mean_of_valid(tokens),
+            Pooling::First => tokens.values.narrow(1, 0, 1).squeeze_dim(1),
         };
-        let weights = valid.float(); // [batch, tokens]
-        let count = weights.clone().sum_dim(1).clamp_min(1.0); // [batch, 1]
-        let weights = weights.unsqueeze_dim::<3>(2);
-        (tokens.values * weights).sum_dim(1).squeeze_dim::<2>(1) / count
+        match settings.normalize {
+            true => normalize(pooled),
+            false => pooled,
+        }
     }
 
     fn dim(&self) -> usize {
@@ -259,13 +359,26 @@ impl Encoder for TextEncoder {
         for name in &left {
             state.remove(name);
         }
-        Ok(match left.len() {
-            0 => Vec::new(),
-            n => vec![format!(
-                "{n} arrays of its head left out, such as {}",
-                left[0]
-            )],
-        })
+        let mut lines = Vec::new();
+        if let Some(first) = left.first() {
+            let count = left.len();
+            lines.push(format!(
+                "{count} arrays of its head left out, such as {first}"
+            ));
+        }
+        // A network that was published without its head can learn a new one.
+        let of_head = |name: &String| name.starts_with("cls.") || name.starts_with("head.");
+        if !state.keys().any(of_head) {
+            let missing = own.into_iter().filter(|(name, _)| of_head(name));
+            let before = state.len();
+            state.extend(missing);
+            if state.len() > before {
+                lines.push(
+                    "no head in it: what says which symbol was hidden is learned anew".to_owned(),
+                );
+            }
+        }
+        Ok(lines)
     }
 
     fn symbolic(&self) -> Option<&dyn Symbolic<TextBatch>> {
@@ -273,7 +386,23 @@ impl Encoder for TextEncoder {
     }
 }
 
-impl Maskable for TextEncoder {}
+impl Maskable for TextEncoder {
+    /// As deep, with heads as wide as they were as long as there are several.
+    fn narrower(&self, times: usize, init: &mut Init) -> Result<Self> {
+        let about = self.about();
+        let of = &about.settings;
+        let heads = (of.heads / times).max(1);
+        let settings = TextNetwork {
+            width: (of.width / times).max(1).next_multiple_of(2 * heads),
+            heads,
+            inner: of.inner.div_ceil(times),
+            head: true,
+            ..of.clone()
+        };
+        settings.check()?;
+        Ok(settings.build(&self.vocabulary(), about.length, init))
+    }
+}
 
 impl Symbolic<TextBatch> for TextEncoder {
     fn vocabulary(&self) -> Vocabulary {
@@ -281,6 +410,7 @@ impl Symbolic<TextBatch> for TextEncoder {
             size: self.about().symbols,
             mask: self.about().mask as u32,
             special: Arc::new(self.about().special.iter().map(|&id| id as u32).collect()),
+            seams: Arc::clone(&self.about().seams),
         }
     }
 
@@ -290,6 +420,13 @@ impl Symbolic<TextBatch> for TextEncoder {
 
     fn replaced(&self, batch: &TextBatch, ids: Vec<u32>) -> TextBatch {
         batch.replaced(ids)
+    }
+
+    fn kept(&self, batch: &TextBatch, keep: &[bool]) -> TextBatch {
+        // Nobody sees padding, so that any symbol can stand for it.
+        let symbols = batch.symbols.kept(keep, 0, STEP);
+        let (dropout, rows) = (batch.dropout, batch.rows.clone());
+        TextBatch::new(symbols, dropout, rows, &batch.ids.device())
     }
 
     fn scores(&self, tokens: Tensor<3>, places: &[usize]) -> Tensor<2> {
@@ -336,6 +473,17 @@ impl TextEncoder {
             cache: Cache::default(),
         })
     }
+}
+
+/// The mean of the tokens that are no padding.
+fn mean_of_valid(tokens: Tokens) -> Tensor<2> {
+    let Some(valid) = tokens.valid else {
+        return mean_pool(tokens.values);
+    };
+    let weights = valid.float(); // [batch, tokens]
+    let count = weights.clone().sum_dim(1).clamp_min(1.0); // [batch, 1]
+    let weights = weights.unsqueeze_dim::<3>(2);
+    (tokens.values * weights).sum_dim(1).squeeze_dim::<2>(1) / count
 }
 
 /// A network that reads symbols one after the other and remembers what it read.

@@ -1,7 +1,7 @@
 //! What one pass through a network over symbols goes by: who sees whom, what is dropped, what was read before.
 
 use autodidact_kernels::{Spans, attention_packed, attention_packed_within, attention_within};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use crate::layers::{Dropout, Linear};
 use crate::modality::Symbols;
@@ -11,6 +11,8 @@ use crate::modality::text::batch::TextBatch;
 pub(super) struct Pass {
     /// The symbols that each sees; `None` where all see all.
     spans: Option<Spans>,
+    /// Which of two texts each symbol belongs to, `[batch, length]`; `None` where there is but one.
+    pub(super) kinds: Option<Tensor<2, Int>>,
     pub(super) dropout: Dropout,
 }
 
@@ -21,6 +23,7 @@ impl Pass {
         let seed = batch.dropout.filter(|_| batch.ids.device().is_autodiff());
         Self {
             spans: spans(&batch.symbols, causal),
+            kinds: batch.kinds.clone(),
             dropout: Dropout::new(dropout, seed),
         }
     }

@@ -7,7 +7,7 @@ use crate::layers::Init;
 use crate::layers::init::tests_device;
 use crate::layers::state::{host, state_of};
 use crate::modality::text::batch::TextBatch;
-use crate::modality::{Encoder, Rows, Symbolic, Symbols, Vocabulary};
+use crate::modality::{Encoder, Maskable, Rows, Symbolic, Symbols, Vocabulary};
 
 const FAMILIES: [Family; 4] = [
     Family::Bert,
@@ -21,6 +21,7 @@ fn vocabulary(size: usize) -> Vocabulary {
         size,
         mask: 4,
         special: Arc::new((0..5).collect()),
+        seams: Arc::default(),
     }
 }
 
@@ -228,5 +229,40 @@ fn dropout_goes_by_the_seed_and_is_off_outside_of_training() {
             &plain,
             "outside",
         );
+    }
+}
+
+/// BERT tells the first text from the second; where all are of the first, it is as if nothing was said.
+#[test]
+fn the_second_of_two_texts_is_told_from_the_first() {
+    use burn::module::Module;
+    let device = tests_device().inner();
+    let network = network(Family::Bert, 0.0).valid();
+    let plain = batch(&[(&[2, 7, 3, 8, 3], &[1; 5])], &device);
+    let run = |kinds: Option<[u32; 5]>| {
+        let batch = match kinds {
+            Some(kinds) => plain.clone().of_pairs(&kinds, Some(vec![1])),
+            None => plain.clone(),
+        };
+        // What stands in other symbols' places keeps what is known of the places.
+        let batch = batch.replaced(vec![2, 9, 3, 8, 3]);
+        host(network.tokens(&batch).values)
+    };
+    near(&run(None), &run(Some([0; 5])), "all of the first");
+    assert_ne!(run(None), run(Some([0, 0, 0, 1, 1])));
+}
+
+/// What hides symbols from one network and shows the other what it said wants two of them.
+#[test]
+fn a_narrower_network_is_of_the_same_build() {
+    let device = tests_device();
+    for (name, width) in [(Family::Bert, 4), (Family::Modern, 4)] {
+        let wide = network(name, 0.1);
+        let narrow = wide.narrower(4, &mut Init::new(2, &device)).unwrap();
+        assert_eq!((narrow.dim(), narrow.stages()), (width, wide.stages()));
+        assert_eq!(narrow.vocabulary(), wide.vocabulary());
+        let batch = batch(&[(&[7, 8, 9], &[1; 3])], &device);
+        let scores = narrow.scores(narrow.tokens(&batch).values, &[1]);
+        assert_eq!(scores.dims(), [1, 30]);
     }
 }

@@ -7,12 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::documents::{DocumentSet, Origin, Stretch};
-use super::format::{Format, unpacked};
+use super::format::Format;
 use super::{parquet, table};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::layout::{self, Choice};
+use crate::modality::source::packed::unpacked;
 use crate::modality::source::storage::{Blob, Member, Spill};
 use crate::modality::text::reading::{Documents, TextReading};
+use crate::modality::text::sentences::sentences;
 
 /// Bytes at the start of a file among which a zero means that it is no text.
 const LOOKED_AT: u64 = 8192;
@@ -27,9 +29,23 @@ pub(super) struct Collect<'a> {
     blobs: Vec<Arc<Blob>>,
     files: Vec<Origin>,
     places: Vec<Stretch>,
+    /// The second texts, where documents are pairs.
+    others: Vec<Stretch>,
+    scores: Vec<f64>,
     classes: Vec<Option<String>>,
     seen: HashSet<u64>,
     counts: Counts,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Row<'a> {
+    pub(super) text: &'a [u8],
+    /// The second text, of a pair.
+    pub(super) other: Option<&'a [u8]>,
+    /// How alike the two are, where that is asked for.
+    pub(super) score: Option<&'a [u8]>,
+    pub(super) class: Option<&'a str>,
 }
 
 /// What was found on the way.
@@ -38,6 +54,7 @@ struct Counts {
     empty: usize,
     twice: usize,
     damaged: usize,
+    scoreless: usize,
     binary: Vec<String>,
 }
 
@@ -52,6 +69,8 @@ impl<'a> Collect<'a> {
             blobs: Vec::new(),
             files: Vec::new(),
             places: Vec::new(),
+            others: Vec::new(),
+            scores: Vec::new(),
             classes: Vec::new(),
             seen: HashSet::new(),
             counts: Counts::default(),
@@ -86,6 +105,13 @@ impl<'a> Collect<'a> {
     }
 
     fn plain(&mut self, member: &Member, class: Option<&str>) -> Result<()> {
+        if !self.reading.other.is_empty() {
+            return Err(
+                Error::data("has no columns, and data.reading.other names one")
+                    .at(&member.shown)
+                    .expected("pairs of texts in a table: .csv, .tsv, .jsonl or .parquet"),
+            );
+        }
         let (mut stream, packed) = unpacked(member)?;
         let head = stream.fill_buf().at_path(&member.shown)?;
         if head[..head.len().min(LOOKED_AT as usize)].contains(&0) {
@@ -116,24 +142,47 @@ impl<'a> Collect<'a> {
                     .expected("documents of ordinary size")
                     .mend("set data.reading.documents to line or paragraph"));
             }
+            if self.reading.documents == Documents::Article && begins_article(&text, before) {
+                let place = (blob != SPILLED).then_some((blob, at));
+                (self.document(&text[..before], place, class)).at_path(&member.shown)?;
+                at += before as u64;
+                text.drain(..before);
+            }
             let ended = match self.reading.documents {
-                Documents::File => done,
-                Documents::Line => true,
+                Documents::File | Documents::Article => done,
+                Documents::Line | Documents::Sentence => true,
                 Documents::Paragraph => done || text[before..].iter().all(u8::is_ascii_whitespace),
             };
             if ended {
-                let length = text.len() as u64;
-                let place = (blob != SPILLED).then_some((blob, at));
-                self.document(&text, place, class).at_path(&member.shown)?;
-                at += length;
+                for (offset, part) in self.parts(&text) {
+                    let place = (blob != SPILLED).then_some((blob, at + offset));
+                    self.document(part, place, class).at_path(&member.shown)?;
+                }
+                at += text.len() as u64;
                 text.clear();
             }
         }
         Ok(())
     }
 
+    /// What of a stretch of text is a document, and where it begins: all of it, or each of its sentences.
+    fn parts<'t>(&self, text: &'t [u8]) -> Vec<(u64, &'t [u8])> {
+        // Where bytes are no text, nothing ends a sentence for sure.
+        match std::str::from_utf8(text) {
+            Ok(line) if self.reading.documents == Documents::Sentence => {
+                let mut at = 0;
+                let mut part = |sentence: &'t str| {
+                    at += sentence.len();
+                    ((at - sentence.len()) as u64, sentence.as_bytes())
+                };
+                sentences(line).into_iter().map(&mut part).collect()
+            }
+            _ => vec![(0, text)],
+        }
+    }
+
     /// Takes a document, which lies at `place` or has to be kept.
-    pub(super) fn document(
+    fn document(
         &mut self,
         text: &[u8],
         place: Option<(u32, u64)>,
@@ -150,33 +199,82 @@ impl<'a> Collect<'a> {
             _ => trimmed,
         };
         let skipped = kept.as_ptr() as usize - text.as_ptr() as usize;
-        if std::str::from_utf8(kept).is_err() {
-            let bad = |chunk: std::str::Utf8Chunk<'_>| usize::from(!chunk.invalid().is_empty());
-            self.counts.damaged += kept.utf8_chunks().map(bad).sum::<usize>();
+        if !self.is_wanted(&[kept]) {
+            return Ok(());
         }
-        let mut hasher = DefaultHasher::new();
-        kept.hash(&mut hasher);
-        if !self.seen.insert(hasher.finish()) {
-            self.counts.twice += 1;
-            if self.reading.drop_duplicates {
-                return Ok(());
-            }
-        }
-        let (blob, offset) = match place {
-            Some((blob, at)) => (blob, at + skipped as u64),
-            None => {
-                let offset = self.spill.length();
-                self.spill.write_all(kept)?;
-                (SPILLED, offset)
-            }
+        let stretch = match place {
+            Some((blob, at)) => Stretch {
+                blob,
+                offset: at + skipped as u64,
+                length: kept.len() as u64,
+            },
+            None => self.keep(kept)?,
         };
-        self.places.push(Stretch {
-            blob,
-            offset,
-            length: kept.len() as u64,
-        });
+        self.places.push(stretch);
         self.classes.push(class.map(str::to_owned));
         Ok(())
+    }
+
+    /// Takes a row of a table.
+    pub(super) fn row(&mut self, row: Row<'_>) -> io::Result<()> {
+        let Some(other) = row.other else {
+            return self.document(row.text, None, row.class);
+        };
+        let [text, other] = [row.text, other].map(<[u8]>::trim_ascii);
+        if text.is_empty() || other.is_empty() {
+            self.counts.empty += 1;
+            return Ok(());
+        }
+        let number = |score: &[u8]| std::str::from_utf8(score).ok()?.trim().parse::<f64>().ok();
+        let score = row
+            .score
+            .map(|score| number(score).filter(|n| n.is_finite()));
+        if score == Some(None) || (score.is_none() && !self.reading.score.is_empty()) {
+            self.counts.scoreless += 1;
+            return Ok(());
+        }
+        if !self.is_wanted(&[text, other]) {
+            return Ok(());
+        }
+        let stretches = [self.keep(text)?, self.keep(other)?];
+        self.places.push(stretches[0]);
+        self.others.push(stretches[1]);
+        self.scores.extend(score.flatten());
+        self.classes.push(row.class.map(str::to_owned));
+        Ok(())
+    }
+
+    /// Whether texts are to be taken, after a look at what is wrong with them.
+    fn is_wanted(&mut self, texts: &[&[u8]]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for text in texts {
+            if std::str::from_utf8(text).is_err() {
+                let bad = |chunk: std::str::Utf8Chunk<'_>| usize::from(!chunk.invalid().is_empty());
+                self.counts.damaged += text.utf8_chunks().map(bad).sum::<usize>();
+            }
+            text.hash(&mut hasher);
+        }
+        if self.seen.insert(hasher.finish()) {
+            return true;
+        }
+        self.counts.twice += 1;
+        !self.reading.drop_duplicates
+    }
+
+    /// Keeps a text.
+    fn keep(&mut self, text: &[u8]) -> io::Result<Stretch> {
+        let offset = self.spill.length();
+        self.spill.write_all(text)?;
+        Ok(Stretch {
+            blob: SPILLED,
+            offset,
+            length: text.len() as u64,
+        })
+    }
+
+    /// Whether texts were there and left out for want of a score.
+    pub(super) fn left_out(&self) -> bool {
+        self.counts.scoreless > 0
     }
 
     /// Whether there is no document yet.
@@ -193,6 +291,10 @@ impl<'a> Collect<'a> {
         if self.places.is_empty() {
             let found = match counts.binary.first() {
                 Some(file) => format!("is no text: {file} holds bytes of zero"),
+                None if counts.scoreless > 0 => format!(
+                    "has no number in the column `{}` of scores",
+                    self.reading.score
+                ),
                 None => "holds no text".to_owned(),
             };
             return Err(Error::data(found)
@@ -211,6 +313,7 @@ impl<'a> Collect<'a> {
                 },
             ),
             (counts.binary.len(), "no text and left out"),
+            (counts.scoreless, "without a score and left out"),
         ];
         for (count, what) in notes.into_iter().filter(|(count, _)| *count > 0) {
             about.push_str(&format!("; {count} {} {what}", verb(count)));
@@ -227,12 +330,26 @@ impl<'a> Collect<'a> {
         Ok(DocumentSet {
             blobs,
             files: self.files,
+            scores: (!self.scores.is_empty()).then_some(self.scores),
             places: self.places,
+            others: self.others,
             labels: layout::number(self.classes, None).filter(|labels| labels.classes.len() > 1),
             other_parts: choice.others,
             about,
         })
     }
+}
+
+/// Whether the last line of a text, from `line` on, is a heading ` = Title = ` after an empty one.
+fn begins_article(text: &[u8], line: usize) -> bool {
+    let (before, heading) = (&text[..line], text[line..].trim_ascii());
+    let title = heading
+        .strip_prefix(b"= ")
+        .and_then(|rest| rest.strip_suffix(b" ="));
+    let is_title = title.is_some_and(|title| !title.starts_with(b"=") && !title.ends_with(b"="));
+    let empty = |line: &[u8]| line.trim_ascii().is_empty();
+    let last = before.strip_suffix(b"\n").unwrap_or(before);
+    is_title && line > 0 && last.rsplit(|&byte| byte == b'\n').next().is_none_or(empty)
 }
 
 /// Adds some bytes; 0 at the end.

@@ -13,6 +13,10 @@ pub struct DocumentSet {
     pub(super) blobs: Vec<Arc<Blob>>,
     pub(super) files: Vec<Origin>,
     pub(super) places: Vec<Stretch>,
+    /// The second texts of pairs, as many as there are places, or none at all.
+    pub(super) others: Vec<Stretch>,
+    /// How alike the texts of each pair are.
+    pub(super) scores: Option<Vec<f64>>,
     pub(super) labels: Option<Labels>,
     pub(super) other_parts: Vec<Part>,
     pub(super) about: String,
@@ -50,6 +54,19 @@ impl DocumentSet {
         }
     }
 
+    /// The text at a place, of the document of that number.
+    fn text(&self, index: usize, place: Stretch) -> Result<Arc<str>> {
+        let mut bytes = vec![0; place.length as usize];
+        self.blobs[place.blob as usize]
+            .read_at(place.offset, &mut bytes)
+            .at_path(&self.origin(index).shown)?;
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        Ok(text.into())
+    }
+
     fn origin(&self, index: usize) -> &Origin {
         let after = self.files.partition_point(|file| file.first <= index);
         &self.files[after.saturating_sub(1)]
@@ -75,15 +92,15 @@ impl Source<Passage> for DocumentSet {
             .places
             .get(index)
             .ok_or_else(|| Error::data(format!("there is no document {index}")))?;
-        let mut bytes = vec![0; place.length as usize];
-        self.blobs[place.blob as usize]
-            .read_at(place.offset, &mut bytes)
-            .at_path(&self.origin(index).shown)?;
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
-        Ok(Passage::Document(text.into()))
+        let text = self.text(index, *place)?;
+        Ok(match self.others.get(index) {
+            Some(other) => Passage::Pair(text, self.text(index, *other)?),
+            None => Passage::Document(text),
+        })
+    }
+
+    fn scores(&self) -> Option<&[f64]> {
+        self.scores.as_deref()
     }
 
     fn labels(&self) -> Option<&Labels> {
@@ -96,7 +113,7 @@ impl Source<Passage> for DocumentSet {
 
     fn advice(&self) -> Option<&'static str> {
         Some(
-            "a text file is one document: set data.reading.documents to line or paragraph, or take a method that goes \
+            "a text file is one document: set data.reading.documents to line, paragraph or article, or take a method that goes \
              through all text in pieces, such as masked_lm or causal_lm",
         )
     }
@@ -106,13 +123,24 @@ impl Source<Passage> for DocumentSet {
             Some(labels) => format!("{} classes", labels.classes.len()),
             None => "no labels".to_owned(),
         };
-        let bytes: u64 = self.places.iter().map(|place| place.length).sum();
+        let places = self.places.iter().chain(&self.others);
+        let bytes: u64 = places.map(|place| place.length).sum();
+        let what = if self.others.is_empty() {
+            "document"
+        } else {
+            "pair"
+        };
         let documents = match self.places.len() {
-            1 => "1 document".to_owned(),
-            n => format!("{n} documents"),
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        let scored = if self.scores.is_some() {
+            "with scores, "
+        } else {
+            ""
         };
         format!(
-            "{documents}, {classes}, {:.1} MB of text: {}",
+            "{documents}, {scored}{classes}, {:.1} MB of text: {}",
             bytes as f64 / 1e6,
             self.about
         )

@@ -5,11 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
 
-use crate::error::{Error, Result};
 use crate::modality::Likeness;
 use crate::modality::source::folder;
+use crate::modality::source::numbers::is_table_of_numbers;
 use crate::modality::source::storage::Member;
 
 /// What columns of files are called.
@@ -66,11 +65,12 @@ impl Format {
 
 /// Whether a file or a folder holds text rather than something else, by names alone.
 pub fn looks_like_text(path: &Path) -> Likeness {
-    let plain = |name: &str| {
+    // Numbers in rows are no text, whatever their file is called.
+    let plain = |path: &Path| {
         matches!(
-            Format::of_name(name),
+            Format::of_name(&path.to_string_lossy()),
             Some(Format::Plain | Format::JsonLines | Format::Columns { separator: b'\t' })
-        )
+        ) && !is_table_of_numbers(path)
     };
     // CSV and Parquet hold anything, lists of other files included: what they hold the header says.
     let sure = |likely: bool| match likely {
@@ -78,12 +78,15 @@ pub fn looks_like_text(path: &Path) -> Likeness {
         false => Likeness::None,
     };
     if path.is_file() {
-        return sure(plain(&path.to_string_lossy()) || columns_of_text(path));
+        return sure(plain(path) || columns_of_text(path));
     }
     let Ok(members) = folder::list(path) else {
         return Likeness::None;
     };
-    let texts = |member: &&Member| plain(&member.name) || columns_of_text(Path::new(&member.shown));
+    let texts = |member: &&Member| {
+        let path = Path::new(&member.shown);
+        plain(path) || columns_of_text(path)
+    };
     let members = &members[..members.len().min(LOOKED_AT)];
     // Notes lie beside anything: only where most files are text, the data is.
     let found = members.iter().filter(texts).count();
@@ -116,25 +119,4 @@ fn columns_of_text(path: &Path) -> bool {
     let any = |names: &[&str]| cells.iter().any(|cell| names.contains(&cell.as_str()));
     // A list of files may have notes on them.
     read.is_ok() && any(&super::table::TEXT_NAMES) && !any(&FILE_NAMES)
-}
-
-/// The bytes of a file as a stream, unpacked where they are packed. Also whether they were.
-///
-/// # Errors
-/// When the file can't be read.
-pub(super) fn unpacked(member: &Member) -> Result<(Box<dyn BufRead>, bool)> {
-    let head = member.head(4)?;
-    let stream = member.stream()?;
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return Ok((Box::new(BufReader::new(MultiGzDecoder::new(stream))), true));
-    }
-    if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        let decoder = StreamingDecoder::new(stream).map_err(|error| {
-            Error::data("is no whole zstd file")
-                .at(&member.shown)
-                .because(std::io::Error::other(error.to_string()))
-        })?;
-        return Ok((Box::new(BufReader::new(decoder)), true));
-    }
-    Ok((Box::new(BufReader::with_capacity(1 << 20, stream)), false))
 }

@@ -1,13 +1,13 @@
 //! Columns of text in Parquet files.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::collect::Collect;
+use super::collect::{Collect, Row};
 use super::table::choose;
 use crate::error::{Error, Result};
 use crate::modality::source::bounds;
@@ -18,8 +18,13 @@ use crate::modality::text::reading::TextReading;
 /// Rows that are unpacked at once.
 const BATCH: usize = 1024;
 
-/// A row of text and perhaps its class.
-type Row = (String, Option<String>);
+/// A row as it was read.
+struct Found {
+    text: String,
+    other: Option<String>,
+    score: Option<String>,
+    class: Option<String>,
+}
 
 /// Rows of a Parquet file.
 ///
@@ -34,15 +39,21 @@ pub(super) fn read(
     let bytes = Bytes::from(member.read()?);
     let rows = guarded(|| rows(bytes, reading, &member.shown));
     let rows = rows.ok_or_else(|| damaged(&member.shown))??;
-    for (text, label) in rows {
+    for found in rows {
+        let row = Row {
+            text: found.text.as_bytes(),
+            other: found.other.as_ref().map(|text| text.as_bytes()),
+            score: found.score.as_ref().map(|score| score.as_bytes()),
+            class: found.class.as_deref().or(class),
+        };
         collect
-            .document(text.as_bytes(), None, label.as_deref().or(class))
+            .row(row)
             .map_err(|error| Error::io(&member.shown, error))?;
     }
     Ok(())
 }
 
-fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
+fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Found>> {
     let unlikely = |why: String| damaged(shown).because(why);
     bounds::footer(&bytes).map_err(unlikely)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
@@ -54,7 +65,7 @@ fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
         .collect();
     let names: Vec<&str> = roots.iter().map(String::as_str).collect();
     let chosen = choose(&names, reading, shown)?;
-    let wanted = [Some(chosen.text), chosen.label];
+    let wanted = [Some(chosen.text), chosen.other, chosen.score, chosen.label];
     for column in builder
         .metadata()
         .row_groups()
@@ -90,12 +101,21 @@ fn rows(bytes: Bytes, reading: &TextReading, shown: &str) -> Result<Vec<Row>> {
             })
         };
         let texts = column(chosen.text)?;
-        let labels = chosen.label.map(column).transpose()?;
-        let labels = labels.as_ref().map(|labels| labels.as_string::<i32>());
+        let [others, scores, labels] =
+            [chosen.other, chosen.score, chosen.label].map(|at| at.map(column).transpose());
+        let (others, scores, labels) = (others?, scores?, labels?);
+        let cell = |cells: &Option<ArrayRef>, row: usize| {
+            let cells = cells.as_ref()?.as_string::<i32>();
+            cells.is_valid(row).then(|| cells.value(row).to_owned())
+        };
         for (row, text) in texts.as_string::<i32>().iter().enumerate() {
-            let label = labels.filter(|labels| labels.is_valid(row));
-            let label = label.map(|labels| labels.value(row).to_owned());
-            rows.push((text.unwrap_or_default().to_owned(), label));
+            rows.push(Found {
+                text: text.unwrap_or_default().to_owned(),
+                // A pair that lacks its second text has an empty one.
+                other: (others.is_some()).then(|| cell(&others, row).unwrap_or_default()),
+                score: cell(&scores, row),
+                class: cell(&labels, row),
+            });
         }
     }
     Ok(rows)

@@ -1,10 +1,12 @@
 //! Rows of tables: CSV, TSV, JSON Lines.
 
-use std::io::{BufRead, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::collect::Collect;
+use super::collect::{Collect, Row};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::storage::Member;
 use crate::modality::text::reading::TextReading;
@@ -26,14 +28,38 @@ pub(super) const TEXT_NAMES: [&str; 12] = [
 ];
 /// What columns of classes are called.
 const LABEL_NAMES: [&str; 6] = ["label", "class", "category", "target", "intent", "labels"];
-/// The longest row of JSON, in bytes.
+/// The longest row, in bytes: a quotation mark too few makes one of all that follows.
 const LONGEST_ROW: u64 = 1 << 28;
+
+/// A stream that ends in an error where a row of it is too long to be one.
+struct Bounded<R> {
+    stream: R,
+    /// Bytes read since the last row was complete.
+    read: Rc<Cell<u64>>,
+    longest: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.read.set(self.read.get() + count as u64);
+        if self.read.get() > self.longest {
+            let text = format!("a row of more than {} MiB", self.longest >> 20);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(count)
+    }
+}
 
 /// Which columns hold what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chosen {
     /// The text.
     pub(super) text: usize,
+    /// The second text, of pairs.
+    pub(super) other: Option<usize>,
+    /// How alike the two are.
+    pub(super) score: Option<usize>,
     /// The class.
     pub(super) label: Option<usize>,
 }
@@ -63,34 +89,47 @@ pub(super) fn choose(names: &[&str], reading: &TextReading, shown: &str) -> Resu
             .ok_or_else(|| missing("that is called like text", "column"))?,
         wanted => called(wanted).ok_or_else(|| missing(&format!("`{wanted}`"), "column"))?,
     };
-    let label = match reading.label.as_str() {
-        "" => (LABEL_NAMES.iter().find_map(|name| called(name))).filter(|&at| at != text),
-        wanted => Some(called(wanted).ok_or_else(|| missing(&format!("`{wanted}`"), "label"))?),
+    let named = |wanted: &str, key: &str| match wanted {
+        "" => Ok(None),
+        wanted => match called(wanted) {
+            Some(at) => Ok(Some(at)),
+            None => Err(missing(&format!("`{wanted}`"), key)),
+        },
     };
-    Ok(Chosen { text, label })
+    let other = named(&reading.other, "other")?;
+    let score = named(&reading.score, "score")?;
+    let label = match (reading.label.as_str(), score) {
+        // Of pairs with scores, a column that is called like a class is the score, if anything.
+        ("", Some(_)) => None,
+        ("", None) => (LABEL_NAMES.iter().find_map(|name| called(name)))
+            .filter(|&at| at != text && other != Some(at)),
+        (wanted, _) => named(wanted, "label")?,
+    };
+    Ok(Chosen {
+        text,
+        other,
+        score,
+        label,
+    })
 }
 
 /// The columns of a table without names, by number; `None` where the settings hold no number.
 fn numbered(reading: &TextReading) -> Result<Option<Chosen>> {
-    let number = |text: &str| text.parse::<usize>().ok();
-    let Some(text) = number(&reading.column) else {
+    if reading.column.parse::<usize>().is_err() {
         return Ok(None);
-    };
-    let label = match (reading.label.as_str(), number(&reading.label)) {
-        ("", _) => None,
-        (_, Some(label)) if label > 0 => Some(label - 1),
-        (wanted, _) => {
-            return Err(Error::recipe(format!("data.reading.label = \"{wanted}\""))
-                .expected("a number from 1, as data.reading.column is"));
-        }
-    };
-    match text {
-        0 => Err(Error::recipe("data.reading.column = \"0\"").expected("a number from 1")),
-        _ => Ok(Some(Chosen {
-            text: text - 1,
-            label,
-        })),
     }
+    let number = |key: &str, wanted: &str| match wanted.parse::<usize>() {
+        _ if wanted.is_empty() => Ok(None),
+        Ok(number) if number > 0 => Ok(Some(number - 1)),
+        _ => Err(Error::recipe(format!("data.reading.{key} = \"{wanted}\""))
+            .expected("a number from 1, as data.reading.column is")),
+    };
+    Ok(Some(Chosen {
+        text: number("column", &reading.column)?.unwrap_or(0),
+        other: number("other", &reading.other)?,
+        score: number("score", &reading.score)?,
+        label: number("label", &reading.label)?,
+    }))
 }
 
 /// Rows of columns.
@@ -106,13 +145,18 @@ pub(super) fn columns(
     class: Option<&str>,
 ) -> Result<()> {
     let by_number = numbered(reading)?;
+    let read = Rc::new(Cell::new(0));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         // Tabs need no quotes, and sentences begin with some.
         .quoting(separator == b',')
         .flexible(true)
         .has_headers(by_number.is_none())
-        .from_reader(stream);
+        .from_reader(Bounded {
+            stream,
+            read: Rc::clone(&read),
+            longest: LONGEST_ROW,
+        });
     let wrong = |error: csv::Error| {
         Error::data("is no table of columns")
             .at(&member.shown)
@@ -136,15 +180,24 @@ pub(super) fn columns(
     let (mut record, mut rows) = (csv::ByteRecord::new(), 0usize);
     while reader.read_byte_record(&mut record).map_err(wrong)? {
         rows += 1;
+        read.set(0);
         let Some(text) = record.get(chosen.text) else {
             continue;
         };
-        let label = chosen.label.and_then(|at| record.get(at));
+        let cell = |at: Option<usize>| at.and_then(|at| record.get(at));
+        let label = cell(chosen.label);
         let label = label.map(|label| String::from_utf8_lossy(label).trim().to_owned());
         let label = label.as_deref().filter(|label| !label.is_empty());
-        (collect.document(text, None, label.or(class))).at_path(&member.shown)?;
+        let row = Row {
+            text,
+            // A row that is too short has an empty second text.
+            other: chosen.other.map(|at| record.get(at).unwrap_or_default()),
+            score: cell(chosen.score),
+            class: label.or(class),
+        };
+        collect.row(row).at_path(&member.shown)?;
     }
-    if rows > 0 && collect.is_empty() {
+    if rows > 0 && collect.is_empty() && !collect.left_out() {
         return Err(
             Error::data(format!("has no row with a column {}", chosen.text + 1))
                 .at(&member.shown)
@@ -191,17 +244,53 @@ pub(super) fn json_lines(
         let names: Vec<&str> = object.keys().map(String::as_str).collect();
         let chosen = choose(&names, reading, &place)?;
         let value = |at: usize| object.get(names[at]);
-        let Some(Value::String(text)) = value(chosen.text) else {
-            return Err(Error::data(format!("`{}` is no text", names[chosen.text]))
+        let text = |at: usize| match value(at) {
+            Some(Value::String(text)) => Ok(text.as_bytes()),
+            _ => Err(Error::data(format!("`{}` is no text", names[at]))
                 .at(&place)
-                .expected("a string"));
+                .expected("a string")),
         };
         let label = chosen.label.and_then(value).and_then(|label| match label {
             Value::String(label) => Some(label.clone()),
             Value::Null => None,
             other => Some(other.to_string()),
         });
-        (collect.document(text.as_bytes(), None, label.as_deref().or(class)))
-            .at_path(&member.shown)?;
+        let score = chosen.score.and_then(value).map(|score| match score {
+            Value::String(score) => score.clone(),
+            other => other.to_string(),
+        });
+        let row = Row {
+            text: text(chosen.text)?,
+            other: chosen.other.map(text).transpose()?,
+            score: score.as_ref().map(|score| score.as_bytes()),
+            class: label.as_deref().or(class),
+        };
+        collect.row(row).at_path(&member.shown)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_an_end_is_refused_before_it_fills_the_memory() {
+        let read = Rc::new(Cell::new(0));
+        let mut stream = Bounded {
+            stream: io::repeat(b'x'),
+            read: Rc::clone(&read),
+            longest: 1 << 20,
+        };
+        let (mut buffer, mut filled) = (vec![0; 1 << 16], 0);
+        let error = loop {
+            match stream.read(&mut buffer) {
+                Ok(count) => filled += count,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("more than 1 MiB"), "{error}");
+        assert!(filled <= 1 << 20);
+        read.set(0);
+        assert!(stream.read(&mut buffer).is_ok());
     }
 }

@@ -24,7 +24,7 @@ fn texts(source: &dyn Source<Passage>) -> Vec<String> {
     (0..source.len())
         .map(|index| match source.get(index).unwrap() {
             Passage::Document(text) => text.to_string(),
-            Passage::Piece(_) => unreachable!("sources hold documents"),
+            other => unreachable!("{other:?} where there are no pairs"),
         })
         .collect()
 }
@@ -79,6 +79,102 @@ fn a_file_is_a_document_or_its_lines_or_its_paragraphs_are_packed_or_not() {
         "{}",
         lines.describe()
     );
+}
+
+#[test]
+fn sentences_and_articles_are_documents_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let wiki = " \n = First = \n \n It began . It went on . \n \n = = Part = = \n \n More .\n = 3 = \n \n = Second = \n \n The end .\n";
+    for (name, bytes) in [
+        ("wiki.txt", wiki.as_bytes().to_vec()),
+        ("wiki.txt.gz", gzip(wiki.as_bytes())),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let articles = read(&path, "documents = \"article\"").unwrap();
+        assert_eq!(articles.len(), 2, "{articles:?}");
+        assert!(articles[0].starts_with("= First =") && articles[0].ends_with("= 3 ="));
+        assert_eq!(articles[1], "= Second = \n \n The end .");
+        let sentences = read(&path, "documents = \"sentence\"").unwrap();
+        assert_eq!(sentences[..3], ["= First =", "It began .", "It went on ."]);
+        assert_eq!(sentences.len(), 8, "{sentences:?}");
+    }
+    // Without a heading all is one article.
+    let path = folder.path().join("poem.txt");
+    std::fs::write(&path, POEM).unwrap();
+    let whole = read(&path, "documents = \"article\"").unwrap();
+    assert_eq!(whole, [POEM.trim()]);
+}
+
+#[test]
+fn pairs_come_with_their_scores_or_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let csv = write(
+        "pairs.csv",
+        "a,b,s,label\nx,y,1.5,p\nx,,2,p\nz,w,none,q\nu,v,4,q\n",
+    );
+    let json = write(
+        "pairs.jsonl",
+        "{\"a\": \"x\", \"b\": \"y\", \"s\": 1.5}\n{\"a\": \"u\", \"b\": \"v\", \"s\": \"4\"}\n",
+    );
+    let tsv = write("pairs.tsv", "g\t1.5\tx\ty\ng\t4\tu\tv\tand more\n");
+    let columns: [ArrayRef; 3] = [
+        Arc::new(StringArray::from(vec!["x", "u"])),
+        Arc::new(StringArray::from(vec!["y", "v"])),
+        Arc::new(arrow::array::Float64Array::from(vec![1.5, 4.0])),
+    ];
+    let batch = RecordBatch::try_from_iter(["a", "b", "s"].into_iter().zip(columns)).unwrap();
+    let parquet = folder.path().join("pairs.parquet");
+    let file = std::fs::File::create(&parquet).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let named = "column = \"a\"\nother = \"b\"\nscore = \"s\"";
+    let numbered = "column = 3\nother = \"4\"\nscore = 2";
+    for (path, reading) in [
+        (&csv, named),
+        (&json, named),
+        (&parquet, named),
+        (&tsv, numbered),
+    ] {
+        let source = open(&spec(path, reading)).unwrap();
+        let shown = path.display();
+        let pairs: Vec<Passage> = (0..source.len())
+            .map(|at| source.get(at).unwrap())
+            .collect();
+        let pair = |a: &str, b: &str| Passage::Pair(a.into(), b.into());
+        assert_eq!(pairs, [pair("x", "y"), pair("u", "v")], "{shown}");
+        assert_eq!(source.scores(), Some(&[1.5, 4.0][..]), "{shown}");
+        assert!(source.labels().is_none(), "{shown}");
+    }
+    let about = open(&spec(&csv, named)).unwrap().describe();
+    assert!(
+        about.contains("2 pairs, with scores") && about.contains("1 was without a score"),
+        "{about}"
+    );
+    let classes = open(&spec(&csv, "column = \"a\"\nother = \"b\"")).unwrap();
+    assert_eq!(classes.labels().unwrap().of, [Some(0), Some(1), Some(1)]);
+    assert!(classes.scores().is_none());
+    for (path, reading, wanted) in [
+        (&csv, "column = \"a\"\nother = \"c\"", "`c`"),
+        (&csv, "column = \"a\"\nscore = \"s\"", "second text"),
+        (
+            &csv,
+            "column = \"a\"\nother = \"b\"\nscore = \"label\"",
+            "no number",
+        ),
+        (&tsv, "column = \"3\"\nother = \"b\"", "data.reading.other"),
+        (&write("plain.txt", "x y"), named, "no columns"),
+    ] {
+        let error = open(&spec(path, reading)).map(|_| ()).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.contains(wanted), "{shown}");
+    }
 }
 
 #[test]
@@ -170,6 +266,16 @@ fn a_column_that_is_not_there_is_named_with_those_that_are() {
         );
         assert!(error.remedy().unwrap().contains("data.reading"));
     }
+    let json = folder.path().join("rows.jsonl");
+    std::fs::write(&json, "{\"id\": 1, \"words\": \"hello\"}\n").unwrap();
+    let error = open(&spec(&json, "column = \"text\""))
+        .map(|_| ())
+        .unwrap_err();
+    let shown = error.to_string();
+    assert!(
+        shown.contains("`text`") && shown.contains("id, words"),
+        "{shown}"
+    );
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
     let batch = RecordBatch::try_from_iter([("number", numbers)]).unwrap();
     let path = folder.path().join("n.parquet");
@@ -252,6 +358,13 @@ fn what_is_no_text_ends_in_an_error_that_names_it() {
         let error = open(&spec(&path, "")).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(expected), "{}: {error}", path.display());
     }
+    let mixed = folder.path().join("mixed");
+    std::fs::create_dir(&mixed).unwrap();
+    std::fs::write(mixed.join("good.txt"), "hello").unwrap();
+    std::fs::write(mixed.join("picture.txt"), b"GIF89a\0\0\x01").unwrap();
+    let source = open(&spec(&mixed, "")).unwrap();
+    assert_eq!(texts(source.as_ref()), ["hello"]);
+    assert!(source.describe().contains("1 was no text and left out"));
     let pictures = folder.path().join("pictures");
     std::fs::create_dir(&pictures).unwrap();
     std::fs::write(pictures.join("a.png"), b"x").unwrap();

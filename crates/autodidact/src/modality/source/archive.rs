@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::decode;
 use super::folder::is_hidden;
 use super::storage::{Blob, LONGEST_MEMBER, Member, Packing, Place, Spill};
 use crate::error::{AtPath, Error, Result};
 
 /// The most members that are listed; beyond it a file is a bomb, or wants to be several files.
 const MOST_MEMBERS: usize = 50_000_000;
+/// Bytes at the start of a member by which it is told what it is.
+const HEAD: u64 = 32;
 
 /// The kinds of archive that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Archive {
+pub(in crate::modality) enum Archive {
     Tar,
     TarGz,
     Zip,
@@ -25,7 +26,7 @@ pub(super) enum Archive {
 
 impl Archive {
     /// The kind that a file's name promises.
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(in crate::modality) fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         if name.ends_with(".tar") {
             Some(Self::Tar)
@@ -40,7 +41,7 @@ impl Archive {
 }
 
 /// The name of an archive without its folder and kind: `train` for `data/train.tar.gz`.
-pub(super) fn stem(name: &str) -> &str {
+pub(in crate::modality) fn stem(name: &str) -> &str {
     let name = name.rsplit('/').next().unwrap_or(name);
     let lower = name.to_ascii_lowercase();
     let ending = [".tar.gz", ".tgz", ".tar", ".zip"]
@@ -52,20 +53,21 @@ pub(super) fn stem(name: &str) -> &str {
 
 /// Lists the members of the archive at `path`, sorted by the bytes of their names.
 ///
-/// Members of a `.tar.gz` are kept, still encoded, in `memory` bytes or in a temporary file; with `keep` unset only
-/// their names are. Returns the members and the bytes of memory that they occupy.
+/// Members of a `.tar.gz` that are `wanted`, by name and first bytes, are kept, still encoded, in `memory` bytes or in a
+/// temporary file; with `keep` unset only their names are. Returns the members and the bytes of memory that they occupy.
 ///
 /// # Errors
 /// When the file can't be read or isn't a whole archive.
-pub(super) fn list(
+pub(in crate::modality) fn list(
     path: &Path,
     archive: Archive,
     memory: u64,
     keep: bool,
+    wanted: &dyn Fn(&str, &[u8]) -> bool,
 ) -> Result<(Vec<Member>, u64)> {
     let (mut members, held) = match archive {
         Archive::Tar => (tar(path)?, 0),
-        Archive::TarGz => tar_gz(path, memory, keep)?,
+        Archive::TarGz => tar_gz(path, memory, keep, wanted)?,
         Archive::Zip => (zip(path)?, 0),
     };
     // A name that comes twice means the later one, as it would after unpacking.
@@ -144,7 +146,12 @@ fn tar(path: &Path) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
+fn tar_gz(
+    path: &Path,
+    memory: u64,
+    keep: bool,
+    wanted: &dyn Fn(&str, &[u8]) -> bool,
+) -> Result<(Vec<Member>, u64)> {
     let file = BufReader::with_capacity(1 << 20, File::open(path).at_path(path)?);
     let mut archive = tar::Archive::new(MultiGzDecoder::new(file));
     let mut spill = Spill::new(memory);
@@ -166,15 +173,12 @@ fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
         let (offset, size) = (spill.length(), entry.size());
         let mut head = Vec::new();
         (&mut entry)
-            .take(decode::HEAD)
+            .take(HEAD)
             .read_to_end(&mut head)
             .map_err(|source| truncated(path, source))?;
-        let wanted = size <= LONGEST_MEMBER
-            && (decode::sniff(&head).is_some()
-                || decode::has_image_name(&name)
-                || is_data_file(&name));
+        let wanted = size <= LONGEST_MEMBER && wanted(&name, &head);
         if !wanted {
-            // Listed all the same, so that an archive without images can say what it holds.
+            // Listed all the same, so that an archive that holds something else can say what.
             found.push((name, offset, u64::MAX));
         } else if keep {
             spill.write_all(&head).at_path(path)?;
@@ -207,16 +211,6 @@ fn tar_gz(path: &Path, memory: u64, keep: bool) -> Result<(Vec<Member>, u64)> {
         member(path, name, place)
     });
     Ok((members.collect(), held))
-}
-
-/// Files that aren't images but say something about them.
-fn is_data_file(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    [
-        ".csv", ".bin", ".txt", ".cls", ".json", ".npy", ".parquet", "ubyte", "ubyte.gz",
-    ]
-    .iter()
-    .any(|ending| lower.ends_with(ending))
 }
 
 fn zip(path: &Path) -> Result<Vec<Member>> {

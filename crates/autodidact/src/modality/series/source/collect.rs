@@ -1,0 +1,246 @@
+//! Recordings as they are read: kept as 32-bit floats in memory and beyond a limit in a nameless temporary file, with
+//! what was found on the way.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::number::{Cell, measured};
+use super::tape::{Mark, Origin, Step, Tape};
+use crate::modality::source::layout::Split;
+use crate::modality::source::storage::Spill;
+
+/// Values of a recording that wait in memory before they are stored.
+const WAITING: usize = 1 << 20;
+
+/// A recording, stored.
+#[derive(Debug, Clone)]
+pub(super) struct Recording {
+    pub(super) name: String,
+    pub(super) group: Option<String>,
+    pub(super) split: Option<Split>,
+    /// Its first byte; `None` where it isn't kept.
+    pub(super) offset: Option<u64>,
+    pub(super) steps: usize,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// The least and the largest value of a channel, and how many there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) least: f32,
+    pub(super) most: f32,
+    pub(super) count: u64,
+}
+
+/// What was found on the way, for people.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Fields of columns of numbers that are none.
+    pub(super) unreadable: usize,
+    /// Values that are infinite or too large to be measured.
+    pub(super) beyond: usize,
+    /// Rows with another number of fields.
+    pub(super) ragged: usize,
+    /// Rows of the same time as the row before.
+    pub(super) same: usize,
+    /// Rows whose time can't be read.
+    pub(super) timeless: usize,
+    /// Recordings cut where time turned round.
+    pub(super) turned: usize,
+    /// Recordings cut where much time was left out.
+    pub(super) parted: usize,
+    /// Recordings whose latest row came first.
+    pub(super) backward: usize,
+    /// Gaps, and the longest in seconds.
+    pub(super) gaps: usize,
+    pub(super) longest: f64,
+    /// Recordings of irregular steps.
+    pub(super) irregular: usize,
+    /// Anything else, as it is to be said.
+    pub(super) others: Vec<String>,
+}
+
+/// Recordings in the making.
+pub(super) struct Collect {
+    /// The names of the channels.
+    pub(super) channels: Vec<String>,
+    pub(super) resample: f64,
+    /// Whether values are kept, or only counted: of a part that isn't open.
+    pub(super) keep: bool,
+    pub(super) spill: Spill,
+    pub(super) recordings: Vec<Recording>,
+    pub(super) extents: Vec<Extent>,
+    pub(super) classes: Vec<String>,
+    numbers: BTreeMap<String, u32>,
+    pub(super) notes: Notes,
+}
+
+impl Collect {
+    /// Keeps `memory` bytes in memory.
+    pub(super) fn new(channels: Vec<String>, resample: f64, memory: u64) -> Self {
+        let extent = Extent {
+            least: f32::INFINITY,
+            most: f32::NEG_INFINITY,
+            count: 0,
+        };
+        Self {
+            extents: vec![extent; channels.len()],
+            channels,
+            resample,
+            keep: true,
+            spill: Spill::new(memory),
+            recordings: Vec::new(),
+            classes: Vec::new(),
+            numbers: BTreeMap::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// The number of a class, by its name as it is written.
+    pub(super) fn class(&mut self, name: &str) -> Option<u32> {
+        let name = name.trim();
+        if name.is_empty() {
+            return None;
+        }
+        if let Some(&number) = self.numbers.get(name) {
+            return Some(number);
+        }
+        let number = self.classes.len() as u32;
+        self.classes.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        Some(number)
+    }
+
+    /// Leaves out all classes so far: others take their place.
+    pub(super) fn forget_classes(&mut self) {
+        self.classes.clear();
+        self.numbers.clear();
+    }
+
+    /// A value of a table.
+    pub(super) fn value(&mut self, field: &[u8], comma: bool) -> f32 {
+        match Cell::of(field, comma) {
+            Cell::Number(value) => value,
+            Cell::Missing => f32::NAN,
+            Cell::Beyond => {
+                self.notes.beyond += 1;
+                f32::NAN
+            }
+            Cell::Other => {
+                self.notes.unreadable += 1;
+                f32::NAN
+            }
+        }
+    }
+
+    /// A value of an array.
+    pub(super) fn measured(&mut self, value: f32) -> f32 {
+        let kept = measured(value);
+        self.notes.beyond += usize::from(kept.is_nan() && !value.is_nan());
+        kept
+    }
+
+    /// A recording to begin.
+    pub(super) fn tape(&self, origin: Origin) -> Tape {
+        Tape::new(origin, self.channels.len(), self.resample)
+    }
+
+    /// Takes a step; where it belongs to another recording, that is begun. `alone` says that no other recording is in the
+    /// making, so that this one may be stored bit by bit.
+    pub(super) fn step(
+        &mut self,
+        tape: &mut Tape,
+        time: Option<f64>,
+        row: &[f32],
+        class: Option<u32>,
+        alone: bool,
+    ) -> io::Result<()> {
+        let what = tape.step(time, row, class);
+        if what != Step::Taken {
+            match what {
+                Step::Back => self.notes.turned += 1,
+                _ => self.notes.parted += 1,
+            }
+            let piece = tape.origin.piece + 1;
+            let next = self.tape(Origin {
+                piece,
+                ..tape.origin.clone()
+            });
+            let ended = std::mem::replace(tape, next);
+            self.finish(ended)?;
+            tape.step(time, row, class);
+        }
+        if alone && tape.values.len() >= WAITING && tape.may_store() {
+            self.store(tape)?;
+        }
+        Ok(())
+    }
+
+    /// Stores what waits.
+    fn store(&mut self, tape: &mut Tape) -> io::Result<()> {
+        let width = self.channels.len();
+        for row in tape.values.chunks_exact(width) {
+            for (extent, &value) in self.extents.iter_mut().zip(row) {
+                if !value.is_nan() {
+                    extent.least = extent.least.min(value);
+                    extent.most = extent.most.max(value);
+                    extent.count += 1;
+                }
+            }
+        }
+        tape.stored.get_or_insert(self.spill.length());
+        let mut bytes = Vec::with_capacity(4 << 10);
+        for values in tape.values.chunks(1 << 10) {
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            self.spill.write_all(&bytes)?;
+        }
+        tape.values.clear();
+        Ok(())
+    }
+
+    /// Takes a recording that is complete; one without any step is none.
+    pub(super) fn finish(&mut self, mut tape: Tape) -> io::Result<()> {
+        tape.finish();
+        let notes = &mut self.notes;
+        notes.same += tape.clock.same();
+        notes.backward += usize::from(tape.clock.is_descending());
+        if let Some(pace) = tape.clock.pace() {
+            notes.gaps += pace.gaps;
+            notes.longest = notes.longest.max(pace.longest);
+            notes.irregular += usize::from(pace.irregular);
+        }
+        if tape.steps == 0 {
+            return Ok(());
+        }
+        if self.keep {
+            self.store(&mut tape)?;
+        }
+        self.recordings.push(Recording {
+            name: match tape.origin.piece {
+                0 => tape.origin.name,
+                piece => format!("{}+{piece}", tape.origin.name),
+            },
+            group: tape.origin.group,
+            split: tape.origin.split,
+            offset: tape.stored,
+            steps: tape.steps,
+            marks: tape.marks,
+        });
+        Ok(())
+    }
+
+    /// Takes a recording that is there as a whole.
+    pub(super) fn whole(
+        &mut self,
+        origin: Origin,
+        values: Vec<f32>,
+        class: Option<u32>,
+    ) -> io::Result<()> {
+        let mut tape = self.tape(origin);
+        tape.steps = values.len() / self.channels.len().max(1);
+        tape.marks = vec![Mark { from: 0, class }];
+        tape.values = if self.keep { values } else { Vec::new() };
+        self.finish(tape)
+    }
+}

@@ -1,0 +1,258 @@
+//! An opened data set: recordings, and what of them are items.
+
+use std::path::Path;
+
+use super::about::about;
+use super::classes::{Classes, bring};
+use super::collect::{Collect, Recording};
+use super::files::Found;
+use super::shape::{Kind, Survey, survey};
+use super::table::{self, Feed};
+use super::windows::{Cut, Item};
+use super::{arrays, parquet, parts, rows, segments, ts};
+use crate::error::{AtPath, Error, Result};
+use crate::modality::series::Series;
+use crate::modality::series::reading::SeriesReading;
+use crate::modality::source::layout::{self, Split};
+use crate::modality::source::storage::Blob;
+use crate::modality::source::{Labels, Part, Source, SourceSpec};
+
+/// The part of all rows that time may turn at.
+const TURNS: f64 = 0.05;
+
+/// Series, their classes, and what was found out about them.
+pub struct SeriesSet {
+    blob: Blob,
+    channels: usize,
+    recordings: Vec<Recording>,
+    items: Vec<Item>,
+    /// Whether items are windows.
+    windowed: bool,
+    labels: Option<Labels>,
+    other_parts: Vec<Part>,
+    about: String,
+}
+
+/// Reads all that was found.
+///
+/// # Errors
+/// As [`super::open`].
+pub(super) fn read(
+    mut found: Found,
+    path: &Path,
+    reading: &SeriesReading,
+    spec: &SourceSpec,
+) -> Result<SeriesSet> {
+    let Survey {
+        shapes,
+        channels,
+        notes,
+    } = survey(&found, reading)?;
+    found.notes.extend(notes);
+    let memory = spec.memory_limit.saturating_sub(found.held);
+    let mut collect = Collect::new(channels, reading.resample, memory);
+    // Where one file tells classes, folders are no classes.
+    let by_folder = !shapes.iter().any(|shape| shape.labeled);
+    let mut arrays = None;
+    for (file, shape) in found.files.iter().zip(&shapes) {
+        // The other parts are read as well: they have classes and lengths.
+        collect.keep = file.split == found.choice.split;
+        let class = match &file.class {
+            Some(class) if by_folder => collect.class(class),
+            _ => None,
+        };
+        match &shape.kind {
+            Kind::Table { dialect, roles } => {
+                let feed = Feed::new(file, roles, dialect.comma, class, reading, &collect);
+                table::read(file, dialect, feed, &mut collect)?;
+            }
+            Kind::Parquet { roles } => {
+                let feed = Feed::new(file, roles, false, class, reading, &collect);
+                parquet::read(file, feed, &mut collect)?;
+            }
+            Kind::Rows { dialect, label } => {
+                rows::read(file, dialect, *label, class, reading, &mut collect)?;
+            }
+            Kind::Blocks { dialect } => rows::read_blocks(file, dialect, reading, &mut collect)?,
+            Kind::Ts => ts::read(file, class, reading, &mut collect)?,
+            Kind::Array(axes) => {
+                arrays = Some(axes.describe());
+                arrays::read(file, *axes, class, reading, &mut collect)?;
+            }
+        }
+    }
+    found.notes.extend(arrays.map(str::to_owned));
+    arrays::label(&found, &mut collect)?;
+    assemble(collect, found, path, reading, spec)
+}
+
+fn assemble(
+    mut collect: Collect,
+    found: Found,
+    path: &Path,
+    reading: &SeriesReading,
+    spec: &SourceSpec,
+) -> Result<SeriesSet> {
+    let steps: usize = collect
+        .recordings
+        .iter()
+        .map(|recording| recording.steps)
+        .sum();
+    let turned = collect.notes.turned;
+    if turned > 2 && turned as f64 > TURNS * steps as f64 {
+        return Err(
+            Error::data(format!("time turns round {turned} times in {steps} rows"))
+                .at(path)
+                .expected("rows in the order of their times")
+                .mend("sort them, name what tells recordings apart with data.reading.id, or set data.reading.time = \"none\""),
+        );
+    }
+    let stretches = match &spec.labels {
+        Some(path) => segments::mark(path, &mut collect)?,
+        None => None,
+    };
+    let cut = Cut::of(&collect, reading);
+    let windowed = cut.window.is_some();
+    let learned = parts::make(&mut collect.recordings, reading, windowed, path)?;
+    let choice = match learned {
+        Some(_) => layout::choose(&[Split::Train, Split::Test].into(), spec.part, path)?,
+        None if found.choice.split.is_some() => found.choice.clone(),
+        None => {
+            let present = collect
+                .recordings
+                .iter()
+                .filter_map(|recording| recording.split);
+            layout::choose(&present.collect(), spec.part, path)?
+        }
+    };
+    let classes = std::mem::take(&mut collect.classes);
+    let mut about = about(path, &choice, &cut, &collect, &found);
+    let Collect {
+        channels,
+        spill,
+        recordings,
+        ..
+    } = collect;
+    let within = |recording: &Recording| match (learned, choice.split) {
+        (None, _) if recording.split != choice.split => 0..0,
+        (None, _) => 0..recording.steps,
+        (Some(part), Some(Split::Test)) => cut_at(recording.steps, part)..recording.steps,
+        (Some(part), _) => 0..cut_at(recording.steps, part),
+    };
+    let mut items = Vec::new();
+    for (number, recording) in recordings.iter().enumerate() {
+        cut.items(number, within(recording), &mut items);
+    }
+    if items.is_empty() {
+        return Err(Error::data(format!("holds no series{}", choice.shown()))
+            .at(path)
+            .expected("at least one step"));
+    }
+    let classes = Classes {
+        names: &classes,
+        recordings: &recordings,
+    };
+    let mut labels = classes.of(&items);
+    if let Some(path) = &spec.labels {
+        let unmatched = match stretches {
+            Some(unmatched) => unmatched,
+            None => {
+                let (brought, unmatched) = bring(path, &recordings, &items, windowed)?;
+                labels = Some(brought);
+                unmatched
+            }
+        };
+        about.push_str(&format!("; labels from {}", path.display()));
+        if unmatched > 0 {
+            about.push_str(&format!(", {unmatched} rows of which match no item"));
+        }
+    }
+    Ok(SeriesSet {
+        blob: spill.finish().at_path(path)?,
+        channels: channels.len(),
+        recordings,
+        items,
+        windowed,
+        labels,
+        other_parts: choice.others,
+        about,
+    })
+}
+
+fn cut_at(steps: usize, part: f64) -> usize {
+    (steps as f64 * part).round() as usize
+}
+
+impl Source<Series> for SeriesSet {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self.items.get(index) {
+            Some(item) => item.name(&self.recordings, self.windowed),
+            None => String::new(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Result<Series> {
+        let item = self.items.get(index).copied();
+        let item = item.ok_or_else(|| Error::data(format!("there is no series {index}")))?;
+        let name = || self.name(index);
+        let offset = self.recordings[item.recording].offset;
+        let offset = offset.ok_or_else(|| Error::data("was not kept").at(name()))?;
+        let row = self.channels * 4;
+        let mut bytes = vec![0; item.steps * row];
+        let first = offset + (item.from * row) as u64;
+        self.blob.read_at(first, &mut bytes).at_path(name())?;
+        let floats = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&float| f32::from_le_bytes(float));
+        let values: Vec<f32> = floats.collect();
+        if values.iter().all(|value| value.is_nan()) {
+            return Err(Error::data("holds no value: all are missing")
+                .at(name())
+                .expected("at least one"));
+        }
+        Series::new(self.channels, values, item.from)
+    }
+
+    fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    fn other_parts(&self) -> &[Part] {
+        &self.other_parts
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        Some(
+            "a recording is one item: set data.reading.window to cut it into windows of so many steps",
+        )
+    }
+
+    fn describe(&self) -> String {
+        let classes = match &self.labels {
+            Some(labels) => format!("{} classes", labels.classes.len()),
+            None => "no labels".to_owned(),
+        };
+        let count = match (self.items.len(), self.windowed) {
+            (1, _) => "1 series".to_owned(),
+            (n, false) => format!("{n} series"),
+            (n, true) => format!("{n} windows"),
+        };
+        let lengths = || self.items.iter().map(|item| item.steps);
+        let (least, most) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+        let steps = match least == most {
+            true => format!("{most} steps"),
+            false => format!("{least} to {most} steps"),
+        };
+        let channels = match self.channels {
+            1 => "1 channel".to_owned(),
+            n => format!("{n} channels"),
+        };
+        format!("{count}, {channels}, {steps}, {classes}: {}", self.about)
+    }
+}

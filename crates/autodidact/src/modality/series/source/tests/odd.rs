@@ -1,0 +1,277 @@
+//! What is odd about data: said as an error, or counted and said.
+
+use super::*;
+
+fn said(text: &str, reading: &str, what: &str) -> Box<dyn Source<Series>> {
+    let source = of_file("a.csv", text, reading);
+    let about = source.describe();
+    assert!(about.contains(what), "{about}");
+    source
+}
+
+#[test]
+fn tables_without_a_number_are_refused() {
+    let found = refused("a.csv", "name,what\nanna,walks\nbert,runs\n", "");
+    assert!(
+        found.contains("no column of numbers (columns: name, what)"),
+        "{found}"
+    );
+    assert!(refused("a.csv", "", "").contains("no column of numbers"));
+    assert!(refused("a.csv", "x,y\n", "").contains("no"));
+    assert!(refused("a.csv", "a\0b", "").contains("bytes of zero"));
+}
+
+#[test]
+fn constant_and_empty_channels_are_named() {
+    let source = said("x,y,z\n1,7,\n2,7,\n", "", "; channels without any value: z");
+    assert!(
+        source
+            .describe()
+            .contains("; channels that are constant: y")
+    );
+    assert_eq!(values(&*source, 0), "[1.0, 7.0, NaN, 2.0, 7.0, NaN]");
+}
+
+#[test]
+fn a_series_without_any_value_is_unreadable() {
+    let source = of_file("a.csv", "series_id,x\na,1\na,2\nb,\nb,\n", "");
+    assert!(source.get(0).is_ok());
+    let error = source.get(1).unwrap_err().to_string();
+    assert!(error.contains("a/b: holds no value"), "{error}");
+}
+
+#[test]
+fn time_that_turns_begins_another_recording() {
+    let source = said(
+        "time,x\n1,1\n2,2\n3,3\n2,9\n3,8\n",
+        "",
+        "; 1 times time turned back",
+    );
+    assert_eq!(names(&*source), ["a", "a+1"]);
+    assert_eq!(values(&*source, 1), "[9.0, 8.0]");
+    let rows: String = (0..200).map(|row| format!("{},{row}\n", row % 4)).collect();
+    let found = refused("a.csv", &format!("time,x\n{rows}"), "");
+    assert!(
+        found.contains("time turns round 49 times in 200 rows"),
+        "{found}"
+    );
+    assert!(found.contains("data.reading.id"), "{found}");
+    let source = of_file("a.csv", &format!("time,x\n{rows}"), "time = \"none\"");
+    let series = source.get(0).unwrap();
+    assert_eq!((series.channels, series.steps()), (1, 200));
+}
+
+#[test]
+fn rows_that_run_backward_are_turned_round() {
+    let source = said(
+        "time,x\n3,30\n2,20\n1,10\n",
+        "",
+        "; 1 recordings had their latest row first",
+    );
+    assert_eq!(values(&*source, 0), "[10.0, 20.0, 30.0]");
+}
+
+#[test]
+fn equal_times_gaps_and_irregular_steps_are_counted() {
+    said(
+        "time,x\n1,1\n2,2\n2,3\n3,4\n",
+        "",
+        "; 1 rows have the time of the row before",
+    );
+    said(
+        "time,x\n1,1\n2,2\n3,3\n60,4\n",
+        "",
+        "; 1 gaps in time, the longest of 57 seconds",
+    );
+    said(
+        "time,x\n1,1\n2,2\n3.2,3\n4.1,4\n",
+        "",
+        "steps of different length in time",
+    );
+    said(
+        "time,x\nsoon,1\n2,2\n3,3\n",
+        "",
+        "; 1 rows have a time that can't be read",
+    );
+}
+
+#[test]
+fn resampling_averages_and_leaves_gaps_empty() {
+    let text = "time,x\n0,1\n0.5,3\n1,4\n4,5\n9000,6\n";
+    let source = said(text, "resample = 1", "; 1 gaps were too long to be filled");
+    assert_eq!(values(&*source, 0), "[2.0, 4.0, NaN, NaN, 5.0]");
+    assert_eq!(values(&*source, 1), "[6.0]");
+}
+
+#[test]
+fn values_that_were_not_measured_are_missing() {
+    let source = said(
+        "x,y\n1e30,1\ninf,2\n3,-Infinity\n",
+        "",
+        "; 3 values that are infinite",
+    );
+    assert_eq!(values(&*source, 0), "[NaN, 1.0, NaN, 2.0, 3.0, NaN]");
+    let text = "x,y\n1,1\n2,2\noff,3\n4\n5,5,5\n";
+    let source = said(text, "", "; 1 fields that are no numbers count as missing");
+    assert!(
+        source
+            .describe()
+            .contains("; 2 rows have another number of fields")
+    );
+    assert_eq!(source.get(0).unwrap().steps(), 5);
+}
+
+#[test]
+fn a_series_shorter_than_the_window_is_taken_whole() {
+    let text = "series_id,x\na,1\na,2\na,3\na,4\na,5\nb,6\nb,7\n";
+    let source = said(
+        text,
+        "window = 3\nstride = 1",
+        "; 1 recordings are shorter and taken whole",
+    );
+    assert_eq!(
+        names(&*source),
+        ["a/a/000000", "a/a/000001", "a/a/000002", "a/b/000000"]
+    );
+    assert_eq!(values(&*source, 3), "[6.0, 7.0]");
+}
+
+#[test]
+fn long_recordings_without_a_class_are_cut() {
+    let rows: String = (0..5000).map(|row| format!("{row}\n")).collect();
+    let source = of_file("a.csv", &format!("x\n{rows}"), "");
+    assert_eq!(source.len(), (5000 - 256) / 128 + 1);
+    assert!(
+        source
+            .describe()
+            .contains("windows of 256 steps every 128, as the longest recording has 5000")
+    );
+    let source = of_file("a.csv", &format!("x\n{rows}"), "window = 100000");
+    assert_eq!((source.len(), source.get(0).unwrap().steps()), (1, 5000));
+}
+
+#[test]
+fn windows_have_the_class_of_most_of_their_steps() {
+    let rows: String = (0..500)
+        .map(|row| format!("{row},{}\n", if row < 180 { "rest" } else { "walk" }))
+        .collect();
+    let source = of_file("a.csv", &format!("x,what\n{rows}"), "");
+    assert!(
+        source
+            .describe()
+            .contains("windows of 128 steps every 64, as classes change")
+    );
+    // From 0, 64, 128, …: of the second window 116 steps are of rest, of the third 52.
+    assert_eq!(
+        classes(&*source),
+        ["rest", "rest", "walk", "walk", "walk", "walk"]
+    );
+    let source = of_file("a.csv", &format!("x,what\n{rows}"), "label = \"none\"");
+    assert_eq!(source.len(), 1);
+}
+
+#[test]
+fn channels_are_those_of_all_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "1.csv", "x,y\n1,2\n3,4\n");
+    write(root, "2.csv", "y,z,x\n5,6,7\n8,9,10\n");
+    let source = opened(root, "");
+    assert_eq!(values(&*source, 0), "[1.0, 2.0, NaN, 3.0, 4.0, NaN]");
+    assert_eq!(values(&*source, 1), "[7.0, 5.0, 6.0, 10.0, 8.0, 9.0]");
+    assert!(
+        source
+            .describe()
+            .contains("missing there: z (in 1 of 2 files)")
+    );
+    write(root, "3.csv", "u,v\n1,2\n3,4\n");
+    let found = failed(root, "");
+    assert!(
+        found.contains("3.csv: holds other channels (u, v) than"),
+        "{found}"
+    );
+    assert!(failed(root, "columns = [\"x\"]").contains("3.csv: has no column `x`"));
+}
+
+#[test]
+fn labels_that_are_brought_must_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["1.csv", "2.csv", "3.csv"] {
+        write(root, &format!("data/{name}"), "x\n1\n2\n3\n4\n");
+    }
+    write(root, "labels.csv", "name,label\n1,a\n3,b\n");
+    let with = |file: &str, reading: &str| {
+        open(&SourceSpec {
+            labels: Some(root.join(file)),
+            ..spec(root.join("data"), reading)
+        })
+    };
+    assert_eq!(classes(&*with("labels.csv", "").unwrap()), ["a", "-", "b"]);
+    // Every window has the class of its recording.
+    let source = with("labels.csv", "window = 2").unwrap();
+    assert_eq!(classes(&*source)[..4], ["a", "a", "a", "-"]);
+    write(root, "four.csv", "a\nb\nc\nd\n");
+    let found = with("four.csv", "").err().unwrap().to_string();
+    assert!(found.contains("holds 4 labels for 3 items"), "{found}");
+    write(root, "nine.csv", "a\nb\nc\na\nb\nc\na\nb\nc\n");
+    assert_eq!(
+        classes(&*with("nine.csv", "window = 2").unwrap())[..3],
+        ["a", "b", "c"]
+    );
+}
+
+#[test]
+fn classes_of_stretches_are_those_of_their_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let rows: String = (0..20).map(|row| format!("{row}\n")).collect();
+    write(root, "data/1.csv", format!("x\n{rows}"));
+    write(root, "data/2.csv", format!("x\n{rows}"));
+    let with = |text: &str| {
+        write(root, "labels.csv", text);
+        open(&SourceSpec {
+            labels: Some(root.join("labels.csv")),
+            ..spec(root.join("data"), "window = 4\nstride = 4")
+        })
+    };
+    let text = "recording,start,end,label\n1,12,40,run\n1,3,8,walk\n2,0,4,walk\n7,0,1,sit\n";
+    let source = with(text).unwrap();
+    let expected = [
+        "walk", "walk", "-", "run", "run", "walk", "-", "-", "-", "-",
+    ];
+    assert_eq!(classes(&*source), expected);
+    assert!(source.describe().contains("1 rows of which match no item"));
+    for (text, found) in [
+        ("recording,start,end,label\n1,0,5,a\n1,4,6,b\n", "overlaps"),
+        (
+            "recording,start,end,label\n1,x,5,a\n",
+            "row 1 says no stretch",
+        ),
+        ("recording,start,end,label\n9,0,5,a\n", "none of its 1 rows"),
+        ("start,end,label\n0,5,a\n", "no column of recordings"),
+    ] {
+        let error = with(text).err().unwrap().to_string();
+        assert!(error.contains(found), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    assert!(failed(root.join("nothing.csv"), "").contains("is not there"));
+    assert!(failed(root, "").contains("holds no series (found: nothing)"));
+    write(
+        root,
+        "notes.txt",
+        "Only words lie here.\nNothing else does.\n",
+    );
+    assert!(failed(root, "").contains("holds no series (found: 1 .txt)"));
+    let error = open(&SourceSpec::default()).err().unwrap().to_string();
+    assert!(error.contains("no series were named"), "{error}");
+    assert!(
+        refused("a.csv", "x,y\n1,2\n", "label = \"what\"").contains("no file has a column `what`")
+    );
+    assert!(refused("a.csv", "x,y\n1,2\n", "colums = [\"x\"]").contains("colums"));
+}
