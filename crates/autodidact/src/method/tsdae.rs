@@ -70,6 +70,11 @@ impl Objective for Tsdae {
         }
     }
 
+    fn may_collapse(&self) -> bool {
+        // Vectors that are alike restore nothing.
+        false
+    }
+
     fn check(&self) -> Result<()> {
         within("deletion", self.deletion, 0.0, 0.99)?;
         positive("decoder_width", self.decoder_width)

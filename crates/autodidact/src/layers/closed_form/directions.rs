@@ -17,6 +17,8 @@ use crate::random::Rng;
 
 /// Up to this many features, all directions are computed and the best are taken.
 const WHOLE: usize = 768;
+/// How often the ridge may become ten times what was asked for.
+const STRONGER: i32 = 4;
 /// Directions followed beyond those that are wanted, as a part of them: the more, the sooner the others settle.
 const SPARE: f64 = 0.5;
 
@@ -74,10 +76,17 @@ pub fn shared_directions(
     }
     // Where nothing varies at all, any direction is as good.
     let floor = ridge * variance.max(1e-12);
-    for i in 0..size {
-        total[(i, i)] += floor;
-    }
-    let root = total.llt(Side::Lower).map_err(|_| trouble())?;
+    // Sums of 32 bits over fewer items than there are features may lie below zero by more than a small ridge.
+    let mut added = 0.0;
+    let root = (0..STRONGER).find_map(|times| {
+        let wanted = floor * 10f64.powi(times);
+        for i in 0..size {
+            total[(i, i)] += wanted - added;
+        }
+        added = wanted;
+        total.llt(Side::Lower).ok()
+    });
+    let root = root.ok_or_else(trouble)?;
     let space = Space {
         root: root.L(),
         between: between.as_ref(),

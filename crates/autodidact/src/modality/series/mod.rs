@@ -254,7 +254,8 @@ impl Modality for SeriesData {
             .iter()
             .enumerate()
             .map(|(row, (_, series))| {
-                let whole = views::plot(&series.values, series.channels, TILE);
+                let values = self.measured.normalize(&series.values);
+                let whole = views::plot(&values, series.channels, TILE);
                 let views = slots.iter().map(|slot| {
                     let view = &slot[row];
                     views::plot(&view.values, view.channels, TILE)
@@ -270,7 +271,11 @@ impl Modality for SeriesData {
 
     fn picture(&self, item: &Series, edge: usize) -> Option<Picture> {
         let size = [edge.max(1), (edge / 2).max(1)];
-        Some(views::plot(&item.values, item.channels, size))
+        if item.channels != self.measured.channels {
+            return None;
+        }
+        let values = self.measured.normalize(&item.values);
+        Some(views::plot(&values, item.channels, size))
     }
 
     fn pictures(&self, batch: &SeriesBatch) -> Vec<Picture> {

@@ -16,6 +16,8 @@ use crate::random::{Purpose, stream};
 
 /// As long as so many views a stretch is, about, so that a view may begin at one of several sentences.
 const VIEWS: u64 = 3;
+/// Documents that are held out at the least, where whole ones are: of one alone, every second text follows.
+const HELD_OUT: usize = 4;
 /// Documents that are turned into symbols together.
 const AT_ONCE: usize = 64;
 
@@ -67,12 +69,13 @@ pub(super) fn stretches(
         }
     }
     if documents.len() < 2 {
-        return Err(Error::data(format!(
-            "{} documents of several sentences",
-            documents.len()
-        ))
-        .expected("2 at least: half of the pairs take their second text from another document")
-        .mend("set data.reading.documents to article, paragraph or line"));
+        let found = match documents.len() {
+            1 => "1 document of several sentences",
+            _ => "no document of several sentences",
+        };
+        return Err(Error::data(found)
+            .expected("2 at least: half of the pairs take their second text from another document")
+            .mend("set data.reading.documents to article, paragraph or line"));
     }
     let (learned, aside) = part(documents, held_out, seed);
     let (symbols, starts) = (symbols.finish()?.symbols, Arc::new(starts));
@@ -133,7 +136,10 @@ fn part(documents: Vec<Vec<Stretch>>, held_out: f64, seed: u64) -> (Vec<Stretch>
     if count >= MANY {
         let mut order: Vec<usize> = (0..count).collect();
         order.shuffle(&mut stream(seed, Purpose::Split, &[]));
-        let aside = (count as f64 * held_out).round() as usize;
+        let aside = match (count as f64 * held_out).round() as usize {
+            aside if held_out > 0.0 => aside.max(HELD_OUT),
+            _ => 0,
+        };
         order[..aside].iter().for_each(|&place| held[place] = true);
     }
     let (mut learned, mut aside) = (Vec::new(), Vec::new());
@@ -148,6 +154,9 @@ fn part(documents: Vec<Vec<Stretch>>, held_out: f64, seed: u64) -> (Vec<Stretch>
         learned.extend(&stretches[..kept]);
         aside.extend(&stretches[kept..]);
     }
+    // What is learned from is shuffled by whoever learns; these are taken in their order, and neighbors would be of one
+    // document.
+    aside.shuffle(&mut stream(seed, Purpose::Split, &[1]));
     (learned, aside)
 }
 
@@ -230,6 +239,11 @@ mod tests {
         assert_eq!((learned.len(), aside.len()), (450, 50));
         let learned_from = |document| learned.iter().any(|of| of.document == document);
         assert!(aside.iter().all(|of| !learned_from(of.document)));
+        // A document alone has no strangers, so it is held out with others.
+        let (_, aside) = part((0..50).map(of).collect(), 0.02, 3);
+        assert_eq!(aside.len(), 40);
+        let (_, aside) = part((0..50).map(of).collect(), 0.0, 3);
+        assert!(aside.is_empty());
         let (learned, aside) = part((0..3).map(of).collect(), 0.2, 3);
         assert_eq!((learned.len(), aside.len()), (24, 6));
         assert!(aside.iter().all(|of| of.from >= 16));
