@@ -3,8 +3,10 @@
 //! *Architecture Invariant:* nothing here names a method. A new kind of data is a folder here and one line in
 //! `modalities!`.
 
+mod encoder;
 mod ordered;
 mod picture;
+mod pretext;
 mod published;
 mod source;
 mod symbols;
@@ -12,18 +14,17 @@ mod symbols;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
-use crate::layers::masking::Mask;
-use crate::layers::state::State;
+pub use encoder::{Encoder, Maskable, Readout, Tokens};
 pub use ordered::{Causal, Ordered, Track};
 pub use picture::Picture;
+pub use pretext::{Abilities, Change, Need, Pretext};
 pub use published::{Publication, Published, ReadWeights, Setting};
 pub use source::{Labels, Likeness, Part, Pieces, Source, SourceSpec};
 pub use symbols::{Sampling, Seam, Symbolic, Symbols, Vocabulary};
@@ -338,305 +339,6 @@ pub struct Draw {
     pub seed: u64,
     /// The pass over the data.
     pub epoch: u64,
-}
-
-/// What a method asks of the data: how many views, how different from each other.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pretext {
-    /// Views per item.
-    pub views: usize,
-    /// How much a view differs from its item.
-    pub change: Change,
-    /// What the network must be able to do.
-    pub needs: Need,
-}
-
-/// What a method needs of a network, beyond vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing.
-    Vectors,
-    /// To run on a visible subset of its tokens and be told what the hidden ones were ([`Maskable`]).
-    Hidden,
-    /// To say what symbol stands where another was put in its place, from both sides ([`Symbolic`]).
-    Replaced,
-    /// To take other symbols in the place of its own, and see both sides of each ([`Symbolic`]).
-    Symbols,
-    /// To say which symbol comes next, from those before alone ([`Symbolic`]).
-    Next,
-    /// A vector that is a linear map of fixed features ([`Encoder::features`]).
-    Readout,
-    /// A vector that is fixed features, each weighed ([`Encoder::features`]).
-    Weights,
-    /// Tokens in the order of time ([`Ordered`]).
-    Ordered,
-    /// Tokens in the order of time, of which none has seen what comes after it ([`Causal`]).
-    Ahead,
-}
-
-impl Need {
-    /// What is asked, for people.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Vectors => "any encoder",
-            Self::Hidden => "an encoder that can be masked, such as vit_tiny",
-            Self::Replaced => {
-                "an encoder that restores symbols from both sides, such as bert or modern"
-            }
-            Self::Symbols => "an encoder over symbols that sees both sides, such as bert or modern",
-            Self::Next => "an encoder that predicts the next symbol, such as gpt2 or modern_causal",
-            Self::Readout => "an encoder of fixed features, such as patches",
-            Self::Weights => {
-                "an encoder whose vector is fixed features, such as kernels with vector = \"features\""
-            }
-            Self::Ordered => "an encoder whose tokens stand in the order of time, such as dilated",
-            Self::Ahead => "an encoder that goes through time step by step, such as conv_gru",
-        }
-    }
-}
-
-/// How much a view differs from its item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// As much as leaves the content recognizable: what contrastive methods need.
-    Strong,
-    /// As [`Change::Strong`], but not the same for every view, as BYOL has it.
-    StrongUneven,
-    /// A little: masking or a label does the rest.
-    Light,
-    /// Two crops that overlap, undisturbed otherwise: what they share is the same moment seen in other surroundings.
-    Overlapping,
-    /// As [`Change::Light`], and a view is two stretches in a row, of which the second follows the first in the item or is
-    /// another item's, at even odds: [`Batch::own_labels`] says which, 0 or 1.
-    Paired,
-}
-
-impl Change {
-    /// Whether a view shows its item as it is, or nearly so.
-    pub fn is_light(self) -> bool {
-        matches!(self, Self::Light | Self::Paired)
-    }
-}
-
-/// What a network can do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Abilities {
-    /// Run on a visible subset of the tokens and be told what the hidden ones were ([`Maskable`]).
-    pub masks: bool,
-    /// Say what symbol stands where another was put in its place ([`Symbolic`]).
-    pub restores: bool,
-    /// Take other symbols in the place of its own, and see both sides of each ([`Symbolic`]).
-    pub compares: bool,
-    /// Say which symbol comes next ([`Symbolic`]).
-    pub predicts: bool,
-    /// Hand out fixed features, and take another linear map of them ([`Encoder::features`]).
-    pub reads_out: bool,
-    /// Hand out fixed features, and take another weight for each ([`Encoder::features`]).
-    pub weighs: bool,
-    /// Say at which moment each token stands ([`Ordered`]).
-    pub ordered: bool,
-    /// See nothing at each moment that comes after it ([`Causal`]).
-    pub looks_ahead: bool,
-}
-
-impl Abilities {
-    /// Nothing beyond vectors.
-    pub const NONE: Self = Self {
-        masks: false,
-        restores: false,
-        compares: false,
-        predicts: false,
-        reads_out: false,
-        weighs: false,
-        ordered: false,
-        looks_ahead: false,
-    };
-
-    /// Whether they serve a need.
-    pub const fn serve(self, need: Need) -> bool {
-        match need {
-            Need::Vectors => true,
-            Need::Hidden => self.masks,
-            Need::Replaced => self.restores,
-            Need::Symbols => self.compares,
-            Need::Next => self.predicts,
-            Need::Readout => self.reads_out,
-            Need::Weights => self.weighs,
-            Need::Ordered => self.ordered,
-            Need::Ahead => self.looks_ahead,
-        }
-    }
-}
-
-/// What an encoder makes of a batch before pooling.
-#[derive(Debug, Clone)]
-pub struct Tokens {
-    /// `[batch, tokens, dim]`.
-    pub values: Tensor<3>,
-    /// Which tokens are real, `[batch, tokens]`; `None` where all are.
-    pub valid: Option<Tensor<2, Bool>>,
-}
-
-/// What a vector is made of fixed features by.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Readout {
-    /// A linear map: (features − mean) · mapᵀ.
-    Map {
-        /// `[features]`.
-        mean: Vec<f32>,
-        /// `[dim, features]`.
-        map: Vec<f32>,
-    },
-    /// A weight for each: (features − mean) · weights, feature by feature.
-    Weights {
-        /// `[features]`.
-        mean: Vec<f32>,
-        /// `[features]`.
-        weights: Vec<f32>,
-    },
-}
-
-/// A network from a batch to tokens `[batch, tokens, dim]` and one vector per item `[batch, dim]`.
-pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
-    /// What it takes in.
-    type Batch: Batch;
-    /// The tokens of a batch.
-    fn tokens(&self, batch: &Self::Batch) -> Tokens;
-    /// One vector per item.
-    fn pool(&self, tokens: Tokens) -> Tensor<2>;
-    /// Width of that vector.
-    fn dim(&self) -> usize;
-    /// Fits published weights to this network before they are loaded: takes out what it has no place for and may do
-    /// without, such as a classifier, and adapts what may differ. Returns a line for people for each such change.
-    ///
-    /// # Errors
-    /// When they can't be adapted.
-    fn adopt(&self, _state: &mut State) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-    /// How many stages lie behind one another, from where the data enters to where the vector leaves.
-    fn stages(&self) -> usize {
-        1
-    }
-    /// Which of them a parameter belongs to, from 0, by its name (`blocks.3.norm1.weight`).
-    fn stage(&self, _parameter: &str) -> usize {
-        0
-    }
-    /// The network as one over symbols; `None` where its tokens are none.
-    fn symbolic(&self) -> Option<&dyn Symbolic<Self::Batch>> {
-        None
-    }
-    /// The network as one whose tokens stand in the order of time; `None` where they don't.
-    fn ordered(&self) -> Option<&dyn Ordered<Self::Batch>> {
-        None
-    }
-    /// The network as one that sees at each moment only what came before; `None` where it sees more.
-    fn causal(&self) -> Option<&dyn Causal<Self::Batch>> {
-        None
-    }
-    /// The fixed features that the vector is a linear map of, or is but for their weights, `[batch, features]`, without a
-    /// gradient; `None` where it isn't.
-    fn features(&self, _batch: &Self::Batch) -> Option<Tensor<2>> {
-        None
-    }
-    /// How many fixed features there are; `None` where there are none.
-    fn features_width(&self) -> Option<usize> {
-        None
-    }
-    /// The same network with another linear map of its features, or other weights.
-    ///
-    /// # Errors
-    /// When it has no fixed features, or the map or the weights are of others.
-    fn with_readout(self, _readout: Readout) -> Result<Self> {
-        Err(
-            Error::recipe("a network without fixed features, to be read out anew")
-                .expected(Need::Readout.describe()),
-        )
-    }
-    /// Tokens, pooled.
-    fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
-        self.pool(self.tokens(batch))
-    }
-}
-
-/// Encoders that can run on the visible part only and tell what the hidden part was.
-///
-/// The defaults refuse: an enum of networks implements this for all and answers for each.
-/// [`Abilities::masks`] has said before training which it will be.
-pub trait Maskable: Encoder {
-    /// How many tokens of a batch's items can be hidden.
-    fn places(&self) -> usize {
-        0
-    }
-    /// Width of a token.
-    fn width(&self) -> usize {
-        self.dim()
-    }
-    /// Values that a hidden token is restored to.
-    fn target_dim(&self) -> usize {
-        0
-    }
-    /// Fixed positions of the tokens for a decoder of width `dim`: `[1, places, dim]`.
-    ///
-    /// # Errors
-    /// When the network can't be masked, or the width can't hold positions.
-    fn positions(&self, _dim: usize, _device: &Device) -> Result<Tensor<3>> {
-        Err(cannot_mask())
-    }
-    /// Encodes the kept tokens only: `[batch, extra + kept, width]`, tokens that stand for the whole item first.
-    ///
-    /// # Errors
-    /// When the network can't be masked.
-    fn visible(&self, _batch: &Self::Batch, _keep: &Tensor<2, Int>) -> Result<Tensor<3>> {
-        Err(cannot_mask())
-    }
-    /// Number of tokens that stand for the whole item (a class token).
-    fn extra(&self) -> usize {
-        0
-    }
-    /// How far predictions `[batch, places, target_dim]` are from what was hidden, a scalar.
-    ///
-    /// # Errors
-    /// When the network can't be masked.
-    fn hidden_loss(
-        &self,
-        _predictions: Tensor<3>,
-        _batch: &Self::Batch,
-        _mask: &Mask,
-    ) -> Result<Tensor<1>> {
-        Err(cannot_mask())
-    }
-    /// Another network of the same build over the same symbols, that many times narrower, with weights of its own, which
-    /// says what symbol stands where another was put in its place ([`Symbolic`]).
-    ///
-    /// # Errors
-    /// When the network isn't one over symbols.
-    fn narrower(&self, _times: usize, _init: &mut Init) -> Result<Self> {
-        Err(cannot_shrink())
-    }
-    /// The batch with its hidden tokens replaced: by what predictions `[batch, places, target_dim]` say of them, on the
-    /// scale of the batch, or, where there are none, by values that are not a number. For people to look at.
-    ///
-    /// # Errors
-    /// When the network can't be masked.
-    fn filled(
-        &self,
-        _batch: &Self::Batch,
-        _mask: &Mask,
-        _predictions: Option<Tensor<3>>,
-    ) -> Result<Self::Batch> {
-        Err(cannot_mask())
-    }
-}
-
-fn cannot_shrink() -> Error {
-    Error::recipe("a network that no narrower one is built after")
-        .expected("an encoder over symbols, such as bert or modern")
-}
-
-fn cannot_mask() -> Error {
-    Error::recipe("a network whose tokens can't be hidden")
-        .expected("an encoder that can be masked, such as a ViT")
 }
 
 /// What to do with a kind of data that is known by name only.
