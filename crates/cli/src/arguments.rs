@@ -158,6 +158,15 @@ pub(crate) struct Evaluate {
     /// Nearest neighbors and a linear probe only, as at the end of `pretrain`
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Of recordings: foretell so many steps from what the network makes of those before, such as 24,48,168
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', conflicts_with_all = ["quick", "ceiling", "test"])]
+    pub(crate) forecast: Vec<usize>,
+    /// Of recordings: find the steps that are not normal, where it is known which those are
+    #[arg(long, conflicts_with_all = ["quick", "ceiling", "test", "forecast"])]
+    pub(crate) anomalies: bool,
+    /// A setting of [evaluate], such as few_labels=[1,10] or known=400 (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Write the findings as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -238,10 +247,30 @@ pub(crate) enum Mode {
 
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
-    /// The folder of a run that has a classifier
+    /// The folder of a run that has a classifier; with --stream, of any run on recordings
     pub(crate) run: PathBuf,
     /// A folder, an archive or a file
-    pub(crate) data: PathBuf,
+    #[arg(required_unless_present = "stream")]
+    pub(crate) data: Option<PathBuf>,
+    /// Read steps from the standard input, a row each, and write as they come how unusual each is: step, distance from what
+    /// the run learned from, how likely that is, and whether it is an alarm
+    #[arg(long, conflicts_with_all = ["data", "out", "test_part", "labels"])]
+    pub(crate) stream: bool,
+    /// With --stream: the part of normal steps that may be alarms
+    #[arg(long, value_name = "RATE", default_value_t = 0.01, requires = "stream")]
+    pub(crate) false_alarms: f64,
+    /// With --stream: go on learning from what comes, beside what the run learned from, and keep the encoder here
+    #[arg(long, value_name = "FOLDER", requires = "stream")]
+    pub(crate) adapt: Option<PathBuf>,
+    /// With --adapt: rows from one round of learning to the next
+    #[arg(long, value_name = "ROWS", default_value_t = 512, requires = "adapt")]
+    pub(crate) learn_every: usize,
+    /// With --adapt: training steps in a round
+    #[arg(long, value_name = "STEPS", default_value_t = 16, requires = "adapt")]
+    pub(crate) learn_steps: u64,
+    /// With --adapt: training steps in all, at most
+    #[arg(long, value_name = "STEPS", default_value_t = 2000, requires = "adapt")]
+    pub(crate) learn_most: u64,
     /// Where to write; the ending decides the format: .csv, .parquet or .jsonl
     #[arg(long, short, value_name = "FILE", default_value = "predictions.csv")]
     pub(crate) out: PathBuf,

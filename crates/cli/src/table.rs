@@ -40,12 +40,14 @@ pub(crate) fn findings(results: &[Finding], labeled: bool) -> String {
         }
         return trimmed(&text);
     }
-    let _ = write!(text, "{:<20}", "");
+    let longest = tasks.iter().map(|&task| named(task).len()).max();
+    let wide = longest.unwrap_or(0).max(18) + 2;
+    let _ = write!(text, "{:<wide$}", "");
     for who in &who {
         let _ = write!(text, "{:<30}", in_words(who, labeled));
     }
     for &(task, metric) in &tasks {
-        let _ = write!(text, "\n{:<20}", named((task, metric)));
+        let _ = write!(text, "\n{:<wide$}", named((task, metric)));
         for who in &who {
             let _ = write!(text, "{:<30}", cell(who, (task, metric)));
         }
@@ -67,9 +69,16 @@ fn trimmed(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Shares in percent, agreement and correlation on their own scale.
+/// Shares in percent; agreement, correlation and errors on their own scale.
 fn score(finding: &Finding) -> String {
-    if ["nmi", "ari", "spearman", "pearson"].contains(&finding.metric.as_str()) {
+    let plain = ["nmi", "ari", "spearman", "pearson", "mse", "mae"];
+    if finding.metric.starts_with("nab") {
+        return format!("{:5.2}", finding.value);
+    }
+    if finding.low == finding.high && !plain.contains(&finding.metric.as_str()) {
+        return format!("{:5.2} %", 100.0 * finding.value);
+    }
+    if plain.contains(&finding.metric.as_str()) {
         return format!(
             "{:7.4}  ({:.4}–{:.4})",
             finding.value, finding.low, finding.high
@@ -90,6 +99,8 @@ fn in_words(who: &str, labeled: bool) -> &str {
         "untrained" => "untrained network",
         "raw" => "raw values",
         "supervised" => "ceiling, trained with labels",
+        "with values" => "pretrained, with values",
+        "foretold" => "pretrained, foretelling",
         other => other,
     }
 }

@@ -32,6 +32,7 @@ pub mod projection;
 pub mod representation;
 pub mod retrieval;
 mod sampling;
+pub mod span;
 mod spectrum;
 pub mod svm;
 pub mod tf_idf;

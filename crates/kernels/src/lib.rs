@@ -79,6 +79,7 @@ mod dropout;
 mod embedding;
 mod gated_linear;
 mod gather_tokens;
+mod gelu;
 mod gru;
 mod hidden_loss;
 mod layer_norm;
@@ -113,6 +114,7 @@ pub use gather_tokens::{
     gather_tokens, gather_tokens_or, gather_tokens_or_reference, gather_tokens_reference,
     prepend_token, prepend_token_reference,
 };
+pub use gelu::{gelu, gelu_reference};
 pub use gru::{GruWeights, gru, gru_reference};
 pub use hidden_loss::{hidden_loss, hidden_loss_reference};
 pub use layer_norm::{layer_norm, layer_norm_reference};

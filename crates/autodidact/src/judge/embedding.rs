@@ -7,14 +7,16 @@ use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
 
+use super::following::{Followed, Following};
 use super::halves::Halves;
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
-use crate::layers::state::{State, load_state};
+use crate::layers::state::{State, host, load_state};
 use crate::method::{ForObjective, Objective};
 use crate::modality::{
-    self, Draw, ForModality, Labels, Modality, Part, Publication, Raw, Sheet, Source, SourceSpec,
+    self, Draw, Encoder, ForModality, Labels, Modality, Part, Publication, Raw, ReadRows, Rows,
+    Sheet, Source, SourceSpec, Stretch,
 };
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
@@ -101,6 +103,28 @@ pub trait Frozen {
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Pairs>;
 
+    /// The run's encoder along the recordings of some data.
+    ///
+    /// # Errors
+    /// When the data can't be read, or holds no recordings.
+    fn follow(&self, data: &SourceSpec) -> Result<Box<dyn Following + '_>>;
+
+    /// What the network takes in of a recording; `None` where items are no stretches of any.
+    fn stretch(&self) -> Option<Stretch>;
+
+    /// What the run's encoder makes of the ends of some stretches, `[stretches, dimensions]`: of each its values as they were
+    /// recorded and the number of its first step.
+    ///
+    /// # Errors
+    /// When items are no stretches, or these are of other channels.
+    fn ends(&self, stretches: &[(Vec<f32>, usize)]) -> Result<Matrix>;
+
+    /// Reads steps as they arrive, as the data is read that the run learned from.
+    ///
+    /// # Errors
+    /// When items are no stretches of recordings.
+    fn rows(&self, data: &SourceSpec) -> Result<Box<dyn ReadRows>>;
+
     /// The run's encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
     ///
     /// # Errors
@@ -186,8 +210,8 @@ impl<M: Modality> ForObjective for Planned<'_, M> {
     }
 }
 
-struct FrozenRun<M: Modality> {
-    modality: M,
+pub(super) struct FrozenRun<M: Modality> {
+    pub(super) modality: M,
     pretrained: M::Encoder,
     untrained: M::Encoder,
     device: Device,
@@ -198,7 +222,7 @@ struct FrozenRun<M: Modality> {
 
 impl<M: Modality> FrozenRun<M> {
     /// The other networks among those who are asked.
-    fn others(&self, whom: &[Whom]) -> Result<Vec<Option<M::Encoder>>> {
+    pub(super) fn others(&self, whom: &[Whom]) -> Result<Vec<Option<M::Encoder>>> {
         let network = |whom: &Whom| match whom {
             Whom::Other(state) => load_state(self.untrained.clone(), state).map(Some),
             _ => Ok(None),
@@ -206,7 +230,7 @@ impl<M: Modality> FrozenRun<M> {
         whom.iter().map(network).collect()
     }
 
-    fn who<'a>(
+    pub(super) fn who<'a>(
         &'a self,
         whom: &[Whom],
         others: &'a [Option<M::Encoder>],
@@ -325,6 +349,40 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             scores,
             unreadable,
         })
+    }
+
+    fn follow(&self, data: &SourceSpec) -> Result<Box<dyn Following + '_>> {
+        let followed = Followed::new(self, M::open(data)?);
+        let followed = followed.map_err(|error| match &data.path {
+            Some(path) => error.at(path),
+            None => error,
+        })?;
+        Ok(Box::new(followed))
+    }
+
+    fn stretch(&self) -> Option<Stretch> {
+        self.modality.stretch()
+    }
+
+    fn ends(&self, stretches: &[(Vec<f32>, usize)]) -> Result<Matrix> {
+        let item = |(values, first): &(Vec<f32>, usize)| {
+            let item = self.modality.of_steps(values.clone(), *first)?;
+            Ok((*first as u64, item))
+        };
+        let items: Vec<_> = stretches.iter().map(item).collect::<Result<_>>()?;
+        let views = self.modality.plain(&items)?;
+        let rows = Rows {
+            ids: items.iter().map(|(id, _)| *id).collect(),
+            classes: None,
+        };
+        let batch = self.modality.collate(&views, &rows, &self.device)?;
+        let vectors = self.pretrained.latest(&batch);
+        let [count, dim] = vectors.dims();
+        Matrix::from_vec(count, dim, host(vectors)).map_err(super::protocol::unfit)
+    }
+
+    fn rows(&self, data: &SourceSpec) -> Result<Box<dyn ReadRows>> {
+        self.modality.rows(data)
     }
 
     fn onnx(&self, raw: bool) -> Result<OnnxModel> {

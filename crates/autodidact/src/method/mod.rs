@@ -333,11 +333,7 @@ macro_rules! methods {
                 if const { M::ABLE.serve(<$file::$objective as Objective>::NEEDS) } {
                     return Ok(what.run::<$file::$objective>());
                 }
-                return Err(unserved(
-                    &format!("{name} on {} data", M::NAME),
-                    <$file::$objective>::NEEDS,
-                    M::ABLE,
-                ));
+                return Err(unserved_by_data::<M>(name));
             })+
             Err(unknown(name))
         }
@@ -362,6 +358,7 @@ methods![
     mae::Mae,
     ts2vec::Ts2Vec,
     cpc::Cpc,
+    wav2vec::Wav2vec,
     masked_lm::MaskedLm,
     next_sentence::NextSentence,
     electra::Electra,
@@ -408,7 +405,15 @@ fn unknown(name: &str) -> Error {
     Error::recipe(format!("no method named `{name}`")).expected(known.join(", "))
 }
 
-/// Refuses a method that a network, or a kind of data, can't serve; names the methods that work.
+/// Refuses a method that no network for a kind of data can serve; names the methods that work.
+fn unserved_by_data<M: Modality>(name: &str) -> Error {
+    let what = format!("{name}, with data of the kind `{}`", M::NAME);
+    Error::recipe(what)
+        .expected(format!("one of {}", served(M::ABLE).join(", ")))
+        .mend("name another method, or the kind of data with data.kind")
+}
+
+/// Refuses a method that a network can't serve; names the methods that work.
 pub(crate) fn unserved(what: &str, needs: Need, able: Abilities) -> Error {
     Error::recipe(what).expected(needs.describe()).mend(format!(
         "take another encoder, or one of the methods {}",
@@ -456,6 +461,55 @@ mod tests {
                 method,
                 "{recipe}"
             );
+        }
+    }
+
+    #[test]
+    fn what_no_network_of_a_kind_of_data_serves_is_refused_and_the_others_are_named() {
+        struct Named;
+        impl ForObjective for Named {
+            type Output = &'static str;
+            fn run<O: Objective>(self) -> &'static str {
+                O::NAME
+            }
+        }
+        struct On(&'static str);
+        impl ForModality for On {
+            type Output = Result<&'static str>;
+            fn run<M: Modality>(self) -> Self::Output {
+                on::<M, _>(self.0, Named)
+            }
+        }
+        for (kind, _) in modality::ALL {
+            for entry in ALL {
+                let found = modality::by_name(kind, On(entry.name)).unwrap();
+                let symbols = [
+                    "masked_lm",
+                    "next_sentence",
+                    "causal_lm",
+                    "electra",
+                    "tsdae",
+                ];
+                let expected = match *kind {
+                    "text" => !["mae", "spectral", "reliability", "ts2vec", "cpc", "wav2vec"]
+                        .contains(&entry.name),
+                    "series" => !symbols.contains(&entry.name),
+                    _ => {
+                        !symbols.contains(&entry.name)
+                            && !["reliability", "ts2vec", "cpc", "wav2vec"].contains(&entry.name)
+                    }
+                };
+                assert_eq!(found.is_ok(), expected, "{} on {kind}", entry.name);
+                if let Err(error) = found {
+                    let said = error.to_string();
+                    let (found, others) = said.split_once("expected one of ").unwrap();
+                    assert!(found.contains(kind) && found.contains(entry.name), "{said}");
+                    let mut others = others.split(", ");
+                    assert!(others.clone().any(|other| other == "simclr"), "{said}");
+                    assert!(others.all(|other| other != entry.name), "{said}");
+                }
+            }
+            assert!(modality::by_name(kind, On("none")).unwrap().is_err());
         }
     }
 }

@@ -31,7 +31,7 @@ impl Objective for NextSentence {
     const SUMMARY: &'static str = "tell whether one stretch of an item follows another";
     const SOURCE: &'static str =
         "Devlin et al. 2018 (BERT), arXiv 1810.04805, google-research/bert";
-    const NEEDS: Need = Need::Vectors;
+    const NEEDS: Need = Need::Stretches;
     type Method<E: Maskable> = NextSentenceMethod<E>;
 
     fn pretext(&self) -> Pretext {

@@ -220,71 +220,14 @@ mod tests {
     use super::*;
     use crate::layers::init::tests_device;
     use crate::layers::state::{load_state, state_of};
-    use crate::modality::{Batch, Rows, Tokens};
+    use crate::method::toy::{Bare, Given};
     use crate::random::{Purpose, stream};
-    use burn::tensor::TensorData;
     use rand::RngExt;
 
     /// How much of each feature's variance is the item's own, and how large that variance is.
     const SHARED: [f32; 4] = [0.9, 0.5, 0.1, 0.8];
     const SPREAD: [f32; 4] = [1.0, 2.0, 1.0, 0.0];
     const FEATURES: usize = SHARED.len();
-
-    /// Features that are the batch itself.
-    #[derive(Module, Debug)]
-    struct Bare {
-        mean: Param<Tensor<1>>,
-        weights: Param<Tensor<1>>,
-    }
-
-    #[derive(Debug, Clone)]
-    struct Given(Tensor<2>, Rows);
-
-    impl Batch for Given {
-        fn rows(&self) -> &Rows {
-            &self.1
-        }
-    }
-
-    impl Encoder for Bare {
-        type Batch = Given;
-
-        fn tokens(&self, batch: &Given) -> Tokens {
-            let x = batch.0.clone() - self.mean.val().unsqueeze();
-            Tokens {
-                values: (x * self.weights.val().unsqueeze()).unsqueeze_dim(1),
-                valid: None,
-            }
-        }
-
-        fn pool(&self, tokens: Tokens) -> Tensor<2> {
-            tokens.values.squeeze_dim(1)
-        }
-
-        fn dim(&self) -> usize {
-            FEATURES
-        }
-
-        fn features(&self, batch: &Given) -> Option<Tensor<2>> {
-            Some(batch.0.clone())
-        }
-
-        fn features_width(&self) -> Option<usize> {
-            Some(FEATURES)
-        }
-
-        fn with_readout(self, readout: Readout) -> Result<Self> {
-            let Readout::Weights { mean, weights } = readout else {
-                panic!("weights are what the method hands on");
-            };
-            Ok(Self {
-                mean: replaced(self.mean, mean),
-                weights: replaced(self.weights, weights),
-            })
-        }
-    }
-
-    impl Maskable for Bare {}
 
     fn pairs(count: usize) -> [Vec<f32>; 2] {
         let mut rng = stream(1, Purpose::Synthetic, &[]);
@@ -303,17 +246,12 @@ mod tests {
     }
 
     fn batch(values: &[f32]) -> Given {
-        let shape = [values.len() / FEATURES, FEATURES];
-        let data = TensorData::new(values.to_vec(), shape);
-        Given(Tensor::from_data(data, &tests_device()), Rows::default())
+        Given::new(values, FEATURES, &tests_device())
     }
 
     fn method(settings: &Reliability) -> ReliabilityMethod<Bare> {
         let mut init = Init::new(0, &tests_device());
-        let encoder = Bare {
-            mean: init.constant([FEATURES], 0.0),
-            weights: init.constant([FEATURES], 1.0),
-        };
+        let encoder = Bare::weighing(FEATURES, &mut init);
         settings.build(encoder, &mut init).unwrap()
     }
 
@@ -346,7 +284,14 @@ mod tests {
             ..Reliability::default()
         };
         let views = pairs(6000);
-        let found = host(learned(&settings, &views, 500).encoder.weights.val());
+        let found = host(
+            learned(&settings, &views, 500)
+                .encoder
+                .weights
+                .as_ref()
+                .unwrap()
+                .val(),
+        );
         for (place, (found, shared)) in found.iter().zip(SHARED).enumerate() {
             // What never varies tells nothing.
             let expected = if SPREAD[place] == 0.0 { 0.0 } else { shared };
@@ -356,7 +301,14 @@ mod tests {
             sharpness: 2.0,
             ..settings
         };
-        let sharper = host(learned(&sharper, &views, 500).encoder.weights.val());
+        let sharper = host(
+            learned(&sharper, &views, 500)
+                .encoder
+                .weights
+                .as_ref()
+                .unwrap()
+                .val(),
+        );
         for (sharper, found) in sharper.iter().zip(&found) {
             assert!((sharper - found * found).abs() < 1e-3, "{sharper} {found}");
         }
@@ -405,6 +357,9 @@ mod tests {
         );
         // Before anything was seen, nothing changes.
         let still = method(&settings).settled(&AT).unwrap();
-        assert_eq!(host(still.encoder.weights.val()), [1.0; FEATURES]);
+        assert_eq!(
+            host(still.encoder.weights.as_ref().unwrap().val()),
+            [1.0; FEATURES]
+        );
     }
 }

@@ -276,69 +276,13 @@ mod tests {
     use super::*;
     use crate::layers::init::tests_device;
     use crate::layers::state::{load_state, state_of};
-    use crate::modality::{Batch, Rows, Tokens};
+    use crate::method::toy::{Bare, Given};
     use crate::random::{Purpose, stream};
     use burn::tensor::TensorData;
     use rand::RngExt;
 
     const FEATURES: usize = 6;
     const DIM: usize = 3;
-
-    /// Features that are the batch itself.
-    #[derive(Module, Debug)]
-    struct Bare {
-        mean: Param<Tensor<1>>,
-        map: Param<Tensor<2>>,
-    }
-
-    #[derive(Debug, Clone)]
-    struct Given(Tensor<2>, Rows);
-
-    impl Batch for Given {
-        fn rows(&self) -> &Rows {
-            &self.1
-        }
-    }
-
-    impl Encoder for Bare {
-        type Batch = Given;
-
-        fn tokens(&self, batch: &Given) -> Tokens {
-            let x = batch.0.clone() - self.mean.val().unsqueeze();
-            Tokens {
-                values: x.matmul(self.map.val().transpose()).unsqueeze_dim(1),
-                valid: None,
-            }
-        }
-
-        fn pool(&self, tokens: Tokens) -> Tensor<2> {
-            tokens.values.squeeze_dim(1)
-        }
-
-        fn dim(&self) -> usize {
-            DIM
-        }
-
-        fn features(&self, batch: &Given) -> Option<Tensor<2>> {
-            Some(batch.0.clone())
-        }
-
-        fn features_width(&self) -> Option<usize> {
-            Some(FEATURES)
-        }
-
-        fn with_readout(self, readout: Readout) -> Result<Self> {
-            let Readout::Map { mean, map } = readout else {
-                panic!("a map is what the method hands on");
-            };
-            Ok(Self {
-                mean: replaced(self.mean, mean),
-                map: replaced(self.map, map),
-            })
-        }
-    }
-
-    impl Maskable for Bare {}
 
     /// Two views of so many items: sources 0, 1 and 2 are shared, less and less; all are mixed, and the mean isn't zero.
     fn pairs(count: usize, seed: u64) -> [Vec<f32>; 2] {
@@ -367,17 +311,12 @@ mod tests {
     }
 
     fn batch(values: &[f32]) -> Given {
-        let shape = [values.len() / FEATURES, FEATURES];
-        let data = TensorData::new(values.to_vec(), shape);
-        Given(Tensor::from_data(data, &tests_device()), Rows::default())
+        Given::new(values, FEATURES, &tests_device())
     }
 
     fn method(sharpness: f64) -> SpectralMethod<Bare> {
         let mut init = Init::new(0, &tests_device());
-        let encoder = Bare {
-            mean: init.constant([FEATURES], 0.0),
-            map: init.normal([DIM, FEATURES], 1.0),
-        };
+        let encoder = Bare::mapping(FEATURES, DIM, &mut init);
         let settings = Spectral {
             ridge: 1e-6,
             sharpness,
@@ -509,8 +448,8 @@ mod tests {
         for scale in scale(0.0) {
             assert!((scale - 1.0).abs() < 0.05, "{scale}");
         }
-        let before = host(method(1.0).encoder.map.val());
+        let before = host(method(1.0).encoder.map.as_ref().unwrap().val());
         let after = method(1.0).settled(&AT).unwrap();
-        assert_eq!(before, host(after.encoder.map.val()));
+        assert_eq!(before, host(after.encoder.map.as_ref().unwrap().val()));
     }
 }

@@ -9,8 +9,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::Result;
 use crate::layers::Init;
+use crate::layers::state::replaced;
 use crate::modality::{
-    Batch, Causal, Encoder, Maskable, Ordered, Rows, Symbolic, Symbols, Tokens, Track, Vocabulary,
+    Batch, Causal, Encoder, Maskable, Ordered, Readout, Rows, Symbolic, Symbols, Tokens, Track,
+    Vocabulary,
 };
 
 /// A table of scores, `[symbols, symbols]`, a row for each symbol.
@@ -253,3 +255,102 @@ impl Causal<ClockBatch> for Clock {
         before.repeat_dim(0, batch).matmul(latents)
     }
 }
+
+/// A network whose features are its batch, `[batch, features]`: a map or weights stand before the vector.
+#[derive(Module, Debug)]
+pub(super) struct Bare {
+    pub(super) mean: Param<Tensor<1>>,
+    pub(super) map: Option<Param<Tensor<2>>>,
+    pub(super) weights: Option<Param<Tensor<1>>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Given(Tensor<2>, Rows);
+
+impl Given {
+    /// Rows of so many features.
+    pub(super) fn new(values: &[f32], features: usize, device: &Device) -> Self {
+        let shape = [values.len() / features, features];
+        let data = TensorData::new(values.to_vec(), shape);
+        Self(Tensor::from_data(data, device), Rows::default())
+    }
+}
+
+impl Batch for Given {
+    fn rows(&self) -> &Rows {
+        &self.1
+    }
+}
+
+impl Bare {
+    /// A random map to a vector of `dim` values.
+    pub(super) fn mapping(features: usize, dim: usize, init: &mut Init) -> Self {
+        Self {
+            mean: init.constant([features], 0.0),
+            map: Some(init.normal([dim, features], 1.0)),
+            weights: None,
+        }
+    }
+
+    /// A weight of 1 for each feature.
+    pub(super) fn weighing(features: usize, init: &mut Init) -> Self {
+        Self {
+            mean: init.constant([features], 0.0),
+            map: None,
+            weights: Some(init.constant([features], 1.0)),
+        }
+    }
+}
+
+impl Encoder for Bare {
+    type Batch = Given;
+
+    fn tokens(&self, batch: &Given) -> Tokens {
+        let x = batch.0.clone() - self.mean.val().unsqueeze();
+        let x = match (&self.map, &self.weights) {
+            (Some(map), _) => x.matmul(map.val().transpose()),
+            (None, Some(weights)) => x * weights.val().unsqueeze(),
+            (None, None) => x,
+        };
+        Tokens {
+            values: x.unsqueeze_dim(1),
+            valid: None,
+        }
+    }
+
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        tokens.values.squeeze_dim(1)
+    }
+
+    fn dim(&self) -> usize {
+        self.map
+            .as_ref()
+            .map_or(self.mean.dims()[0], |map| map.dims()[0])
+    }
+
+    fn features(&self, batch: &Given) -> Option<Tensor<2>> {
+        Some(batch.0.clone())
+    }
+
+    fn features_width(&self) -> Option<usize> {
+        Some(self.mean.dims()[0])
+    }
+
+    fn with_readout(self, readout: Readout) -> Result<Self> {
+        Ok(match (self.map, self.weights, readout) {
+            (Some(own), _, Readout::Map { mean, map }) => Self {
+                mean: replaced(self.mean, mean),
+                map: Some(replaced(own, map)),
+                weights: None,
+            },
+            (None, Some(own), Readout::Weights { mean, weights }) => Self {
+                mean: replaced(self.mean, mean),
+                map: None,
+                weights: Some(replaced(own, weights)),
+            },
+            _ => panic!("the other of a map and weights is what this network has"),
+        })
+    }
+}
+
+impl Maskable for Bare {}

@@ -96,6 +96,11 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
                 .expected(Need::Readout.describe()),
         )
     }
+    /// What each item is like at its end, of which one moment follows another, `[batch, dim]`: from this what comes next is
+    /// foretold. The vector, where the network has no token for a moment alone.
+    fn latest(&self, batch: &Self::Batch) -> Tensor<2> {
+        self.encode(batch)
+    }
     /// Tokens, pooled.
     fn encode(&self, batch: &Self::Batch) -> Tensor<2> {
         self.pool(self.tokens(batch))

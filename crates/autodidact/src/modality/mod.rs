@@ -26,7 +26,9 @@ pub use ordered::{Causal, Ordered, Track};
 pub use picture::Picture;
 pub use pretext::{Abilities, Change, Need, Pretext};
 pub use published::{Publication, Published, ReadWeights, Setting};
-pub use source::{Labels, Likeness, Part, Pieces, Source, SourceSpec};
+pub use source::{
+    Labels, Likeness, Part, Pieces, ReadRows, Recordings, Source, SourceSpec, Stretch, Timeline,
+};
 pub use symbols::{Sampling, Seam, Symbolic, Symbols, Vocabulary};
 
 /// One kind of data, ready to be drawn from: it knows the recipe's `[views]` and what was measured on the data.
@@ -165,6 +167,33 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// The item's own numbers, laid out alike for every item: the honest baseline that needs no learning.
     fn raw(&self, item: &Self::Item) -> Vec<f32>;
 
+    /// An item of which one step follows another, step by step; `None` for any other item.
+    fn timeline(&self, _item: &Self::Item) -> Option<Timeline> {
+        None
+    }
+
+    /// What the network takes in where items are stretches of recordings ([`Source::recordings`]); `None` elsewhere.
+    fn stretch(&self) -> Option<Stretch> {
+        None
+    }
+
+    /// The item that some steps make, the first of which has that number: `[steps, channels]` as they were recorded, not a
+    /// number where a value is missing.
+    ///
+    /// # Errors
+    /// When items aren't made of steps, or these are of other channels.
+    fn of_steps(&self, _values: Vec<f32>, _first: usize) -> Result<Self::Item> {
+        Err(stepless(Self::NAME))
+    }
+
+    /// Reads steps as they arrive, line by line. `reading` is what the recipe says of how data is to be read.
+    ///
+    /// # Errors
+    /// When items aren't made of steps, or the recipe doesn't fit.
+    fn rows(&self, _reading: &SourceSpec) -> Result<Box<dyn ReadRows>> {
+        Err(stepless(Self::NAME))
+    }
+
     /// The two halves of an item that is a pair, each an item by itself; `None` for any other item.
     fn halves(_item: &Self::Item) -> Option<[Self::Item; 2]> {
         None
@@ -270,6 +299,11 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     fn pictures(&self, _batch: &Self::Batch) -> Vec<Picture> {
         Vec::new()
     }
+}
+
+fn stepless(kind: &str) -> Error {
+    Error::recipe(format!("steps, of data of the kind `{kind}`"))
+        .expected("data in which one step follows another, such as series")
 }
 
 /// A network, and what it sees, of a size that a run with a budget may choose.

@@ -31,6 +31,8 @@ pub enum Need {
     Readout,
     /// A vector that is fixed features, each weighed ([`Encoder::features`]).
     Weights,
+    /// Any vectors, of data in which one stretch follows another ([`Change::Paired`]).
+    Stretches,
     /// Tokens in the order of time ([`Ordered`]).
     Ordered,
     /// Tokens in the order of time, of which none has seen what comes after it ([`Causal`]).
@@ -52,6 +54,7 @@ impl Need {
             Self::Weights => {
                 "an encoder whose vector is fixed features, such as kernels with vector = \"features\""
             }
+            Self::Stretches => "data in which one stretch follows another, such as documents",
             Self::Ordered => "an encoder whose tokens stand in the order of time, such as dilated",
             Self::Ahead => "an encoder that goes through time step by step, such as conv_gru",
         }
@@ -96,6 +99,8 @@ pub struct Abilities {
     pub reads_out: bool,
     /// Hand out fixed features, and take another weight for each ([`Encoder::features`]).
     pub weighs: bool,
+    /// Take two stretches of which one may follow the other ([`Change::Paired`]).
+    pub pairs: bool,
     /// Say at which moment each token stands ([`Ordered`]).
     pub ordered: bool,
     /// See nothing at each moment that comes after it ([`Causal`]).
@@ -111,6 +116,7 @@ impl Abilities {
         predicts: false,
         reads_out: false,
         weighs: false,
+        pairs: false,
         ordered: false,
         looks_ahead: false,
     };
@@ -125,6 +131,7 @@ impl Abilities {
             Need::Next => self.predicts,
             Need::Readout => self.reads_out,
             Need::Weights => self.weighs,
+            Need::Stretches => self.pairs,
             Need::Ordered => self.ordered,
             Need::Ahead => self.looks_ahead,
         }

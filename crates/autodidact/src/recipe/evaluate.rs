@@ -28,6 +28,14 @@ pub struct Evaluate {
     pub resamples: usize,
     /// Where there is no test part: the part of the labeled items that is set aside to judge on, 0.05 to 0.5.
     pub holdout: f64,
+    /// The parts of a recording that forecasts are fitted to, chosen on and judged on, one after the other: steps, or below
+    /// 1 the part of all steps.
+    pub forecast_parts: [f64; 3],
+    /// What of each recording's beginning is known and mostly normal, where anomalies are looked for: steps, or below 1 the
+    /// part of all steps.
+    pub known: f64,
+    /// The part of the normal steps that may be alarms, 0.0001 to 0.5.
+    pub false_alarms: f64,
 }
 
 impl Default for Evaluate {
@@ -42,6 +50,9 @@ impl Default for Evaluate {
             retrieval: vec![1, 5, 10],
             resamples: 1000,
             holdout: 0.2,
+            forecast_parts: [0.6, 0.2, 0.2],
+            known: 0.15,
+            false_alarms: 0.01,
         }
     }
 }
@@ -72,6 +83,17 @@ impl Evaluate {
                 return Err(Error::recipe(format!("a 0 in evaluate.{key}")).expected("at least 1"));
             }
         }
+        for part in self.forecast_parts {
+            if !(part > 0.0 && part.is_finite()) {
+                let found = format!("evaluate.forecast_parts = {:?}", self.forecast_parts);
+                return Err(Error::recipe(found).expected("three numbers above 0"));
+            }
+        }
+        if !(self.known > 0.0 && self.known.is_finite()) {
+            return Err(Error::recipe(format!("evaluate.known = {}", self.known))
+                .expected("a number above 0: steps, or below 1 a part of all steps"));
+        }
+        within("evaluate.false_alarms", self.false_alarms, 0.0001, 0.5)?;
         within("evaluate.draws", self.draws as f64, 2.0, 1000.0)?;
         within("evaluate.holdout", self.holdout, 0.05, 0.5)
     }

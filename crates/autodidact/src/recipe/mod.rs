@@ -337,6 +337,7 @@ impl<M: Modality, O: Objective> Plan<M, O> {
             let lacking = match pretext.needs {
                 Need::Hidden => "whose tokens can't be hidden",
                 Need::Readout | Need::Weights => "without such fixed features",
+                Need::Stretches => "that takes no pairs of stretches",
                 Need::Ordered => "whose tokens stand in no order of time",
                 Need::Ahead => "that doesn't go through time step by step",
                 _ => "that can't say which symbol stands where",

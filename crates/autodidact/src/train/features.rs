@@ -21,6 +21,8 @@ const ROOM: usize = 4096;
 pub enum Who<'a, E> {
     /// The pooled vector of a network, on a device.
     Network(&'a E, &'a Device),
+    /// What a network makes of an item's end ([`Encoder::latest`]), on a device.
+    Latest(&'a E, &'a Device),
     /// The item's own numbers.
     Raw,
 }
@@ -53,7 +55,7 @@ pub fn features<M: Modality>(
     let mut values: Vec<Vec<f32>> = who.iter().map(|_| Vec::new()).collect();
     let (mut unreadable, mut trouble, mut shortened) = (Vec::new(), None, 0);
     let wanted = Wanted {
-        views: who.iter().any(|who| matches!(who, Who::Network(..))),
+        views: !who.iter().all(|who| matches!(who, Who::Raw)),
         raw: who.iter().any(|who| matches!(who, Who::Raw)),
     };
     let window = if M::RAGGED { SORTED * CHUNK } else { CHUNK };
@@ -185,7 +187,7 @@ fn embed<M: Modality>(
     let count = seen.read.len();
     let mut vectors: Vec<Option<Vec<f32>>> = who
         .iter()
-        .map(|who| matches!(who, Who::Network(..)).then(Vec::new))
+        .map(|who| (!matches!(who, Who::Raw)).then(Vec::new))
         .collect();
     advance(seen.unreadable.len() + count - seen.views.len());
     let mut from = 0;
@@ -200,11 +202,16 @@ fn embed<M: Modality>(
             classes: None,
         };
         for (who, vectors) in who.iter().zip(&mut vectors) {
-            let (Who::Network(encoder, device), Some(vectors)) = (who, vectors) else {
+            let (Who::Network(encoder, device) | Who::Latest(encoder, device), Some(vectors)) =
+                (who, vectors)
+            else {
                 continue;
             };
             let batch = modality.collate(&seen.views[from..to], &rows, device)?;
-            let encoded = encoder.encode(&batch);
+            let encoded = match who {
+                Who::Latest(..) => encoder.latest(&batch),
+                _ => encoder.encode(&batch),
+            };
             let dim = encoded.dims()[1];
             vectors.resize(count * dim, 0.0);
             for (vector, &place) in host(encoded).chunks_exact(dim).zip(places) {

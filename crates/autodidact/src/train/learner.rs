@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use rand::RngExt;
 
 use super::features::{Who, features};
 use super::gradients::Gradients;
@@ -21,6 +23,7 @@ use crate::layers::Init;
 use crate::layers::state::{State, load_state, state_of, trained, trained_values};
 use crate::method::{Method, Objective, Step};
 use crate::modality::{Draw, Encoder, Labels, Modality, Need, Rung};
+use crate::random::{Purpose, stream};
 use crate::recipe::{Data, Plan, Recipe, Train};
 
 /// Batches of the validation loss, at most.
@@ -176,6 +179,63 @@ impl<M: Modality, O: Objective> Learner<M, O> {
     fn part(&self) -> usize {
         self.plan.train.batch_size / self.plan.train.accumulate
     }
+
+    /// A step on batches in so many parts, as they come.
+    fn learn(
+        &mut self,
+        parts: usize,
+        next: &mut dyn FnMut() -> Result<(Vec<M::Batch>, usize)>,
+        at: Step,
+        learning_rate: f64,
+    ) -> Result<StepReport> {
+        // A method may gather what it needs in its steps, and learn nothing by gradient.
+        let learns = self.by_gradient();
+        let model = self.model();
+        let mut gradients = Gradients::default();
+        let (mut carries, mut items, mut total) = (Vec::with_capacity(parts), 0, 0.0);
+        let mut named: Vec<(&'static str, f64)> = Vec::new();
+        for part in 0..parts as u64 {
+            let (slots, count) = next()?;
+            items += count;
+            // The backward pass keeps to the precision of the forward pass.
+            let precision = self.plan.train.precision.of_kernels();
+            let (loss, carry) = precision.scope(|| model.loss(slots, &Step { part, ..at }))?;
+            let share = 1.0 / parts as f64;
+            total += share * scalar(&loss.total);
+            for (index, (name, value)) in loss.parts.iter().enumerate() {
+                let value = share * scalar(value);
+                match named.get_mut(index) {
+                    Some(slot) => slot.1 += value,
+                    None => named.push((name, value)),
+                }
+            }
+            if !total.is_finite() {
+                return Err(diverged("the loss", at.number, total, &named));
+            }
+            if learns {
+                gradients.add(&loss.total, model, share);
+            }
+            carries.push(carry);
+        }
+        let norm = gradients.norm();
+        if !norm.is_finite() {
+            return Err(diverged("the gradient's norm", at.number, norm, &named));
+        }
+        if self.plan.train.clip_norm > 0.0 {
+            gradients.clip(norm, self.plan.train.clip_norm);
+        }
+        if let Some(model) = self.model.take() {
+            let model = self.optimizer.update(model, gradients, learning_rate);
+            self.model = Some(model.after_step(carries, &at));
+        }
+        Ok(StepReport {
+            loss: total,
+            parts: named,
+            gradient_norm: norm,
+            items,
+            waited: Duration::ZERO,
+        })
+    }
 }
 
 impl<M: Modality, O: Objective> Session for Learner<M, O> {
@@ -281,64 +341,49 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn step(&mut self, at: Step, learning_rate: f64) -> Result<StepReport> {
-        let parts = self.plan.train.accumulate;
         if self.loader.is_none() {
             self.start(at.number);
         }
-        // A method may gather what it needs in its steps, and learn nothing by gradient.
-        let learns = self.by_gradient();
-        let loader = self.loader.as_mut().expect("started above");
+        let mut loader = self.loader.take().expect("started above");
         let waited = loader.waited;
-        let model = self
-            .model
-            .as_ref()
-            .expect("put back at the end of each step");
-        let mut gradients = Gradients::default();
-        let (mut carries, mut items, mut total) = (Vec::with_capacity(parts), 0, 0.0);
-        let mut named: Vec<(&'static str, f64)> = Vec::new();
-        for part in 0..parts as u64 {
-            let ready = loader.next()?;
-            items += ready.items;
-            // The backward pass keeps to the precision of the forward pass.
-            let precision = self.plan.train.precision.of_kernels();
-            let (loss, carry) =
-                precision.scope(|| model.loss(ready.slots, &Step { part, ..at }))?;
-            let share = 1.0 / parts as f64;
-            total += share * scalar(&loss.total);
-            for (index, (name, value)) in loss.parts.iter().enumerate() {
-                let value = share * scalar(value);
-                match named.get_mut(index) {
-                    Some(slot) => slot.1 += value,
-                    None => named.push((name, value)),
-                }
-            }
-            if !total.is_finite() {
-                return Err(diverged("the loss", at.number, total, &named));
-            }
-            if learns {
-                gradients.add(&loss.total, model, share);
-            }
-            carries.push(carry);
-        }
-        let norm = gradients.norm();
-        if !norm.is_finite() {
-            return Err(diverged("the gradient's norm", at.number, norm, &named));
-        }
-        if self.plan.train.clip_norm > 0.0 {
-            gradients.clip(norm, self.plan.train.clip_norm);
-        }
+        let mut next = || loader.next().map(|ready| (ready.slots, ready.items));
+        let report = self.learn(self.plan.train.accumulate, &mut next, at, learning_rate);
         let waited = loader.waited - waited;
-        if let Some(model) = self.model.take() {
-            let model = self.optimizer.update(model, gradients, learning_rate);
-            self.model = Some(model.after_step(carries, &at));
+        self.loader = Some(loader);
+        Ok(StepReport { waited, ..report? })
+    }
+
+    fn rehearse(
+        &mut self,
+        recent: &[(Vec<f32>, usize)],
+        at: Step,
+        learning_rate: f64,
+    ) -> Result<StepReport> {
+        let (train, modality, items) = (&self.plan.train, &self.plan.modality, &self.items);
+        let count = train.batch_size.max(recent.len());
+        let mut rng = stream(train.seed, Purpose::Order, &[at.number, 1]);
+        let places: Vec<usize> = (recent.len()..count)
+            .map(|_| rng.random_range(0..items.indices.len()))
+            .collect();
+        let (mut numbered, mut rows) = items.read(&places)?;
+        for (values, first) in recent {
+            // Numbers that no item of the data has.
+            let id = (items.source.len() + first) as u64;
+            numbered.push((id, modality.of_steps(values.clone(), *first)?));
+            rows.ids.push(id);
         }
-        Ok(StepReport {
-            loss: total,
-            parts: named,
-            gradient_norm: norm,
-            items,
-            waited,
-        })
+        rows.classes = None;
+        let draw = Draw {
+            seed: train.seed,
+            epoch: at.number,
+        };
+        let views = modality.views(&numbered, draw)?;
+        let slots = views
+            .iter()
+            .map(|views| modality.collate(views, &rows, &self.device));
+        let mut slots = Some(slots.collect::<Result<Vec<_>>>()?);
+        let mut next = || Ok((slots.take().unwrap_or_default(), count));
+        self.learn(1, &mut next, at, learning_rate)
     }
 
     fn validate(&self) -> Result<Option<Validation>> {

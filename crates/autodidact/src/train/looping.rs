@@ -16,7 +16,7 @@ use crate::run::{AppendLog, Checkpoint, Line, Metrics, Position, Progress, RunFo
 /// learned from as take this many times as long as a look.
 const LOOK_COSTS: f64 = 10.0;
 /// The batch that learning rates are given for.
-const REFERENCE_BATCH: f64 = 256.0;
+pub(crate) const REFERENCE_BATCH: f64 = 256.0;
 
 /// What the loop tells whoever watches.
 #[derive(Debug, Clone, PartialEq)]

@@ -50,6 +50,17 @@ pub trait Session: Send {
     /// # Errors
     /// When they aren't, naming the parts; when too much data is unreadable.
     fn step(&mut self, at: Step, learning_rate: f64) -> Result<StepReport>;
+    /// One step on stretches that were just recorded (values and the number of the first step), beside as many items as
+    /// fill the batch, drawn by the step's number: so that what was learned before isn't forgotten.
+    ///
+    /// # Errors
+    /// As [`Session::step`], and for data that isn't made of steps.
+    fn rehearse(
+        &mut self,
+        recent: &[(Vec<f32>, usize)],
+        at: Step,
+        learning_rate: f64,
+    ) -> Result<StepReport>;
     /// The mean loss on the held-out items, if any are held out.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use autodidact::method;
-use autodidact::modality::{Change, Need};
+use autodidact::modality::Need;
 use autodidact::recipe::Recipe;
 use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train::{self, Event, Outcome, Stop};
@@ -75,16 +75,15 @@ fn waves() -> &'static Path {
 }
 
 /// The recipes for series in which a method runs, one for each network that serves it.
-fn recipes_of_series(method: &str) -> Vec<Recipe> {
+pub(crate) fn recipes_of_series(method: &str) -> Vec<Recipe> {
     let objective = method::by_name(method, Wants).unwrap();
     let networks: &[&str] = match objective.needs {
-        _ if objective.change == Change::Paired => &[],
         Need::Vectors => &["dilated", "conv_gru", "resnet1d", "patch_transformer"],
         Need::Hidden => &["patch_transformer"],
         Need::Readout | Need::Weights => &["kernels"],
         Need::Ordered => &["dilated", "conv_gru", "resnet1d"],
         Need::Ahead => &["conv_gru"],
-        Need::Replaced | Need::Symbols | Need::Next => &[],
+        Need::Replaced | Need::Symbols | Need::Next | Need::Stretches => &[],
     };
     let recipe = |name: &&str| {
         let width = match *name {
@@ -111,7 +110,7 @@ pub(crate) fn recipes(method: &str) -> Vec<Recipe> {
         Need::Hidden | Need::Readout | Need::Weights | Need::Ordered | Need::Ahead => &[],
         Need::Replaced | Need::Symbols => &["bert", "modern"],
         Need::Next => &["gpt2", "modern_causal"],
-        Need::Vectors => &["bert", "modern", "gpt2", "modern_causal"],
+        Need::Vectors | Need::Stretches => &["bert", "modern", "gpt2", "modern_causal"],
     };
     let of_text = networks.iter().map(|name| {
         let text = format!(
@@ -126,9 +125,8 @@ pub(crate) fn recipes(method: &str) -> Vec<Recipe> {
         Recipe::parse(&text).unwrap()
     });
     let of_text: Vec<Recipe> = of_text.collect();
-    let of_images = match (objective.needs, objective.change) {
-        (_, Change::Paired) => Vec::new(),
-        (Need::Vectors | Need::Hidden | Need::Readout, _) => vec![recipe(method)],
+    let of_images = match objective.needs {
+        Need::Vectors | Need::Hidden | Need::Readout => vec![recipe(method)],
         _ => Vec::new(),
     };
     [of_images, of_text, recipes_of_series(method)].concat()
@@ -457,4 +455,14 @@ fn masking_a_network_that_cannot_be_masked_is_refused_with_the_methods_that_woul
         remedy.contains("simclr") && remedy.contains("byol") && !remedy.contains("mae"),
         "{remedy}"
     );
+}
+
+#[test]
+fn a_method_that_knows_how_many_steps_are_enough_takes_them_unless_told_otherwise() {
+    let mut recipe = recipes_of_series("reliability").remove(0);
+    recipe.remove("train", "steps");
+    let steps = |recipe: &Recipe| train::open(recipe).unwrap().train().steps;
+    assert_eq!(steps(&recipe), Some(32));
+    recipe.put("train.epochs", 2.0).unwrap();
+    assert_eq!(steps(&recipe), None);
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
-use autodidact::judge::{Frozen, Judged, Parts, evaluate, frozen, likelihood, similarity};
+use autodidact::judge::{
+    Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
+};
 use autodidact::modality::Part;
 use autodidact::recipe::Recipe;
 use autodidact::run::{RunFolder, write_atomic};
@@ -17,7 +19,16 @@ use crate::table::findings;
 
 pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     let folder = RunFolder::open(&arguments.run)?;
-    let recipe = reading_as(folder.recipe()?, &arguments.reading)?;
+    let mut recipe = reading_as(folder.recipe()?, &arguments.reading)?;
+    for assignment in &arguments.set {
+        recipe.set(&format!("evaluate.{assignment}"))?;
+    }
+    if arguments.anomalies {
+        return watch(&folder, &recipe, arguments);
+    }
+    if !arguments.forecast.is_empty() {
+        return ahead(&folder, &recipe, arguments);
+    }
     let data = arguments.data.as_deref();
     let asked = arguments.test.as_deref().or(data);
     let predicted = foretold(&folder, &recipe, asked)?;
@@ -42,6 +53,94 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     show(&judged);
     if let Some(path) = &arguments.json {
         write_json(path, &judged)?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Judges forecasts from a run's encoder, and keeps them beside the run for its report.
+fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<ExitCode> {
+    let spec = source_of(recipe, arguments.data.as_deref(), None, None)?;
+    let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
+    let bar = Bar::new();
+    let found = forecasts(
+        encoder.as_ref(),
+        &spec,
+        &arguments.forecast,
+        &recipe.evaluate()?,
+        recipe.seed(),
+        &mut |what, done, all| bar.show(what, done, all),
+    );
+    bar.finish();
+    let mut found = found?;
+    found.run = folder.path().display().to_string();
+    found.data = spec.path.unwrap_or_default().display().to_string();
+    println!("\n{}", findings(&found.results, encoder.saw_labels()));
+    println!(
+        "errors of forecasts on the scale of the training data, with 95 % intervals; {} recordings of {} channels{}",
+        found.recordings,
+        found.channels,
+        found.season.map_or_else(String::new, |season| format!(
+            ", a season of {season} steps"
+        ))
+    );
+    for what in &found.left_out {
+        println!("{what}");
+    }
+    if found.seen {
+        println!(
+            "pretraining has seen the steps that are judged on, though nothing of the regression: data.reading.test keeps \
+             the end of recordings from it"
+        );
+    }
+    println!("\n{}\n", found.verdict);
+    write_json(&folder.file("forecast.json"), &found)?;
+    if let Some(path) = &arguments.json {
+        write_json(path, &found)?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Judges how well a run's encoder finds what is not normal, and keeps it beside the run for its report.
+fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<ExitCode> {
+    let labels = arguments.labels.as_deref();
+    let spec = source_of(recipe, arguments.data.as_deref(), labels, None)?;
+    let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
+    let bar = Bar::new();
+    let found = anomalies(
+        encoder.as_ref(),
+        &spec,
+        &recipe.evaluate()?,
+        recipe.seed(),
+        &mut |what, done, all| bar.show(what, done, all),
+    );
+    bar.finish();
+    let mut found = found?;
+    found.run = folder.path().display().to_string();
+    found.data = spec.path.unwrap_or_default().display().to_string();
+    println!("\n{}", findings(&found.results, encoder.saw_labels()));
+    println!(
+        "alarms: at a threshold for {:.2} % of false alarms, set without labels on the beginning of each recording; {} \
+         recordings, {} of {} steps not normal, in {} stretches; a network sees {} steps",
+        100.0 * found.false_alarms,
+        found.recordings,
+        found.abnormal,
+        found.steps,
+        found.stretches,
+        found.window
+    );
+    println!(
+        "best threshold: chosen with the labels in sight, so an upper bound; adjusted_f1 counts a stretch as found where one \
+         of its steps is, and flatters"
+    );
+    for what in &found.left_out {
+        println!("{what}");
+    }
+    println!("\n{}\n", found.verdict);
+    write_json(&folder.file("anomalies.json"), &found)?;
+    if let Some(path) = &arguments.json {
+        write_json(path, &found)?;
         println!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ mod bad_data;
 mod datasets;
 mod kill;
 mod published;
+mod recordings;
 mod text;
 mod verbs;
 mod weights;

@@ -170,7 +170,7 @@ fn views_of_text_are_lines_and_bad_text_is_named() {
     );
     let (message, _) = fails(&mut views(&["--method", "mae"]));
     assert!(
-        message.contains("mae") && message.contains("vit_tiny"),
+        message.contains("mae, with data of the kind `text`") && message.contains("masked_lm"),
         "{message}"
     );
     let (message, code) = fails(&mut views(&["--method", "causal_lm", "--encoder", "bert"]));

@@ -89,6 +89,8 @@ pub(super) struct Chart {
     /// The same in words, for those who can't see it.
     pub(super) summary: String,
     pub(super) lines: Vec<Line>,
+    /// From where to where it is shaded.
+    pub(super) bands: Vec<(f64, f64)>,
 }
 
 /// One curve.
@@ -198,6 +200,7 @@ fn chart(title: &str, about: &str, lines: Vec<Line>) -> Chart {
         about: about.to_owned(),
         summary: lines.iter().map(in_words).collect::<Vec<_>>().join("; "),
         lines,
+        bands: Vec::new(),
     }
 }
 
@@ -217,7 +220,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Six digits: what a curve can show.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 

@@ -13,6 +13,7 @@ mod facts;
 mod map;
 mod observer;
 mod page;
+mod recorded;
 mod relations;
 
 use std::path::Path;
@@ -87,6 +88,10 @@ pub fn report(
     };
     match evaluation(folder) {
         Ok(evaluation) => page.scores = evaluation.and_then(|found| found.scores()),
+        Err(error) => page.warnings.push(error.to_string()),
+    }
+    match recorded::recorded(folder) {
+        Ok(recorded) => page.recorded = recorded,
         Err(error) => page.warnings.push(error.to_string()),
     }
     let weights = match (&checkpoint, trouble) {

@@ -28,8 +28,9 @@
   };
 
   // Curves.
+  const chartOf = ({ part, chart }) => (part === undefined ? data.charts : data.recorded[part].charts)[chart];
   const draw = (place) => {
-    const chart = data.charts[place.dataset.chart];
+    const chart = chartOf(place.dataset);
     const points = chart.lines.flatMap((line) => line.points);
     const width = place.clientWidth, height = place.clientHeight;
     if (!points.length || width < 40) return;
@@ -54,6 +55,10 @@
       svg.append(node);
       return node;
     };
+    for (const [from, to] of chart.bands) {
+      const start = Math.max(x(from), left), end = Math.min(x(to), width - right);
+      if (end > left && start < width - right) put("rect", { x: start, y: top, width: Math.max(1.5, end - start), height: height - top - bottom, class: "band" });
+    }
     levels.found.forEach((level, i) => {
       put("line", { x1: left, x2: width - right, y1: y(level), y2: y(level), class: "rule" });
       put("text", { x: left - 6, y: y(level) + 4, "text-anchor": "end" }, texts[i]);
@@ -111,7 +116,7 @@
     };
   };
   for (const place of document.querySelectorAll(".plot")) {
-    const chart = data.charts[place.dataset.chart];
+    const chart = chartOf(place.dataset);
     if (chart.lines.length > 1) {
       const key = document.createElement("div");
       key.className = "key";

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::curves::Chart;
 use super::facts::{Fact, Scores};
 use super::map::Map;
+use super::recorded::Recorded;
 use crate::error::{Error, Result};
 use crate::modality;
 
@@ -38,6 +39,8 @@ pub(super) struct Page {
     pub(super) samples: Option<[String; 2]>,
     pub(super) duplicates: Option<Section>,
     pub(super) outliers: Option<Section>,
+    /// Of recordings: forecasts, and what is not normal.
+    pub(super) recorded: Vec<Recorded>,
     pub(super) charts: Vec<Chart>,
     /// `recipe.toml`.
     pub(super) recipe: String,
@@ -211,6 +214,22 @@ mod tests {
                 about: EVIL.to_owned(),
                 summary: EVIL.to_owned(),
                 lines: Vec::new(),
+                bands: Vec::new(),
+            }],
+            recorded: vec![Recorded {
+                title: "Forecasts",
+                headline: EVIL.to_owned(),
+                verdict: EVIL.to_owned(),
+                about: EVIL.to_owned(),
+                columns: vec![EVIL.to_owned()],
+                rows: vec![(EVIL.to_owned(), vec![EVIL.to_owned()])],
+                charts: vec![Chart {
+                    title: EVIL.to_owned(),
+                    about: EVIL.to_owned(),
+                    summary: EVIL.to_owned(),
+                    lines: Vec::new(),
+                    bands: Vec::new(),
+                }],
             }],
             map: Some(Map {
                 count: EVIL.to_owned(),

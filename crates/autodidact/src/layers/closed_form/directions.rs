@@ -268,4 +268,24 @@ mod tests {
         };
         assert!(shared_directions(broken, 0.01, 2, 4, None, &mut rng).is_err());
     }
+
+    #[test]
+    fn sums_that_lie_a_little_below_zero_get_a_stronger_ridge() {
+        // Two features that vary, and a third whose variance rounding has taken below zero by more than the ridge.
+        let moments = Moments {
+            mean: &[0.0; 3],
+            total: &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -0.003],
+            between: &[0.9, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0],
+        };
+        let mut rng = stream(0, Purpose::Method, &[]);
+        let found = shared_directions(moments, 1e-3, 2, 4, None, &mut rng).unwrap();
+        for (found, expected) in found.strengths.iter().zip([0.9, 0.5]) {
+            assert!((found - expected).abs() < 0.02, "{found} {expected}");
+        }
+        let hopeless = Moments {
+            total: &[-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 5.0],
+            ..moments
+        };
+        assert!(shared_directions(hopeless, 1e-3, 2, 4, None, &mut rng).is_err());
+    }
 }

@@ -21,7 +21,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use super::{
-    Abilities, Draw, Likeness, Modality, Picture, Pretext, Rows, Sheet, Source, SourceSpec,
+    Abilities, Draw, Likeness, Modality, Picture, Pretext, ReadRows, Rows, Sheet, Source,
+    SourceSpec, Stretch, Timeline,
 };
 use crate::error::{Error, Result};
 use crate::layers::Init;
@@ -216,6 +217,32 @@ impl Modality for SeriesData {
         }
         let values = self.measured.normalize(&item.values);
         resample::resampled(&values, channels, length)
+    }
+
+    fn timeline(&self, item: &Series) -> Option<Timeline> {
+        (item.channels == self.measured.channels).then(|| Timeline {
+            channels: item.channels,
+            values: self.measured.normalize(&item.values),
+        })
+    }
+
+    fn stretch(&self) -> Option<Stretch> {
+        Some(Stretch {
+            steps: self.longest(),
+            channels: self.measured.channels,
+        })
+    }
+
+    fn of_steps(&self, values: Vec<f32>, first: usize) -> Result<Series> {
+        Series::new(self.measured.channels, values, first)
+    }
+
+    fn rows(&self, reading: &SourceSpec) -> Result<Box<dyn ReadRows>> {
+        let reading = SeriesReading::of(reading)?;
+        Ok(Box::new(source::LiveRows::new(
+            self.measured.channels,
+            reading,
+        )))
     }
 
     fn encoder(&self, init: &mut Init) -> Result<SeriesEncoder> {

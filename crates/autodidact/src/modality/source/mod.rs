@@ -10,6 +10,7 @@ pub(in crate::modality) mod names;
 pub(in crate::modality) mod npy;
 pub(in crate::modality) mod numbers;
 pub(in crate::modality) mod packed;
+mod recordings;
 pub(in crate::modality) mod storage;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+pub use recordings::{ReadRows, Recordings, Stretch, Timeline};
 
 /// Which part of a data set that comes in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,6 +108,10 @@ pub trait Source<Item>: Send + Sync {
     fn labels(&self) -> Option<&Labels>;
     /// How alike the two halves of each item are, where items are pairs that somebody judged: numbers on any scale.
     fn scores(&self) -> Option<&[f64]> {
+        None
+    }
+    /// The recordings that items are stretches of, where they are.
+    fn recordings(&self) -> Option<&dyn Recordings<Item>> {
         None
     }
     /// The parts that the data comes in, besides the one that is open; empty where it is one whole.

@@ -95,6 +95,7 @@ impl Modality for Texts {
         restores: true,
         predicts: true,
         compares: true,
+        pairs: true,
         ..Abilities::NONE
     };
     const RAGGED: bool = true;

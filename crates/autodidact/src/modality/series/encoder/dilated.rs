@@ -5,9 +5,9 @@
 //! of what it gives out is dropped. Differs: where a value is missing, the network is told so by a channel of its own;
 //! the published one sees nothing of a step that misses one.
 
+use autodidact_kernels::gelu;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
 
 use super::super::batch::SeriesBatch;
 use crate::layers::{Conv1d, Dropout, Init, Linear};

@@ -99,6 +99,20 @@ impl Encoder for SeriesEncoder {
         (values * weights).sum_dim(1).squeeze_dim::<2>(1) / count
     }
 
+    /// The last real token of networks with a token for each moment.
+    fn latest(&self, batch: &SeriesBatch) -> Tensor<2> {
+        if !matches!(self, Self::Dilated(_) | Self::ConvGru(_)) {
+            return self.encode(batch);
+        }
+        let values = self.tokens(batch).values;
+        let [count, tokens, dim] = values.dims();
+        let last = batch.tracks(self.stride()).into_iter().enumerate();
+        let last = last.map(|(row, track)| row * tokens + track.tokens.clamp(1, tokens) - 1);
+        let last: Vec<i64> = last.map(|place| place as i64).collect();
+        let last = Tensor::<1, Int>::from_data(last.as_slice(), &values.device());
+        values.reshape([count * tokens, dim]).select(0, last)
+    }
+
     fn dim(&self) -> usize {
         match self {
             Self::Kernels(network) => network.dim(),

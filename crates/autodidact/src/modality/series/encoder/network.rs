@@ -102,7 +102,9 @@ impl SeriesNetwork {
             Need::Hidden => SeriesFamily::Patch,
             Need::Ordered => SeriesFamily::Dilated,
             Need::Ahead => SeriesFamily::ConvGru,
-            Need::Vectors | Need::Replaced | Need::Symbols | Need::Next => SeriesFamily::Resnet1d,
+            Need::Vectors | Need::Replaced | Need::Symbols | Need::Next | Need::Stretches => {
+                SeriesFamily::Resnet1d
+            }
         };
         Self {
             name,

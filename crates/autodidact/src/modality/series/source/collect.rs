@@ -22,6 +22,8 @@ pub(super) struct Recording {
     pub(super) offset: Option<u64>,
     pub(super) steps: usize,
     pub(super) marks: Vec<Mark>,
+    /// The time of each step, in seconds; empty where times aren't kept.
+    pub(super) times: Vec<f64>,
 }
 
 /// The least and the largest value of a channel, and how many there are.
@@ -67,6 +69,8 @@ pub(super) struct Collect {
     pub(super) resample: f64,
     /// Whether values are kept, or only counted: of a part that isn't open.
     pub(super) keep: bool,
+    /// Whether the time of each step is kept: where the user brings what is known of stretches of time.
+    pub(super) timed: bool,
     pub(super) spill: Spill,
     pub(super) recordings: Vec<Recording>,
     pub(super) extents: Vec<Extent>,
@@ -88,6 +92,7 @@ impl Collect {
             channels,
             resample,
             keep: true,
+            timed: false,
             spill: Spill::new(memory),
             recordings: Vec::new(),
             classes: Vec::new(),
@@ -142,7 +147,9 @@ impl Collect {
 
     /// A recording to begin.
     pub(super) fn tape(&self, origin: Origin) -> Tape {
-        Tape::new(origin, self.channels.len(), self.resample)
+        let mut tape = Tape::new(origin, self.channels.len(), self.resample);
+        tape.times = self.timed.then(Vec::new);
+        tape
     }
 
     /// Takes a step; where it belongs to another recording, that is begun. `alone` says that no other recording is in the
@@ -226,6 +233,7 @@ impl Collect {
             offset: tape.stored,
             steps: tape.steps,
             marks: tape.marks,
+            times: tape.times.unwrap_or_default(),
         });
         Ok(())
     }

@@ -262,6 +262,17 @@ impl Roles {
     }
 }
 
+/// Whether a column of that name is no channel: time, what tells recordings apart, classes, notes, or what the recipe says is
+/// one of these.
+pub(super) fn not_channels(name: &str, reading: &SeriesReading) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    let named = [&reading.time, &reading.id, &reading.label, &reading.group];
+    let lists: [&[&str]; 5] = [&TIME_NAMES, &ID_NAMES, &LABEL_NAMES, &NOTES, &NUMBERS];
+    name.is_empty()
+        || named.iter().any(|named| named.eq_ignore_ascii_case(&name))
+        || lists.iter().any(|list| list.contains(&name.as_str()))
+}
+
 /// The only column of few words.
 fn only_class(kinds: &[Kind], rows: usize) -> Option<usize> {
     let mut found = (0..kinds.len()).filter(|&at| kinds[at].is_class(rows));

@@ -13,6 +13,7 @@ mod columns;
 mod dialect;
 mod files;
 mod format;
+mod live;
 mod number;
 mod parquet;
 mod parts;
@@ -33,6 +34,7 @@ use crate::modality::series::reading::SeriesReading;
 use crate::modality::source::{Source, SourceSpec};
 
 pub use format::looks_like_series;
+pub(super) use live::LiveRows;
 pub use set::SeriesSet;
 
 /// What may be named.

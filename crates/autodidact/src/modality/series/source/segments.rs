@@ -1,9 +1,12 @@
-//! Classes of stretches of recordings, which the user brings: rows of recording, first step, step after the last, class.
+//! Classes of stretches of recordings, which the user brings: rows of recording, beginning, end and class, or windows of time
+//! in which something was not normal, as the Numenta Anomaly Benchmark writes them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::collect::Collect;
+use super::clock;
+use super::collect::{Collect, Recording};
+use super::format::stem;
 use super::tape::Mark;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::labels::{is_label_column, is_name_column};
@@ -14,71 +17,71 @@ const START: [&str; 4] = ["start", "begin", "from", "first"];
 const END: [&str; 4] = ["end", "stop", "to", "until"];
 /// What the column of recordings is called besides what columns of items are.
 const RECORDING: [&str; 2] = ["recording", "series"];
+/// Whole numbers from here on are times.
+const MOST_STEPS: usize = 100_000_000;
+/// The class of what lies in windows of time, and of what doesn't.
+const ABNORMAL: &str = "anomaly";
+const NORMAL: &str = "normal";
 
-/// Marks recordings with the classes of a CSV file whose header names the columns. Returns the number of rows that match no
-/// recording; `None` where the file is no list of stretches.
+/// Marks recordings with the classes of a CSV file whose header names the columns, or with the windows of a JSON object from
+/// the name of a recording to the times at which each begins and ends. Returns the number of rows that match no recording;
+/// `None` where the file is no list of stretches.
 ///
 /// # Errors
 /// When a row says no stretch, two stretches overlap, or no row matches.
 pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> {
     let text = std::fs::read(path).at_path(path)?;
     let text = String::from_utf8_lossy(&text);
-    let mut rows = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let header = match rows.headers() {
-        Ok(header) => header.clone(),
-        Err(_) => return Ok(None),
-    };
-    let find = |fits: &dyn Fn(&str) -> bool| header.iter().position(fits);
-    let is = |names: &'static [&'static str]| {
-        move |name: &str| names.contains(&name.to_ascii_lowercase().as_str())
-    };
-    let (Some(start), Some(end)) = (find(&is(&START)), find(&is(&END))) else {
-        return Ok(None);
-    };
-    let name = find(&|name| is_name_column(name) || is(&RECORDING)(name));
-    let (Some(name), Some(label)) = (name, find(&|name| is_label_column(name))) else {
-        return Err(Error::data("names no column of recordings or of classes")
-            .at(path)
-            .expected("the columns recording, start, end and label"));
+    let text = text.trim_start_matches('\u{feff}');
+    let named = match text.trim_start().starts_with('{') {
+        true => windows(text, path)?,
+        false => match rows(text, path)? {
+            Some(rows) => rows,
+            None => return Ok(None),
+        },
     };
     collect.forget_classes();
-    let mut stretches: BTreeMap<usize, Vec<(usize, usize, u32)>> = BTreeMap::new();
-    let mut unmatched = 0;
     let names: Vec<String> = (collect.recordings.iter())
         .map(|recording| recording.name.clone())
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let index = Names::new(&names);
-    for (number, row) in rows.into_records().enumerate() {
-        let row = row.map_err(|source| Error::data("is no CSV").at(path).because(source))?;
-        let step = |at: usize| row.get(at).and_then(|field| field.parse::<usize>().ok());
-        let (Some(from), Some(to)) = (step(start), step(end)) else {
-            return Err(Error::data(format!("row {} says no stretch", number + 1))
-                .at(path)
-                .expected("the first step, from 0, and the step after the last"));
-        };
-        let Some(recording) = row.get(name).and_then(|name| index.find(name)) else {
+    let mut stretches: BTreeMap<usize, Vec<(usize, usize, u32)>> = BTreeMap::new();
+    let (mut unmatched, mut example) = (0, None);
+    for named in named {
+        // Recordings are called after their files, without what these end with.
+        let found = index.find(&named.recording);
+        let Some(first) = found.or_else(|| index.find(stem(&named.recording))) else {
             unmatched += 1;
+            example.get_or_insert(named.recording);
             continue;
         };
-        if let Some(class) = row.get(label).and_then(|class| collect.class(class)) {
-            let of = stretches.entry(recording).or_default();
-            of.push((from, to, class));
+        let Some(class) = collect.class(&named.class) else {
+            continue;
+        };
+        // What time turned round in, or was left out of, became several recordings.
+        for number in first..=first + pieces(&names[first..]) {
+            let steps = named.stretch.steps(&collect.recordings[number], path)?;
+            let of = stretches.entry(number).or_default();
+            of.extend((steps.0 < steps.1).then_some((steps.0, steps.1, class)));
         }
     }
     if stretches.is_empty() {
-        return Err(
-            Error::data(format!("none of its {unmatched} rows is of a recording"))
-                .at(path)
-                .expected(format!(
-                    "names such as {:?}",
-                    names.first().copied().unwrap_or_default()
-                )),
-        );
+        return Err(Error::data(format!(
+            "none of its {unmatched} rows is of a recording, the first being of {:?}",
+            example.unwrap_or_default()
+        ))
+        .at(path)
+        .expected(format!(
+            "names such as {:?}",
+            names.first().copied().unwrap_or_default()
+        )));
     }
+    let rest = match collect.classes.iter().any(|class| class == ABNORMAL) {
+        // Windows say what is not normal: all else is.
+        true => collect.class(NORMAL),
+        false => None,
+    };
     for recording in &mut collect.recordings {
         recording.marks.clear();
     }
@@ -102,7 +105,7 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
             if from > done {
                 recording.marks.push(Mark {
                     from: done,
-                    class: None,
+                    class: rest,
                 });
             }
             let class = Some(class);
@@ -112,9 +115,151 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
         if done < recording.steps {
             recording.marks.push(Mark {
                 from: done,
-                class: None,
+                class: rest,
             });
         }
     }
     Ok(Some(unmatched))
+}
+
+/// How many recordings after the first are its later pieces.
+fn pieces(names: &[&str]) -> usize {
+    let Some((first, others)) = names.split_first() else {
+        return 0;
+    };
+    let is_piece = |name: &&&str| {
+        let rest = name.strip_prefix(first);
+        rest.is_some_and(|rest| rest.starts_with('+'))
+    };
+    others.iter().take_while(is_piece).count()
+}
+
+/// A stretch of a recording, by its name.
+struct Named {
+    recording: String,
+    stretch: Stretch,
+    class: String,
+}
+
+/// From where to where.
+enum Stretch {
+    /// The first step, and the step after the last.
+    Steps(usize, usize),
+    /// The times of the first step and of the last, in seconds.
+    Times(f64, f64),
+    /// None at all: the recording is known to have none.
+    Nowhere,
+}
+
+impl Stretch {
+    fn of(start: &str, end: &str) -> Option<Self> {
+        if let (Ok(start), Ok(end)) = (start.parse(), end.parse())
+            && start < MOST_STEPS
+        {
+            return Some(Self::Steps(start, end));
+        }
+        Some(Self::Times(clock::seconds(start)?, clock::seconds(end)?))
+    }
+
+    /// The first step, and the step after the last.
+    fn steps(&self, recording: &Recording, path: &Path) -> Result<(usize, usize)> {
+        let (from, to) = match *self {
+            Self::Steps(from, to) => return Ok((from, to)),
+            Self::Nowhere => return Ok((0, 0)),
+            Self::Times(from, to) => (from, to),
+        };
+        let times = &recording.times;
+        if times.iter().all(|time| time.is_nan()) {
+            return Err(Error::data(format!("{} has no times", recording.name))
+                .at(path)
+                .expected("a column of times, since the stretches are given as times")
+                .mend("name it with data.reading.time, or give the stretches as steps"));
+        }
+        let first = times.iter().position(|&time| time >= from);
+        let last = times.iter().rposition(|&time| time <= to);
+        Ok(match (first, last) {
+            (Some(first), Some(last)) if first <= last => (first, last + 1),
+            _ => (0, 0),
+        })
+    }
+}
+
+/// The rows of a table; `None` where its columns don't say where stretches begin and end.
+fn rows(text: &str, path: &Path) -> Result<Option<Vec<Named>>> {
+    let mut rows = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let header = match rows.headers() {
+        Ok(header) => header.clone(),
+        Err(_) => return Ok(None),
+    };
+    let find = |fits: &dyn Fn(&str) -> bool| header.iter().position(fits);
+    let is = |names: &'static [&'static str]| {
+        move |name: &str| names.contains(&name.to_ascii_lowercase().as_str())
+    };
+    let (Some(start), Some(end)) = (find(&is(&START)), find(&is(&END))) else {
+        return Ok(None);
+    };
+    let name = find(&|name| is_name_column(name) || is(&RECORDING)(name));
+    let Some(name) = name else {
+        return Err(Error::data("names no column of recordings")
+            .at(path)
+            .expected("the columns recording, start, end, and label where there are classes"));
+    };
+    let label = find(&|name| is_label_column(name));
+    let mut found = Vec::new();
+    for (number, row) in rows.into_records().enumerate() {
+        let row = row.map_err(|source| Error::data("is no CSV").at(path).because(source))?;
+        let field = |at: usize| row.get(at).unwrap_or_default();
+        let Some(stretch) = Stretch::of(field(start), field(end)) else {
+            return Err(
+                Error::data(format!("row {} says no stretch", number + 1))
+                    .at(path)
+                    .expected(
+                        "the first step, from 0, and the step after the last; or the times of the first and the last step",
+                    ),
+            );
+        };
+        found.push(Named {
+            recording: field(name).to_owned(),
+            stretch,
+            class: label.map_or(ABNORMAL, field).to_owned(),
+        });
+    }
+    Ok(Some(found))
+}
+
+/// The windows of an object from the name of a recording to pairs of times.
+fn windows(text: &str, path: &Path) -> Result<Vec<Named>> {
+    let wrong = |what: String| {
+        Error::data(what)
+            .at(path)
+            .expected("an object from the name of a recording to pairs of times: {\"a.csv\": [[\"2024-05-01 10:00\", \"2024-05-01 12:00\"]]}")
+    };
+    let all: BTreeMap<String, Vec<Vec<serde_json::Value>>> = serde_json::from_str(text)
+        .map_err(|source| wrong("is no list of windows".to_owned()).because(source))?;
+    let mut found = Vec::new();
+    for (recording, windows) in all {
+        let named = |stretch: Stretch| Named {
+            recording: recording.clone(),
+            stretch,
+            class: ABNORMAL.to_owned(),
+        };
+        found.push(named(Stretch::Nowhere));
+        for window in windows {
+            let time = |at: usize| match window.get(at) {
+                Some(serde_json::Value::String(text)) => clock::seconds(text),
+                Some(other) => other.as_f64(),
+                None => None,
+            };
+            let (Some(from), Some(to), 2) = (time(0), time(1), window.len()) else {
+                return Err(wrong(format!(
+                    "a window of {recording} is no pair of times"
+                )));
+            };
+            found.push(named(Stretch::Times(from, to)));
+        }
+    }
+    Ok(found)
 }

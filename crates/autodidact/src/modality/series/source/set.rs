@@ -1,5 +1,6 @@
 //! An opened data set: recordings, and what of them are items.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::about::about;
@@ -15,10 +16,13 @@ use crate::modality::series::Series;
 use crate::modality::series::reading::SeriesReading;
 use crate::modality::source::layout::{self, Split};
 use crate::modality::source::storage::Blob;
-use crate::modality::source::{Labels, Part, Source, SourceSpec};
+use crate::modality::source::{Labels, Part, Recordings, Source, SourceSpec};
 
 /// The part of all rows that time may turn at.
 const TURNS: f64 = 0.05;
+
+/// What the class of steps is called at which nothing is wrong.
+const NORMAL: [&str; 8] = ["0", "0.0", "normal", "no", "false", "ok", "healthy", "good"];
 
 /// Series, their classes, and what was found out about them.
 pub struct SeriesSet {
@@ -30,6 +34,12 @@ pub struct SeriesSet {
     windowed: bool,
     labels: Option<Labels>,
     other_parts: Vec<Part>,
+    /// The part of each recording's steps that is learned from, where the rest is another part.
+    learned: Option<f64>,
+    /// The recordings of the open part.
+    open: Vec<usize>,
+    /// Names of the classes that steps have.
+    classes: Vec<String>,
     about: String,
 }
 
@@ -51,6 +61,7 @@ pub(super) fn read(
     found.notes.extend(notes);
     let memory = spec.memory_limit.saturating_sub(found.held);
     let mut collect = Collect::new(channels, reading.resample, memory);
+    collect.timed = spec.labels.is_some();
     // Where one file tells classes, folders are no classes.
     let by_folder = !shapes.iter().any(|shape| shape.labeled);
     let mut arrays = None;
@@ -125,7 +136,7 @@ fn assemble(
             layout::choose(&present.collect(), spec.part, path)?
         }
     };
-    let classes = std::mem::take(&mut collect.classes);
+    let names = std::mem::take(&mut collect.classes);
     let mut about = about(path, &choice, &cut, &collect, &found);
     let Collect {
         channels,
@@ -149,10 +160,13 @@ fn assemble(
             .expected("at least one step"));
     }
     let classes = Classes {
-        names: &classes,
+        names: &names,
         recordings: &recordings,
     };
     let mut labels = classes.of(&items);
+    let open = (0..recordings.len()).filter(|&number| {
+        recordings[number].offset.is_some() && !within(&recordings[number]).is_empty()
+    });
     if let Some(path) = &spec.labels {
         let unmatched = match stretches {
             Some(unmatched) => unmatched,
@@ -168,6 +182,9 @@ fn assemble(
         }
     }
     Ok(SeriesSet {
+        learned,
+        open: open.collect(),
+        classes: names,
         blob: spill.finish().at_path(path)?,
         channels: channels.len(),
         recordings,
@@ -177,6 +194,79 @@ fn assemble(
         other_parts: choice.others,
         about,
     })
+}
+
+impl SeriesSet {
+    /// What was recorded in some steps; `name` is what errors call them.
+    fn values(&self, item: Item, name: &dyn Fn() -> String) -> Result<Vec<f32>> {
+        let offset = self.recordings[item.recording].offset;
+        let offset = offset.ok_or_else(|| Error::data("was not kept").at(name()))?;
+        let row = self.channels * 4;
+        let mut bytes = vec![0; item.steps * row];
+        let first = offset + (item.from * row) as u64;
+        self.blob.read_at(first, &mut bytes).at_path(name())?;
+        let floats = bytes.as_chunks().0.iter();
+        Ok(floats.map(|&float| f32::from_le_bytes(float)).collect())
+    }
+}
+
+impl Recordings<Series> for SeriesSet {
+    fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    fn name(&self, recording: usize) -> String {
+        self.recordings[self.open[recording]].name.clone()
+    }
+
+    fn steps(&self, recording: usize) -> usize {
+        self.recordings[self.open[recording]].steps
+    }
+
+    fn learned(&self, recording: usize) -> Range<usize> {
+        let recording = &self.recordings[self.open[recording]];
+        match (self.learned, recording.split) {
+            (Some(part), _) => 0..cut_at(recording.steps, part),
+            (None, None | Some(Split::Train)) => 0..recording.steps,
+            (None, Some(_)) => 0..0,
+        }
+    }
+
+    fn ending(&self, recording: usize, step: usize, most: usize) -> Result<Series> {
+        let number = self.open[recording];
+        let name = || format!("{}/{step:06}", self.recordings[number].name);
+        if step >= self.recordings[number].steps || most == 0 {
+            return Err(Error::data("there is no such step").at(name()));
+        }
+        let steps = most.min(step + 1);
+        let item = Item {
+            recording: number,
+            from: step + 1 - steps,
+            steps,
+        };
+        Series::new(self.channels, self.values(item, &name)?, item.from)
+    }
+
+    /// Where there are two classes of steps, one of which is called like what is normal.
+    fn abnormal(&self, recording: usize) -> Option<Vec<bool>> {
+        let normal = |class: u32| {
+            let name = self.classes[class as usize].trim().to_ascii_lowercase();
+            NORMAL.contains(&name.as_str())
+        };
+        if !(0..self.classes.len() as u32).any(normal) {
+            return None;
+        }
+        let recording = &self.recordings[self.open[recording]];
+        let ends = recording.marks.iter().skip(1).map(|mark| mark.from);
+        let ends = ends.chain([recording.steps]);
+        let mut steps = Vec::with_capacity(recording.steps);
+        for (mark, end) in recording.marks.iter().zip(ends) {
+            steps.resize(end, mark.class.is_some_and(|class| !normal(class)));
+        }
+        // Of a recording that nothing is said about, nothing is wrong.
+        steps.resize(recording.steps, false);
+        Some(steps)
+    }
 }
 
 fn cut_at(steps: usize, part: f64) -> usize {
@@ -198,19 +288,8 @@ impl Source<Series> for SeriesSet {
     fn get(&self, index: usize) -> Result<Series> {
         let item = self.items.get(index).copied();
         let item = item.ok_or_else(|| Error::data(format!("there is no series {index}")))?;
-        let name = || self.name(index);
-        let offset = self.recordings[item.recording].offset;
-        let offset = offset.ok_or_else(|| Error::data("was not kept").at(name()))?;
-        let row = self.channels * 4;
-        let mut bytes = vec![0; item.steps * row];
-        let first = offset + (item.from * row) as u64;
-        self.blob.read_at(first, &mut bytes).at_path(name())?;
-        let floats = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&float| f32::from_le_bytes(float));
-        let values: Vec<f32> = floats.collect();
+        let name = || Source::name(self, index);
+        let values = self.values(item, &name)?;
         if values.iter().all(|value| value.is_nan()) {
             return Err(Error::data("holds no value: all are missing")
                 .at(name())
@@ -221,6 +300,10 @@ impl Source<Series> for SeriesSet {
 
     fn labels(&self) -> Option<&Labels> {
         self.labels.as_ref()
+    }
+
+    fn recordings(&self) -> Option<&dyn Recordings<Series>> {
+        Some(self)
     }
 
     fn other_parts(&self) -> &[Part] {

@@ -48,6 +48,8 @@ pub(super) struct Tape {
     /// Steps so far.
     pub(super) steps: usize,
     pub(super) marks: Vec<Mark>,
+    /// The time of each step, in seconds, where they are kept; not a number where it can't be read.
+    pub(super) times: Option<Vec<f64>>,
     pub(super) clock: Clock,
     channels: usize,
     /// Seconds a step; 0 where rows are steps.
@@ -86,6 +88,7 @@ impl Tape {
             stored: None,
             steps: 0,
             marks: Vec::new(),
+            times: None,
             clock: Clock::default(),
             channels,
             resample,
@@ -109,8 +112,8 @@ impl Tape {
                 }
                 return Step::Taken;
             }
-            _ => {
-                self.push(row, class);
+            time => {
+                self.push(time, row, class);
                 return Step::Taken;
             }
         };
@@ -127,8 +130,9 @@ impl Tape {
             Some(skipped) => {
                 self.close_bin();
                 let empty = vec![f32::NAN; if row.is_empty() { 0 } else { self.channels }];
-                for _ in 0..skipped {
-                    self.push(&empty, None);
+                for left in (1..=skipped).rev() {
+                    let there = number.unsigned_abs() - left;
+                    self.push(Some(self.begin_of(begin, there)), &empty, None);
                 }
             }
             None => {}
@@ -146,8 +150,20 @@ impl Tape {
         Step::Taken
     }
 
-    fn push(&mut self, row: &[f32], class: Option<u32>) {
+    /// When the step of that number begins, where rows are gathered into steps.
+    fn begin_of(&self, begin: f64, number: u64) -> f64 {
+        let seconds = number as f64 * self.resample;
+        match self.clock.is_descending() {
+            true => begin - seconds,
+            false => begin + seconds,
+        }
+    }
+
+    fn push(&mut self, time: Option<f64>, row: &[f32], class: Option<u32>) {
         self.values.extend_from_slice(row);
+        if let Some(times) = &mut self.times {
+            times.push(time.unwrap_or(f64::NAN));
+        }
         if self.marks.last().is_none_or(|mark| mark.class != class) {
             let from = self.steps;
             self.marks.push(Mark { from, class });
@@ -165,7 +181,8 @@ impl Tape {
             count => (sum / f64::from(*count)) as f32,
         };
         let row: Vec<f32> = bin.sums.iter().zip(&bin.counts).map(mean).collect();
-        self.push(&row, bin.class);
+        let time = self.begin_of(bin.begin, bin.number.unsigned_abs());
+        self.push(Some(time), &row, bin.class);
         bin.sums.fill(0.0);
         bin.counts.fill(0);
         bin.class = None;
@@ -195,6 +212,9 @@ impl Tape {
             end = from;
         }
         self.marks.reverse();
+        if let Some(times) = &mut self.times {
+            times.reverse();
+        }
     }
 
     /// Whether its values may be stored before it ends.

@@ -152,6 +152,7 @@ impl TextNetwork {
             restores: !self.name.is_causal() && self.head,
             compares: !self.name.is_causal(),
             predicts: self.name.is_causal(),
+            pairs: true,
             ..Abilities::default()
         }
     }

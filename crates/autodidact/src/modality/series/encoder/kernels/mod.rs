@@ -1,10 +1,11 @@
-//! Many fixed kernels, and a linear map of how often a series looks like each.
+//! Many fixed kernels, and what is made of how often a series looks like each.
 //!
 //! MiniRocket (Dempster, Schmidt & Webb 2021, arXiv 2012.08791) with what MultiRocket adds to it (Tan et al. 2022, arXiv
 //! 2102.00457): 84 kernels of nine taps slide over the series and over its differences, at dilations up to the length of
 //! the series, each over a few channels together. A feature is the part of the responses above a threshold; thresholds are
 //! quantiles of what the kernels respond to series of the data. Nothing of that is learned by gradient, and all of it in
-//! seconds. What a method then learns is the linear map from these features to a short vector, in closed form or by
+//! seconds. What a method then learns is a weight for each feature, or the linear map from them to a short vector, in closed
+//! form or by
 //! gradient.
 //!
 //! Differs: of a part of responses its root is the feature, since a part that is estimated from few responses is the less

@@ -257,6 +257,71 @@ fn classes_of_stretches_are_those_of_their_windows() {
 }
 
 #[test]
+fn stretches_of_time_say_what_is_not_normal() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // The clock turns after four rows: two recordings of one file.
+    let rows = "time,x\n2024-05-01 10:00,1\n2024-05-01 11:00,2\n2024-05-01 12:00,3\n2024-05-01 13:00,4\n\
+                2024-05-01 11:00,5\n2024-05-01 12:00,6\n";
+    write(root, "data/a/1.csv", rows);
+    write(
+        root,
+        "data/b/2.csv",
+        "time,x\n2024-05-01 10:00,1\n2024-05-01 11:00,2\n",
+    );
+    let with = |text: &str| {
+        write(root, "windows.json", text);
+        open(&SourceSpec {
+            labels: Some(root.join("windows.json")),
+            ..spec(root.join("data"), "")
+        })
+    };
+    let text = r#"{"a/1.csv": [["2024-05-01 10:30:00.000", "2024-05-01 12:00:00.000"]], "2.csv": [], "3.csv": []}"#;
+    let csv = "recording,start,end\n1,2024-05-01T11:00,2024-05-01T12:59\n";
+    for text in [text, csv] {
+        let source = with(text).unwrap();
+        let recordings = source.recordings().unwrap();
+        let abnormal: Vec<_> = (0..3).map(|at| recordings.abnormal(at).unwrap()).collect();
+        assert_eq!(
+            abnormal,
+            [
+                vec![false, true, true, false],
+                vec![true, true],
+                vec![false, false]
+            ]
+        );
+        assert_eq!(recordings.name(1), "a/1+1");
+        let item = recordings.ending(0, 2, 2).unwrap();
+        assert_eq!((&item.values[..], item.start), (&[2.0, 3.0][..], 1));
+        assert_eq!(recordings.ending(0, 1, 9).unwrap().steps(), 2);
+        assert!(recordings.ending(0, 4, 2).is_err());
+        assert_eq!(recordings.learned(0), 0..4);
+    }
+    for (text, found) in [
+        (r#"{"a/1.csv": [["2024-05-01 10:30"]]}"#, "no pair of times"),
+        (r#"{"a/1.csv": [["x", "y"]]}"#, "no pair of times"),
+        (r#"{"a/1.csv": 5}"#, "no list of windows"),
+        (r#"{"7.csv": []}"#, "none of its 1 rows"),
+    ] {
+        let error = with(text).err().unwrap().to_string();
+        assert!(error.contains(found), "{error}");
+    }
+    write(root, "timeless/1.csv", "x\n1\n2\n");
+    let error = open(&SourceSpec {
+        labels: Some(root.join("windows.json")),
+        ..spec(root.join("timeless"), "")
+    });
+    write(root, "windows.json", csv);
+    assert!(error.is_err());
+    let error = open(&SourceSpec {
+        labels: Some(root.join("windows.json")),
+        ..spec(root.join("timeless"), "")
+    });
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("has no times"), "{error}");
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

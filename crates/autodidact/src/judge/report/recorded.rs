@@ -1,0 +1,285 @@
+//! Forecasts beside what came, and how unusual each step was under what was recorded: from what `evaluate` left in the run's
+//! folder.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::curves::{Chart, Line, rounded, short};
+use super::text;
+use crate::error::{Error, Result};
+use crate::judge::{Anomalies, Example, Forecasts, Watched};
+use crate::run::RunFolder;
+
+/// Scores are drawn up to so many times the threshold: beyond it, how far doesn't matter.
+const TIMES: f64 = 5.0;
+
+/// What was found about recordings.
+#[derive(Debug, Serialize)]
+pub(super) struct Recorded {
+    pub(super) title: &'static str,
+    /// The first sentence of the verdict, and the others.
+    pub(super) headline: String,
+    pub(super) verdict: String,
+    pub(super) about: String,
+    /// Names of the columns of the table, and its rows: who, and what each came to.
+    pub(super) columns: Vec<String>,
+    pub(super) rows: Vec<(String, Vec<String>)>,
+    pub(super) charts: Vec<Chart>,
+}
+
+/// What the run's folder holds of it.
+///
+/// # Errors
+/// When a file can't be read.
+pub(super) fn recorded(folder: &RunFolder) -> Result<Vec<Recorded>> {
+    let mut found = Vec::new();
+    if let Some(forecasts) = read::<Forecasts>(folder, "forecast.json")? {
+        found.push(of_forecasts(forecasts));
+    }
+    if let Some(anomalies) = read::<Anomalies>(folder, "anomalies.json")? {
+        found.push(of_anomalies(anomalies));
+    }
+    Ok(found)
+}
+
+fn read<T: DeserializeOwned>(folder: &RunFolder, name: &str) -> Result<Option<T>> {
+    let path = folder.file(name);
+    let text = text(&path)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        Error::run("findings that can't be read")
+            .at(&path)
+            .because(error)
+            .mend("judge again, or remove the file")
+    })
+}
+
+fn of_forecasts(found: Forecasts) -> Recorded {
+    let columns: Vec<String> = (found.horizons.iter())
+        .map(|ahead| format!("{ahead} ahead"))
+        .collect();
+    let cell = |who: &str, task: &str| {
+        let is = |metric: &str| {
+            let mut all = found.results.iter();
+            let found = all.find(|one| one.who == who && one.task == task && one.metric == metric);
+            found.map_or_else(|| "–".to_owned(), |found| format!("{:.3}", found.value))
+        };
+        format!("{} / {}", is("mse"), is("mae"))
+    };
+    let (headline, verdict) = parted(&found.verdict);
+    Recorded {
+        title: "Forecasts",
+        about: format!(
+            "Mean squared / absolute error of what was foretold for the next steps, on the scale of the training data, over {} \
+             recordings. Each chart: the values before, what came, what was foretold from this network, and by the best \
+             simple forecast.",
+            found.recordings
+        ),
+        rows: table(
+            &found
+                .results
+                .iter()
+                .map(|one| one.who.as_str())
+                .collect::<Vec<_>>(),
+            &columns,
+            &cell,
+        ),
+        charts: found.examples.iter().map(example).collect(),
+        columns,
+        headline,
+        verdict,
+    }
+}
+
+fn of_anomalies(found: Anomalies) -> Recorded {
+    let shown = [
+        ("scores", "auc_pr", "area under precision and recall"),
+        ("alarms", "f1", "F1 of alarms"),
+        ("alarms", "range_f1", "F1 of ranges"),
+        ("alarms", "false_alarms", "false alarms"),
+        ("best threshold", "nab", "NAB, best threshold"),
+    ];
+    let columns: Vec<String> = shown.iter().map(|(.., name)| (*name).to_owned()).collect();
+    let cell = |who: &str, column: &str| {
+        let of = shown.iter().find(|(.., name)| *name == column);
+        let found = of.and_then(|(task, metric, _)| {
+            let mut all = found.results.iter();
+            all.find(|one| one.who == who && one.task == *task && one.metric == *metric)
+        });
+        match found {
+            None => "–".to_owned(),
+            Some(found) if found.metric == "nab" => format!("{:.1}", found.value),
+            Some(found) => format!("{:.3}", found.value),
+        }
+    };
+    let (headline, verdict) = parted(&found.verdict);
+    Recorded {
+        title: "What is not normal",
+        about: format!(
+            "{} of {} steps in {} recordings are said not to be normal. Scores are how far the stretch that ends at each step \
+             lies from those of the beginning, in quartile ranges; the threshold is set without labels, for {:.2} % of false \
+             alarms. What is shaded is said not to be normal.",
+            found.abnormal,
+            found.steps,
+            found.recordings,
+            100.0 * found.false_alarms
+        ),
+        rows: table(
+            &found
+                .results
+                .iter()
+                .map(|one| one.who.as_str())
+                .collect::<Vec<_>>(),
+            &columns,
+            &cell,
+        ),
+        charts: found.examples.iter().flat_map(watched).collect(),
+        columns,
+        headline,
+        verdict,
+    }
+}
+
+/// The first sentence, and the others.
+fn parted(verdict: &str) -> (String, String) {
+    match verdict.split_once(". ") {
+        Some((first, others)) => (format!("{first}."), others.to_owned()),
+        None => (verdict.to_owned(), String::new()),
+    }
+}
+
+/// A row for each who, in the order in which they come first.
+fn table(
+    who: &[&str],
+    columns: &[String],
+    cell: &dyn Fn(&str, &str) -> String,
+) -> Vec<(String, Vec<String>)> {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for who in who {
+        if rows.iter().all(|(known, _)| known != who) {
+            let cells = columns.iter().map(|column| cell(who, column));
+            rows.push(((*who).to_owned(), cells.collect()));
+        }
+    }
+    rows
+}
+
+/// Steps from the one that was known last.
+fn example(of: &Example) -> Chart {
+    let known = of.past.len() as f64;
+    let line = |name: &str, values: &[f32], from: f64| Line {
+        name: name.to_owned(),
+        points: (values.iter().enumerate())
+            .map(|(at, &value)| (from + at as f64, rounded(f64::from(value))))
+            .collect(),
+    };
+    let mut lines = vec![
+        line("before", &of.past, 1.0 - known),
+        line("came", &of.came, 1.0),
+        line("foretold", &of.foretold, 1.0),
+        line(&of.by, &of.simple, 1.0),
+    ];
+    lines.retain(|line| !line.points.is_empty());
+    let error = |told: &[f32]| {
+        let pairs = told.iter().zip(&of.came);
+        let squares = pairs.map(|(told, came)| f64::from(told - came).powi(2));
+        short(squares.sum::<f64>() / of.came.len().max(1) as f64)
+    };
+    Chart {
+        title: of.name.clone(),
+        about: String::new(),
+        summary: format!(
+            "squared error of the forecast {}, of {} {}",
+            error(&of.foretold),
+            of.by,
+            error(&of.simple)
+        ),
+        lines,
+        bands: Vec::new(),
+    }
+}
+
+/// What was recorded, and under it the scores.
+fn watched(of: &Watched) -> [Chart; 2] {
+    let step = |at: usize| (at * of.every) as f64;
+    let bands: Vec<(f64, f64)> = (of.abnormal.iter())
+        .map(|range| (range.start as f64, range.end as f64))
+        .collect();
+    let highest = TIMES * of.threshold.abs().max(1.0);
+    let scores: Vec<(f64, f64)> = (of.scores.iter().enumerate())
+        .filter_map(|(at, score)| Some((step(at), rounded((*score)?.clamp(-highest, highest)))))
+        .collect();
+    let ends = [scores.first(), scores.last()].into_iter().flatten();
+    let threshold = ends
+        .map(|&(step, _)| (step, rounded(of.threshold)))
+        .collect();
+    let above = scores
+        .iter()
+        .filter(|(_, score)| *score >= of.threshold)
+        .count();
+    let values = (of.values.iter().enumerate())
+        .map(|(at, &value)| (step(at), rounded(f64::from(value))))
+        .collect();
+    let line = |name: &str, points| Line {
+        name: name.to_owned(),
+        points,
+    };
+    [
+        Chart {
+            title: of.name.clone(),
+            about: "The first channel.".to_owned(),
+            summary: format!("{} stretches not normal", bands.len()),
+            lines: vec![line("recorded", values)],
+            bands: bands.clone(),
+        },
+        Chart {
+            title: format!("{}, how unusual", of.name),
+            about: String::new(),
+            summary: format!(
+                "{above} of {} points are at or above the threshold",
+                scores.len()
+            ),
+            lines: vec![line("score", scores), line("threshold", threshold)],
+            bands,
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forecast_begins_where_what_was_known_ends_and_scores_are_cut_where_they_no_longer_matter()
+    {
+        let chart = example(&Example {
+            name: "a".to_owned(),
+            past: vec![1.0, 2.0],
+            came: vec![3.0, 4.0],
+            foretold: vec![3.0, 5.0],
+            simple: vec![2.0, 2.0],
+            by: "the last value".to_owned(),
+        });
+        let points: Vec<_> = chart.lines.iter().map(|line| line.points.clone()).collect();
+        assert_eq!(points[0], [(-1.0, 1.0), (0.0, 2.0)]);
+        assert_eq!(points[1], [(1.0, 3.0), (2.0, 4.0)]);
+        assert_eq!(
+            chart.summary,
+            "squared error of the forecast 0.500, of the last value 2.50"
+        );
+        let [values, scores] = watched(&Watched {
+            name: "b".to_owned(),
+            every: 10,
+            values: vec![1.0, 2.0, 3.0],
+            scores: vec![None, Some(0.5), Some(1e6)],
+            threshold: 2.0,
+            abnormal: vec![12..25, 28..30],
+        });
+        assert_eq!(values.bands, [(12.0, 25.0), (28.0, 30.0)]);
+        assert_eq!(scores.lines[0].points, [(10.0, 0.5), (20.0, 10.0)]);
+        assert_eq!(scores.lines[1].points, [(10.0, 2.0), (20.0, 2.0)]);
+        assert!(scores.summary.starts_with("1 of 2"), "{}", scores.summary);
+    }
+}

@@ -1,0 +1,199 @@
+//! Rows of a table as they arrive, one line at a time.
+
+use super::clock;
+use super::columns::{listed, not_channels};
+use super::number::Cell;
+use crate::error::{Error, Result};
+use crate::modality::ReadRows;
+use crate::modality::series::reading::SeriesReading;
+
+/// What may part fields, the surest first.
+const SEPARATORS: [u8; 5] = [b'\t', b';', b'|', b',', b' '];
+
+/// Reads lines: a header at first, if there is one, then a row a step.
+pub(in crate::modality::series) struct LiveRows {
+    channels: usize,
+    reading: SeriesReading,
+    /// How lines are written, once one has come.
+    form: Option<Form>,
+    lines: usize,
+}
+
+struct Form {
+    separator: u8,
+    comma: bool,
+    /// The column of each channel, from 0; none until a row has come where the header doesn't tell.
+    columns: Vec<usize>,
+}
+
+impl LiveRows {
+    pub(in crate::modality::series) fn new(channels: usize, reading: SeriesReading) -> Self {
+        Self {
+            channels,
+            reading,
+            form: None,
+            lines: 0,
+        }
+    }
+
+    /// How a first line is written.
+    fn look(&self, line: &str) -> (u8, bool) {
+        let enough = |&separator: &u8| split(line, separator).len() >= self.channels;
+        let separator = (self.reading.separator())
+            .or_else(|| {
+                let mut there = SEPARATORS.into_iter();
+                there.find(|&one| line.trim().as_bytes().contains(&one) && enough(&one))
+            })
+            .unwrap_or(b',');
+        let comma = match self.reading.decimal.as_str() {
+            "" => separator != b',' && line.contains(',') && !line.contains('.'),
+            decimal => decimal == ",",
+        };
+        (separator, comma)
+    }
+
+    /// The columns that a header says are channels.
+    fn named(&self, names: &[&str]) -> Result<Vec<usize>> {
+        let found: Vec<usize> = match self.reading.columns.as_slice() {
+            [] => (0..names.len())
+                .filter(|&at| !not_channels(names[at], &self.reading))
+                .collect(),
+            wanted => {
+                let at = |name: &String| {
+                    let mut names = names.iter();
+                    names.position(|there| there.trim().eq_ignore_ascii_case(name))
+                };
+                wanted.iter().filter_map(at).collect()
+            }
+        };
+        if found.len() == self.channels {
+            return Ok(found);
+        }
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Err(self.wrong(format!(
+            "the header names {} channels (columns: {})",
+            found.len(),
+            listed(&names)
+        )))
+    }
+
+    /// The columns that a row shows to be channels: those of numbers, without what comes first where that is one too many.
+    fn shown(&self, fields: &[&str], comma: bool) -> Result<Vec<usize>> {
+        let is_number = |&at: &usize| {
+            let field = fields[at];
+            Cell::of(field.as_bytes(), comma) != Cell::Other && !clock::is_date(field)
+        };
+        let found: Vec<usize> = (0..fields.len()).filter(is_number).collect();
+        if found.len() == self.channels {
+            return Ok(found);
+        }
+        Err(self.wrong(format!("line {} holds {} numbers", self.lines, found.len())))
+    }
+
+    fn wrong(&self, found: String) -> Error {
+        Error::data(found)
+            .expected(format!(
+                "{} channels, as in what was learned from",
+                self.channels
+            ))
+            .mend("send those columns alone, or a header with data.reading.columns naming them")
+    }
+}
+
+impl ReadRows for LiveRows {
+    fn read(&mut self, line: &str) -> Result<Option<Vec<f32>>> {
+        self.lines += 1;
+        let line = line
+            .trim_end_matches(['\r', '\n'])
+            .trim_start_matches('\u{feff}');
+        if line.trim().is_empty() || line.starts_with('#') {
+            return Ok(None);
+        }
+        let (separator, comma) = match &self.form {
+            Some(form) => (form.separator, form.comma),
+            None => self.look(line),
+        };
+        let fields = split(line, separator);
+        if self.form.is_none() {
+            let is_word = |field: &&str| {
+                Cell::of(field.as_bytes(), comma) == Cell::Other && !clock::is_date(field)
+            };
+            let is_header = fields.iter().all(is_word);
+            let columns = match is_header {
+                true => self.named(&fields)?,
+                false => self.shown(&fields, comma)?,
+            };
+            self.form = Some(Form {
+                separator,
+                comma,
+                columns,
+            });
+            if is_header {
+                return Ok(None);
+            }
+        }
+        let columns = self.form.as_ref().map_or(&[][..], |form| &form.columns);
+        let value = |&at: &usize| match Cell::of(fields.get(at).unwrap_or(&"").as_bytes(), comma) {
+            Cell::Number(value) => value,
+            // What can't be read is missing, as where it is read from a file.
+            Cell::Missing | Cell::Beyond | Cell::Other => f32::NAN,
+        };
+        Ok(Some(columns.iter().map(value).collect()))
+    }
+}
+
+fn split(line: &str, separator: u8) -> Vec<&str> {
+    match separator {
+        b' ' => line.split_whitespace().collect(),
+        separator => line
+            .split(char::from(separator))
+            .map(|field| field.trim().trim_matches('"'))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(channels: usize, reading: &str, lines: &str) -> Result<Vec<Vec<f32>>> {
+        let mut live = LiveRows::new(channels, toml::from_str(reading).unwrap());
+        let mut rows = Vec::new();
+        for line in lines.lines() {
+            rows.extend(live.read(line)?);
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn rows_come_with_and_without_a_header_and_in_any_dialect() {
+        for lines in [
+            "time,a,b\n2024-01-01 10:00,1,2\n2024-01-01 10:01,3,x\n",
+            "# a comment\n1,2\n\n3,\n",
+            "datetime;a;b;anomaly\n2024-01-01;1;2;0\n2024-01-02;3;;1\n",
+            "1 2\r\n3 nan\r\n",
+            "2024-01-01T10:00;1,0;2,0\n2024-01-01T10:01;3,0;?\n",
+        ] {
+            let found = rows(2, "", lines).unwrap();
+            assert_eq!(found[0], [1.0, 2.0], "{lines}");
+            assert!(found[1][0] == 3.0 && found[1][1].is_nan(), "{lines}");
+        }
+        let found = rows(1, "columns = [\"b\"]", "a,b\n1,2\n3\n").unwrap();
+        assert!(found[0] == [2.0] && found[1][0].is_nan());
+    }
+
+    #[test]
+    fn other_channels_are_refused_by_number() {
+        let error = rows(3, "", "1,2\n").unwrap_err().to_string();
+        assert!(
+            error.contains("line 1 holds 2 numbers; expected 3 channels"),
+            "{error}"
+        );
+        let error = rows(1, "", "a,b\n1,2\n").unwrap_err().to_string();
+        assert!(
+            error.contains("names 2 channels (columns: a, b)"),
+            "{error}"
+        );
+        assert!(rows(1, "columns = [\"c\"]", "a,b\n1,2\n").is_err());
+    }
+}

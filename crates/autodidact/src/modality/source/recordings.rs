@@ -1,0 +1,53 @@
+//! Data that goes on step by step: what may come next is foretold there, and what is not normal found.
+
+use std::ops::Range;
+
+use crate::error::Result;
+
+/// Recordings, whose items are stretches of them.
+pub trait Recordings<Item>: Send + Sync {
+    /// Number of recordings in the part that is open.
+    fn count(&self) -> usize;
+    /// The name of one: the path inside the folder or archive.
+    fn name(&self, recording: usize) -> String;
+    /// Number of steps of one, with those that belong to another part.
+    fn steps(&self, recording: usize) -> usize;
+    /// The steps of one that belong to the part that is learned from.
+    fn learned(&self, recording: usize) -> Range<usize>;
+    /// The stretch that ends with `step`, of as many steps as there are before it and `most` at most, whatever part they
+    /// belong to.
+    ///
+    /// # Errors
+    /// When there is no such step, or it can't be read.
+    fn ending(&self, recording: usize, step: usize, most: usize) -> Result<Item>;
+    /// Which steps of one are known not to be normal; `None` where nobody said.
+    fn abnormal(&self, recording: usize) -> Option<Vec<bool>>;
+}
+
+/// What was recorded, step by step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeline {
+    /// Values a step.
+    pub channels: usize,
+    /// Step by step, on the scale that networks see; not a number where a value is missing.
+    pub values: Vec<f32>,
+}
+
+/// What a network takes in of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Steps, at most.
+    pub steps: usize,
+    /// Values a step.
+    pub channels: usize,
+}
+
+/// Reads steps as they arrive, line by line.
+pub trait ReadRows {
+    /// The values of the step that a line holds, not a number where one is missing; `None` for a line that holds none, such as
+    /// a header.
+    ///
+    /// # Errors
+    /// When it holds other channels than were learned from.
+    fn read(&mut self, line: &str) -> Result<Option<Vec<f32>>>;
+}

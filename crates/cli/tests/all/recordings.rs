@@ -1,0 +1,293 @@
+//! Recordings as a user meets them: forecasts, what is not normal, and steps that are watched as they arrive.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{autodidact, fails, run, succeeds, text};
+
+/// Two channels of a wave; from step 900 to 960 it goes faster.
+fn wave(steps: usize) -> String {
+    let mut table = "time,a,b,anomaly\n".to_owned();
+    for step in 0..steps {
+        let odd = (900..960).contains(&step);
+        let phase = step as f64 * if odd { 1.3 } else { 0.3 };
+        let (a, b) = (
+            phase.sin(),
+            (phase * 2.0).cos() + 0.01 * (step as f64 * 7.7).sin(),
+        );
+        let _ = writeln!(
+            table,
+            "{},{a:.5},{b:.5},{}",
+            1_700_000_000 + 60 * step,
+            u8::from(odd)
+        );
+    }
+    table
+}
+
+/// A run on windows of so many steps of the wave.
+fn learned(here: &Path, steps: usize) -> String {
+    fs::write(here.join("wave.csv"), wave(steps)).unwrap();
+    succeeds(autodidact(here).args([
+        "pretrain",
+        "wave.csv",
+        "--method",
+        "reliability",
+        "--out",
+        "run",
+        "--set",
+        "data.reading.window=32",
+        "--set",
+        "data.reading.stride=4",
+        "--set",
+        "data.reading.label=none",
+        "--set",
+        "encoder.width=336",
+    ]))
+}
+
+fn value(found: &Value, who: &str, task: &str, metric: &str) -> f64 {
+    let results = found["results"].as_array().unwrap().iter();
+    let mut is =
+        results.filter(|one| one["who"] == who && one["task"] == task && one["metric"] == metric);
+    is.next()
+        .unwrap_or_else(|| panic!("{who} {task} {metric}: {found}"))["value"]
+        .as_f64()
+        .unwrap()
+}
+
+#[test]
+fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    learned(here, 1500);
+    let out = succeeds(autodidact(here).args([
+        "evaluate",
+        "run",
+        "--forecast",
+        "16,4",
+        "--json",
+        "ahead.json",
+    ]));
+    assert!(
+        out.contains("4 ahead mse") && out.contains("data.reading.test"),
+        "{out}"
+    );
+    let found: Value = serde_json::from_slice(&fs::read(here.join("ahead.json")).unwrap()).unwrap();
+    assert_eq!(found["season"], 21);
+    assert_eq!(found["horizons"], serde_json::json!([4, 16]));
+    let error = |who: &str| value(&found, who, "4 ahead", "mse");
+    // A wave goes on as its last values say, and not as the last one does.
+    assert!(error("raw") < 0.1 * error("last value"), "{out}");
+    assert!(error("pretrained") < 0.7 * error("last value"), "{out}");
+    assert!(here.join("run/forecast.json").is_file());
+
+    let marked = ["--reading", "label=anomaly"];
+    let out = succeeds(
+        autodidact(here)
+            .args([
+                "evaluate",
+                "run",
+                "--anomalies",
+                "--set",
+                "known=0.4",
+                "--json",
+                "odd.json",
+            ])
+            .args(marked),
+    );
+    assert!(
+        out.contains("upper bound") && out.contains("flatters"),
+        "{out}"
+    );
+    let found: Value = serde_json::from_slice(&fs::read(here.join("odd.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&found["abnormal"], &found["stretches"]),
+        (&60.into(), &1.into())
+    );
+    assert!(
+        value(&found, "pretrained", "scores", "auc_pr") > 0.5,
+        "{out}"
+    );
+    assert!(value(&found, "random", "scores", "auc_pr") < 0.3, "{out}");
+    assert!(
+        value(&found, "pretrained", "alarms", "recall") > 0.5,
+        "{out}"
+    );
+    assert!(
+        value(&found, "pretrained", "best threshold", "nab") > 50.0,
+        "{out}"
+    );
+
+    let (err, code) = fails(autodidact(here).args(["evaluate", "run", "--anomalies"]));
+    assert!(
+        code == 3 && err.contains("nobody said which steps are not normal"),
+        "{err}"
+    );
+    let (err, _) = fails(autodidact(here).args(["evaluate", "run", "--forecast", "400"]));
+    assert!(err.contains("no recording long enough"), "{err}");
+    let (err, _) = fails(autodidact(here).args([
+        "evaluate",
+        "run",
+        "--forecast",
+        "4",
+        "--set",
+        "forecast_parts=[0,1,1]",
+    ]));
+    assert!(err.contains("three numbers above 0"), "{err}");
+}
+
+#[test]
+fn steps_are_answered_as_they_arrive() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    // Before anything goes wrong: what is learned from is taken for normal.
+    learned(here, 850);
+    let mut child = autodidact(here)
+        .args(["predict", "run", "--stream", "--false-alarms", "0.02"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = child.stdin.take().unwrap();
+    let mut from = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(next(), "step,distance,likelihood,alarm\n");
+    let table = wave(1000);
+    let mut lines = table.lines();
+    writeln!(to, "{}", lines.next().unwrap()).unwrap();
+    // Each row is answered before the next one is sent.
+    let mut alarms = Vec::new();
+    for (step, line) in lines.enumerate() {
+        writeln!(to, "{line}").unwrap();
+        let answer = next();
+        let fields: Vec<&str> = answer.trim().split(',').collect();
+        assert_eq!(
+            (fields.len(), fields[0]),
+            (4, step.to_string().as_str()),
+            "{answer}"
+        );
+        alarms.push(fields[3] == "1");
+    }
+    drop(to);
+    let output = child.wait_with_output().unwrap();
+    let err = text(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    assert!(err.contains("1000 rows, each answered within"), "{err}");
+    let count = |of: std::ops::Range<usize>| alarms[of].iter().filter(|&&alarm| alarm).count();
+    assert_eq!(count(0..31), 0, "before there is a whole stretch");
+    assert!(count(32..900) < 90, "{}", count(32..900));
+    assert!(count(910..960) > 25, "{}", count(910..960));
+
+    // Rows of other channels, a run without recordings' steps, and a reader that goes away.
+    let mut bad = autodidact(here)
+        .args(["predict", "run", "--stream"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    bad.stdin.take().unwrap().write_all(b"1,2,3\n").unwrap();
+    let output = bad.wait_with_output().unwrap();
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(
+        err.contains("line 1 holds 3 numbers; expected 2 channels"),
+        "{err}"
+    );
+    let output = run(autodidact(here).args(["predict", "run"]));
+    assert!(!output.status.success());
+}
+
+#[test]
+fn an_encoder_goes_on_learning_from_what_it_watches() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    fs::write(here.join("wave.csv"), wave(800)).unwrap();
+    succeeds(autodidact(here).args([
+        "pretrain",
+        "wave.csv",
+        "--method",
+        "ts2vec",
+        "--steps",
+        "3",
+        "--batch-size",
+        "8",
+        "--out",
+        "run",
+        "--set",
+        "data.reading.window=32",
+        "--set",
+        "data.reading.label=none",
+        "--set",
+        "encoder.width=8",
+        "--set",
+        "encoder.depth=2",
+        "--set",
+        "encoder.dim=16",
+    ]));
+    let stream = |out: &str, extra: &[&str]| {
+        let mut child = autodidact(here)
+            .args([
+                "predict",
+                "run",
+                "--stream",
+                "--false-alarms",
+                "0.05",
+                "--adapt",
+                out,
+            ])
+            .args([
+                "--learn-every",
+                "100",
+                "--learn-steps",
+                "2",
+                "--learn-most",
+                "5",
+            ])
+            .args(extra)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut to = child.stdin.take().unwrap();
+        let writing = std::thread::spawn(move || {
+            // It may refuse before it has read all.
+            let _ = to.write_all(wave(700).as_bytes());
+        });
+        let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (code, out, err) = stream("adapted", &[]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out.lines().count(), 701);
+    assert!(
+        err.contains("5 training steps in 3 rounds; the encoder is in adapted"),
+        "{err}"
+    );
+    let encoder = |run: &str| fs::read(here.join(run).join("encoder.safetensors")).unwrap();
+    assert!(encoder("run") != encoder("adapted"));
+    // It is a run like any other.
+    succeeds(autodidact(here).args(["embed", "adapted", "wave.csv", "--out", "vectors.npy"]));
+    let (code, _, err) = stream("adapted", &[]);
+    assert!(
+        code == Some(4) && err.contains("a run is there already"),
+        "{err}"
+    );
+}
