@@ -19,11 +19,11 @@ const NOTHING: f64 = 1e-5;
 ///
 /// # Shapes
 ///
-/// `[N, D]` gives `[N, r]` with r at most `most`, or `[N, D]` where D is.
+/// `[N, D]` gives `[N, r]` with r at most `most`, or `[N, D]` where D is; where all of `fit` are one, `[N, 1]` of zeros.
 ///
 /// # Errors
 ///
-/// If `fit` is empty or not among the rows, `most` is 0, or all rows of `fit` are one.
+/// If `fit` is empty or not among the rows, or `most` is 0.
 pub fn onto_span(rows: &Matrix, fit: &Range<usize>, most: usize) -> Result<Matrix> {
     EvalError::check_count("number of rows that span", most)?;
     EvalError::check_stretches("what is fitted to", std::slice::from_ref(fit), rows.rows())?;
@@ -67,9 +67,8 @@ pub fn onto_span(rows: &Matrix, fit: &Range<usize>, most: usize) -> Result<Matri
         }
     }
     if basis.is_empty() {
-        return Err(EvalError::Empty {
-            what: "the directions in which rows differ",
-        });
+        // Rows that are all one span nothing: all lie at its origin.
+        return Matrix::from_vec(rows.rows(), 1, vec![0.; rows.rows()]);
     }
     let (columns, width) = (rows.columns(), basis.len());
     let offsets: Vec<f64> = basis
@@ -143,7 +142,8 @@ mod tests {
         assert!(onto_span(&rows, &(3..3), 4).is_err());
         assert!(onto_span(&rows, &(0..10), 0).is_err());
         let alike = Matrix::from_vec(5, 30, vec![2.; 150]).unwrap();
-        assert!(onto_span(&alike, &(0..5), 4).is_err());
+        let seen = onto_span(&alike, &(0..5), 4).unwrap();
+        assert_eq!((seen.columns(), seen.data()), (1, &[0.; 5][..]));
     }
 
     #[test]

@@ -249,11 +249,13 @@ fn watch(
     let networks = following.moments(recording, &steps, &whom, advance)?;
     let window = following.stretch().max(1);
     let rate = settings.false_alarms;
-    // A stretch that is not yet whole is not like the others.
+    // A stretch that is not yet whole is not like the others, and one that shares steps with those that are judged lies near
+    // them whatever happens.
     let first = (window - 1).min(known / 2);
+    let last = known.saturating_sub(window - 1).max(first + 1);
     let raw = last_values(values, window).map_err(unfit)?;
     let distance = |vectors: &Matrix| -> Result<Said> {
-        let bank: Vec<usize> = (first..known).collect();
+        let bank: Vec<usize> = (first..last).collect();
         let rest: Vec<usize> = (known..vectors.rows()).collect();
         let detector = Detector::new(vectors.select(&bank).map_err(unfit)?, window)?;
         let scores = detector.distances(&vectors.select(&rest).map_err(unfit)?)?;
@@ -421,7 +423,8 @@ fn findings(judged: &[Judged], intervals: &Bootstrap) -> autodidact_eval::Result
                 |drawn: &[usize]| Ok(of(&sum(drawn))),
                 intervals,
             )?;
-            push("alarms", metric, found.value, found.low, found.high);
+            let (low, high) = (found.low.max(0.0), found.high.min(1.0));
+            push("alarms", metric, found.value, low, high);
             Ok(())
         };
         of_counts("f1", Counts::f1)?;
@@ -540,6 +543,20 @@ mod tests {
         assert_eq!(said.alarms(), [false, true]);
         let said = Said::of(&[3.0; 60], vec![3.0, 3.1], 0.05).unwrap();
         assert_eq!((said.alarms(), said.scores[0]), (vec![false, true], 0.0));
+    }
+
+    #[test]
+    fn what_never_changed_and_then_does_is_found_and_nothing_else() {
+        let mut values = vec![5.0; 300];
+        values[200] = 5.5;
+        let values = Matrix::from_vec(300, 1, values).unwrap();
+        // Wider than what a regression takes as it is.
+        let wide = (0..300).flat_map(|step| [values.row(step)[0]; 600]);
+        let wide = Matrix::from_vec(300, 600, wide.collect()).unwrap();
+        let said = surprise(&wide, &values, 0..100, 0.02).unwrap();
+        assert_eq!(said.scores.len(), 200);
+        let alarms: Vec<usize> = (0..200).filter(|&at| said.alarms()[at]).collect();
+        assert_eq!(alarms, [100]);
     }
 
     #[test]

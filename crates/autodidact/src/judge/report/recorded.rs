@@ -230,7 +230,10 @@ fn watched(of: &Watched) -> [Chart; 2] {
         Chart {
             title: of.name.clone(),
             about: "The first channel.".to_owned(),
-            summary: format!("{} stretches not normal", bands.len()),
+            summary: match bands.len() {
+                1 => "1 stretch is not normal".to_owned(),
+                n => format!("{n} stretches are not normal"),
+            },
             lines: vec![line("recorded", values)],
             bands: bands.clone(),
         },

@@ -239,6 +239,13 @@ impl Modality for SeriesData {
 
     fn rows(&self, reading: &SourceSpec) -> Result<Box<dyn ReadRows>> {
         let reading = SeriesReading::of(reading)?;
+        if reading.standardize > 0.0 {
+            return Err(
+                Error::recipe("data.reading.standardize, and steps as they arrive")
+                    .expected("recordings on one scale: what comes first is no whole beginning")
+                    .mend("pretrain without it, on recordings of one process"),
+            );
+        }
         Ok(Box::new(source::LiveRows::new(
             self.measured.channels,
             reading,

@@ -39,6 +39,9 @@ pub struct SeriesReading {
     pub stride: usize,
     /// Seconds a step: values within are averaged. 0 takes the rows as they come.
     pub resample: f64,
+    /// Whether each recording is brought to mean 0 and deviation 1, channel by channel, by its beginning: so many steps, or
+    /// below 1 that part of them; for recordings on scales of their own. 0 leaves them as they are.
+    pub standardize: f64,
     /// What parts the fields of a row: `,`, `;`, `tab`, `space`, `|`; empty looks.
     pub separator: String,
     /// `.` or `,`; empty looks.
@@ -80,6 +83,7 @@ impl Default for SeriesReading {
             window: 0,
             stride: 0,
             resample: 0.0,
+            standardize: 0.0,
             separator: String::new(),
             decimal: String::new(),
             channels_first: false,
@@ -110,6 +114,10 @@ impl SeriesReading {
         if !(0.0..=1e9).contains(&reading.resample) {
             let found = reading.resample.to_string();
             return wrong("resample", found, "seconds, or 0");
+        }
+        if !(0.0..=1e9).contains(&reading.standardize) {
+            let found = reading.standardize.to_string();
+            return wrong("standardize", found, "steps, a part below 1, or 0");
         }
         if !(0.0..=0.9).contains(&reading.test) {
             return wrong("test", reading.test.to_string(), "0 to 0.9");
@@ -201,6 +209,7 @@ mod tests {
             ("window = 1", "data.reading.window = 1"),
             ("stride = 5", "data.reading.stride = 5"),
             ("resample = -1", "data.reading.resample"),
+            ("standardize = -0.5", "data.reading.standardize"),
             ("test = 1", "data.reading.test = 1"),
             ("separator = \"x\"", "data.reading.separator"),
             ("decimal = \"'\"", "data.reading.decimal"),

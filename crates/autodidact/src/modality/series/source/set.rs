@@ -40,6 +40,8 @@ pub struct SeriesSet {
     open: Vec<usize>,
     /// Names of the classes that steps have.
     classes: Vec<String>,
+    /// Mean and deviation of each channel of each recording, where recordings are brought to one scale.
+    scales: Vec<Vec<(f32, f32)>>,
     about: String,
 }
 
@@ -181,7 +183,8 @@ fn assemble(
             about.push_str(&format!(", {unmatched} rows of which match no item"));
         }
     }
-    Ok(SeriesSet {
+    let mut set = SeriesSet {
+        scales: Vec::new(),
         learned,
         open: open.collect(),
         classes: names,
@@ -193,7 +196,13 @@ fn assemble(
         labels,
         other_parts: choice.others,
         about,
-    })
+    };
+    if reading.standardize > 0.0 {
+        set.scales = (0..set.recordings.len())
+            .map(|recording| set.scale(recording, reading.standardize))
+            .collect::<Result<_>>()?;
+    }
+    Ok(set)
 }
 
 impl SeriesSet {
@@ -206,7 +215,51 @@ impl SeriesSet {
         let first = offset + (item.from * row) as u64;
         self.blob.read_at(first, &mut bytes).at_path(name())?;
         let floats = bytes.as_chunks().0.iter();
-        Ok(floats.map(|&float| f32::from_le_bytes(float)).collect())
+        let mut values: Vec<f32> = floats.map(|&float| f32::from_le_bytes(float)).collect();
+        if let Some(scale) = self
+            .scales
+            .get(item.recording)
+            .filter(|scale| !scale.is_empty())
+        {
+            for step in values.chunks_exact_mut(self.channels) {
+                for (value, (mean, deviation)) in step.iter_mut().zip(scale) {
+                    *value = (*value - mean) / deviation;
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Mean and deviation of each channel at the beginning of a recording; nothing of one that isn't kept.
+    fn scale(&self, recording: usize, beginning: f64) -> Result<Vec<(f32, f32)>> {
+        let of = &self.recordings[recording];
+        if of.offset.is_none() {
+            return Ok(Vec::new());
+        }
+        let steps = match beginning < 1.0 {
+            true => (beginning * of.steps as f64).ceil() as usize,
+            false => beginning as usize,
+        };
+        let item = Item {
+            recording,
+            from: 0,
+            steps: steps.clamp(1, of.steps),
+        };
+        let values = self.values(item, &|| of.name.clone())?;
+        let of_channel = |channel: usize| {
+            let known = values.iter().skip(channel).step_by(self.channels);
+            let known: Vec<f64> = (known.filter(|value| value.is_finite()))
+                .map(|&value| f64::from(value))
+                .collect();
+            let count = known.len().max(1) as f64;
+            let mean = known.iter().sum::<f64>() / count;
+            let squares: f64 = known.iter().map(|value| (value - mean).powi(2)).sum();
+            let deviation = (squares / count).sqrt();
+            // What doesn't vary keeps its scale.
+            let varies = deviation > 1e-6 * mean.abs() && deviation > 0.0;
+            (mean as f32, if varies { deviation as f32 } else { 1.0 })
+        };
+        Ok((0..self.channels).map(of_channel).collect())
     }
 }
 

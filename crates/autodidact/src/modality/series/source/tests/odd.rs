@@ -257,6 +257,33 @@ fn classes_of_stretches_are_those_of_their_windows() {
 }
 
 #[test]
+fn recordings_on_scales_of_their_own_are_brought_to_one_by_their_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let table = |scale: f64, offset: f64| {
+        let rows = [1.0, 3.0, 1.0, 3.0, 9.0, 9.0, 9.0, 9.0];
+        let rows = rows.map(|x| format!("{},7\n", offset + scale * x));
+        format!("x,same\n{}", rows.concat())
+    };
+    write(root, "data/1.csv", table(1.0, 0.0));
+    write(root, "data/2.csv", table(1000.0, -5000.0));
+    for beginning in ["4", "0.5"] {
+        let source = open(&spec(
+            root.join("data"),
+            &format!("standardize = {beginning}"),
+        ))
+        .unwrap();
+        for item in 0..2 {
+            let values = source.get(item).unwrap().values;
+            assert_eq!(values[..6], [-1.0, 0.0, 1.0, 0.0, -1.0, 0.0]);
+            assert_eq!(values[14], 7.0);
+        }
+        let recordings = source.recordings().unwrap();
+        assert_eq!(recordings.ending(1, 1, 1).unwrap().values[..], [1.0, 0.0]);
+    }
+}
+
+#[test]
 fn stretches_of_time_say_what_is_not_normal() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
