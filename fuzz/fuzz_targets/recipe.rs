@@ -30,6 +30,8 @@ fuzz_target!(init: seeds::sow("recipe"), |text: &str| {
         return;
     };
     let _ = (recipe.data(), recipe.evaluate(), recipe.kind(), recipe.seed());
-    let name = recipe.method().unwrap_or(autodidact::method::DEFAULT);
-    let _ = by_name(name, Resolve(&recipe));
+    let Ok(name) = autodidact::method::of(&recipe) else {
+        return;
+    };
+    let _ = by_name(&name, Resolve(&recipe));
 });

@@ -1,6 +1,6 @@
 //! What the fuzz targets share: a folder to put a stranger's files into, and the seeds that mutation starts from.
 //!
-//! The readers of images are mounted here as modules, under the paths that they have in the library. They know nothing
+//! The readers of images and series are mounted here as modules, under the paths that they have in the library. They know nothing
 //! of networks, and without these the instrumented build is several times shorter.
 
 #[path = "../../crates/autodidact/src/error.rs"]
@@ -8,13 +8,16 @@ pub mod error;
 pub mod modality;
 #[path = "../../crates/autodidact/src/random.rs"]
 pub mod random;
+pub mod recipe;
 pub mod seeds;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use crate::modality::image::source::open;
-use crate::modality::source::{Part, SourceSpec};
+use crate::modality::ReadRows;
+use crate::modality::image;
+use crate::modality::series;
+use crate::modality::source::{Part, Source, SourceSpec};
 
 /// Items of a set that are read.
 const READ: usize = 4;
@@ -43,32 +46,89 @@ pub fn file(name: &str, contents: &[u8]) -> PathBuf {
 /// Opens what lies at `path`, either part of it, and reads some of its images and all of its names, as a run does.
 pub fn read(path: &Path, labels: Option<&Path>) {
     for part in [None, Some(Part::Test)] {
+        if let Ok(source) = image::source::open(&spec(path, labels, part)) {
+            look(source.as_ref());
+        }
+    }
+}
+
+/// Opens the series at `path` as the table `reading` says, and reads some of them and the steps of their recordings.
+pub fn read_series(path: &Path, labels: Option<&Path>, reading: &toml::Table) {
+    for part in [None, Some(Part::Test)] {
         let spec = SourceSpec {
-            path: Some(path.to_path_buf()),
-            part,
-            labels: labels.map(Path::to_path_buf),
-            memory_limit: 1 << 20,
-            ..SourceSpec::default()
+            reading: reading.clone(),
+            ..spec(path, labels, part)
         };
-        let Ok(source) = open(&spec) else {
+        let Ok(source) = series::source::open(&spec) else {
             continue;
         };
-        let _ = source.describe();
-        for index in (0..source.len())
-            .take(READ)
-            .chain(source.len().checked_sub(1))
-        {
-            let _ = (source.name(index), source.get(index));
-        }
-        if let Some(labels) = source.labels() {
-            assert_eq!(labels.of.len(), source.len());
-            let classes = labels.of.iter().flatten();
-            assert!(
-                classes
-                    .into_iter()
-                    .all(|&class| (class as usize) < labels.classes.len())
+        look(source.as_ref());
+        let Some(recordings) = source.recordings() else {
+            continue;
+        };
+        for recording in 0..recordings.count().min(READ) {
+            let steps = recordings.steps(recording);
+            assert!(recordings.learned(recording).end <= steps);
+            if let Some(abnormal) = recordings.abnormal(recording) {
+                assert_eq!(abnormal.len(), steps);
+            }
+            let _ = (
+                recordings.name(recording),
+                recordings.ending(recording, steps, 3),
             );
+            let _ = recordings.ending(recording, steps.saturating_sub(1), 3);
         }
+    }
+}
+
+/// Reads a file line by line, as steps of one to three channels that arrive.
+pub fn read_rows(text: &[u8], reading: &toml::Table) {
+    let spec = SourceSpec {
+        reading: reading.clone(),
+        ..SourceSpec::default()
+    };
+    let text = String::from_utf8_lossy(text);
+    for channels in 1..=3 {
+        let Some(mut rows) = series::live(channels, &spec) else {
+            return;
+        };
+        for line in text.lines() {
+            match rows.read(line) {
+                Ok(Some(values)) => assert_eq!(values.len(), channels),
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+fn spec(path: &Path, labels: Option<&Path>, part: Option<Part>) -> SourceSpec {
+    SourceSpec {
+        path: Some(path.to_path_buf()),
+        part,
+        labels: labels.map(Path::to_path_buf),
+        memory_limit: 1 << 20,
+        ..SourceSpec::default()
+    }
+}
+
+/// Reads some items and all classes.
+fn look<Item>(source: &dyn Source<Item>) {
+    let _ = source.describe();
+    for index in (0..source.len())
+        .take(READ)
+        .chain(source.len().checked_sub(1))
+    {
+        let _ = (source.name(index), source.get(index));
+    }
+    if let Some(labels) = source.labels() {
+        assert_eq!(labels.of.len(), source.len());
+        let classes = labels.of.iter().flatten();
+        assert!(
+            classes
+                .into_iter()
+                .all(|&class| (class as usize) < labels.classes.len())
+        );
     }
 }
 

@@ -26,6 +26,7 @@ pub fn sow(target: &str) {
         "parquet" => tables(),
         "cifar" => cifar(),
         "list" => lists(),
+        "series" => series(),
         "checkpoint" => checkpoints(),
         "recipe" => recipes(),
         _ => panic!("no target is called {target}"),
@@ -37,6 +38,34 @@ pub fn sow(target: &str) {
     for (index, seed) in seeds.iter().enumerate() {
         std::fs::write(corpus.join(format!("seed-{index:02}")), seed).expect("a seed");
     }
+}
+
+/// A byte for the format, one for how it is read, then a file and one of labels.
+fn series() -> Vec<Vec<u8>> {
+    let wide = b"time,a,b,anomaly\n2024-05-01 10:00,1,2,0\n2024-05-01 11:00,3,,1\n2024-05-01 12:00,5,6,0\n";
+    let long = b"id;t;x\n1;1;0,5\n1;2;0,75\n2;1;1,5\n2;2;\n";
+    let rows = b"1\t0.1\t0.2\t0.3\n2\t0.3\t0.2\n";
+    let blocks = b"walk\n\t1\t2\n\t3\t4\n\nrun\n\t5\t6\n\t7\t8\n";
+    let ts = b"@problemName x\n@timeStamps false\n@univariate false\n@classLabel true a b\n@data\n1,2,3:4,5,6:a\n1,?,3:4,5:b\n";
+    let stretches = b"recording,start,end,label\nx,0,2,a\nx,2,3,b\n";
+    let windows = br#"{"x.csv": [["2024-05-01 10:30", "2024-05-01 11:30"]]}"#;
+    let named = b"name,label\nx,a\n";
+    let texts: [(u8, &[u8], &[u8]); 7] = [
+        (0, wide, windows),
+        (0, wide, stretches),
+        (0, long, named),
+        (1, rows, b""),
+        (2, blocks, b""),
+        (3, ts, b""),
+        (2, wide, b"a\nb\nc\n"),
+    ];
+    let mut seeds = Vec::new();
+    for (number, (format, table, labels)) in texts.into_iter().enumerate() {
+        let file = joined(table, labels);
+        seeds.push([&[format, number as u8][..], &file].concat());
+    }
+    seeds.extend(npy().into_iter().map(|file| [&[4, 0][..], &file].concat()));
+    seeds
 }
 
 /// The smallest image file: one black pixel, as a bitmap.
