@@ -54,6 +54,6 @@ pub(crate) fn zip_in_place(
 }
 
 /// Into how many parts so many elements are cut; each comes out the same whoever computes it.
-fn parts(length: usize) -> usize {
+pub(crate) fn parts(length: usize) -> usize {
     (4 * threads()).min(length / 4096).max(1)
 }

@@ -10,6 +10,7 @@ use crate::method::{ForObjective, Objective};
 use crate::modality::{self, ForModality, Modality};
 use crate::recipe::{Plan, Recipe};
 use crate::run::RunFolder;
+use crate::train::REFERENCE_BATCH;
 
 /// Items that a fine-tuning sees at most where nobody says how long it is: five passes over sixty thousand.
 const ITEMS_SEEN: f64 = 300_000.0;
@@ -22,8 +23,6 @@ const BATCH: i64 = 64;
 const RATE: f64 = 2e-3;
 /// The same for a classifier alone on vectors that stay as they are; 3e-2 beat 1e-2 by 1.7 points there.
 const RATE_OF_CLASSIFIER: f64 = 3e-2;
-/// The batch that recipes give learning rates for.
-const REFERENCE_BATCH: f64 = 256.0;
 /// By how much slower a stage learns than the next. Bao et al. 2022 have 0.65 to 0.75 for transformers of 12 blocks; our
 /// convolutional networks have four or five stages, where 1 beat 0.75 by a point in the same comparison.
 const LAYER_DECAY: f64 = 0.9;

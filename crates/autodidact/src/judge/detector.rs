@@ -83,7 +83,8 @@ mod tests {
         assert!(found[100] >= threshold);
         let likely = detector.likelihoods(&found).unwrap();
         assert!((likely[100] - 1.0 / 401.0).abs() < 1e-12);
-        assert!(likely[..100].iter().all(|&p| p > 1.0 / 401.0 || alarms > 1));
+        let likeliest = likely[..100].iter().copied().fold(0.0, f64::max);
+        assert!(likeliest > 0.5, "{likeliest}");
         assert!(Detector::new(Matrix::from_vec(3, 1, vec![1.0; 3]).unwrap(), 2).is_err());
     }
 }

@@ -85,7 +85,7 @@ impl Watch {
                 Some(path) => error.at(path),
                 None => error,
             };
-            error.mend("pretrain on longer recordings, with a shorter data.reading.window, or allow more false alarms (--set false_alarms=0.05)")
+            error.mend("pretrain on longer recordings, with a shorter data.reading.window, or allow more false alarms (--false-alarms 0.05)")
         };
         if width == 0 {
             return Err(few(Error::data(format!(

@@ -22,6 +22,19 @@ pub struct Finding {
     pub high: f64,
 }
 
+impl Finding {
+    /// What somebody came to at a task, by a measure.
+    pub(in crate::judge) fn find<'a>(
+        all: &'a [Self],
+        who: &str,
+        task: &str,
+        metric: &str,
+    ) -> Option<&'a Self> {
+        let is = |found: &&Self| found.who == who && found.task == task && found.metric == metric;
+        all.iter().find(is)
+    }
+}
+
 /// How tasks of a few labels of each class are named, before the number of labels.
 pub(super) const FEW: &str = "few_shot_";
 /// The number of labels of each class that the verdict speaks of.

@@ -20,7 +20,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, timeless};
+use super::{
+    Loss, Method, Objective, Optimizer, Step, Training, positive, share_right, take, timeless,
+};
 use crate::error::{Error, Result};
 use crate::layers::{Init, Linear};
 use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
@@ -193,8 +195,7 @@ impl Candidates {
         let targets = TensorData::new(targets, [scores.dims()[0]]);
         let targets = Tensor::<1, Int>::from_data(targets, &device);
         let loss = cross_entropy(scores.clone(), targets.clone(), Some(NONE));
-        let right = scores.detach().argmax(1).squeeze_dim::<1>(1).equal(targets);
-        let accuracy = right.float().sum().div_scalar(count as f64);
+        let accuracy = share_right(scores, targets, count);
         let information = loss.clone().neg().add_scalar(chance / count as f64);
         Ok(Loss::new(loss)
             .part("accuracy", &accuracy)

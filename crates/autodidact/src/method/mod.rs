@@ -8,7 +8,7 @@ mod hiding;
 mod toy;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -266,6 +266,17 @@ fn take<const N: usize, B>(views: Vec<B>, method: &str) -> Result<[B; N]> {
             .expected(format!("{N}"))
             .mend("change the number of crops in [views]")
     })
+}
+
+/// The part of `count` questions whose true candidate scores highest: `scores`, `[questions, candidates]`, `targets` the true
+/// ones, below 0 where a question doesn't count.
+fn share_right(scores: Tensor<2>, targets: Tensor<1, Int>, count: usize) -> Tensor<1> {
+    let highest = scores.detach().argmax(1).squeeze_dim::<1>(1);
+    highest
+        .equal(targets)
+        .float()
+        .sum()
+        .div_scalar(count as f64)
 }
 
 /// Refuses a network whose tokens are no symbols.

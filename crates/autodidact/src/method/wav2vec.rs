@@ -23,7 +23,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, timeless, within};
+use super::{
+    Loss, Method, Objective, Optimizer, Step, Training, positive, share_right, take, timeless,
+    within,
+};
 use crate::error::{Error, Result};
 use crate::layers::head::normalize;
 use crate::layers::{Init, Linear};
@@ -162,8 +165,7 @@ impl<E: Encoder> Method<E> for Wav2vecMethod<E> {
         let targets = Tensor::<1, Int>::from_data(targets, &device);
         let scores: Tensor<2> = scores.flatten(0, 1);
         let loss = cross_entropy(scores.clone(), targets.clone(), Some(NONE));
-        let right = scores.detach().argmax(1).squeeze_dim::<1>(1).equal(targets);
-        let accuracy = right.float().sum().div_scalar(count as f64);
+        let accuracy = share_right(scores, targets, count);
         Ok((Loss::new(loss).part("accuracy", &accuracy), ()))
     }
 

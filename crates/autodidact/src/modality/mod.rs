@@ -28,6 +28,7 @@ pub use pretext::{Abilities, Change, Need, Pretext};
 pub use published::{Publication, Published, ReadWeights, Setting};
 pub use source::{
     Labels, Likeness, Part, Pieces, ReadRows, Recordings, Source, SourceSpec, Stretch, Timeline,
+    steps_of,
 };
 pub use symbols::{Sampling, Seam, Symbolic, Symbols, Vocabulary};
 

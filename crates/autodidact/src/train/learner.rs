@@ -9,11 +9,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 
+use super::division::{bound, divide, enough};
 use super::features::{Who, features};
 use super::gradients::Gradients;
 use super::labeled::{self, Labeled};
 use super::likelihood::{ASIDE, Likelihood, mean_loss};
-use super::loader::{Items, Loader, batches_per_epoch, split};
+use super::loader::{Items, Loader, batches_per_epoch};
 use super::monitor::{self, Checkup};
 use super::optimizer::Optimizer;
 use super::session::{Session, StepReport, Validation};
@@ -24,10 +25,8 @@ use crate::layers::state::{State, load_state, state_of, trained, trained_values}
 use crate::method::{Method, Objective, Step};
 use crate::modality::{Draw, Encoder, Labels, Modality, Need, Rung};
 use crate::random::{Purpose, stream};
-use crate::recipe::{Data, Plan, Recipe, Train};
+use crate::recipe::{Plan, Recipe, Train};
 
-/// Batches of the validation loss, at most.
-const VALIDATION_BATCHES: usize = 4;
 /// Held-out pieces that are looked at while training goes on, at most; its end sees all.
 const PIECES_LOOKED_AT: usize = 512;
 
@@ -523,66 +522,6 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         found.extend(self.held_out.unreadable());
         found
     }
-}
-
-/// Refuses fewer items, or pieces of them, than the parts of a batch want.
-fn enough(count: usize, what: &str, train: &Train, advice: Option<&str>) -> Result<()> {
-    let parts = train.accumulate;
-    if count >= 2 * parts {
-        return Ok(());
-    }
-    let found = match count {
-        1 => format!("1 {} to learn from", what.trim_end_matches('s')),
-        n => format!("{n} {what} to learn from"),
-    };
-    let error = Error::data(found).expected(format!(
-        "at least {}: 2 for each part of a batch",
-        2 * parts
-    ));
-    Err(match advice {
-        Some(advice) => error.mend(advice),
-        None => error,
-    })
-}
-
-/// The batch that is asked for, no larger than the data.
-fn bound(train: &Train, items: usize) -> usize {
-    let parts = train.accumulate;
-    train.batch_size.min(items / parts * parts)
-}
-
-/// Divides the items into those to learn from and those held out, and makes the batch no larger than the data.
-fn divide(
-    train: &mut Train,
-    data: &Data,
-    usable: Vec<usize>,
-    labels: Option<&Labels>,
-) -> (Vec<usize>, Vec<usize>) {
-    let parts = train.accumulate;
-    if let (Some(labels), true) = (labels, data.by_class) {
-        let (learned, held) = labeled::split(labels, &usable, data.validation, train.seed);
-        if learned.len() >= 2 * parts {
-            train.batch_size = bound(train, learned.len());
-            return (learned, held);
-        }
-    }
-    train.batch_size = bound(train, usable.len());
-    let batch = train.batch_size;
-    let wanted = (usable.len() as f64 * data.validation) as usize;
-    let room = usable.len().saturating_sub(4 * batch);
-    let held = if data.validation > 0.0 {
-        wanted
-            .max(batch)
-            .min(VALIDATION_BATCHES * batch)
-            .min(room / 2)
-    } else {
-        0
-    };
-    // Losses that compare the items of a batch want whole ones.
-    let held = held / batch * batch;
-    let (learned, held) = split(usable.len(), held, train.seed);
-    let pick = |places: Vec<usize>| places.into_iter().map(|place| usable[place]).collect();
-    (pick(learned), pick(held))
 }
 
 fn scalar(tensor: &Tensor<1>) -> f64 {

@@ -1,6 +1,7 @@
 //! The one training loop, and what it is made of. It sees methods and kinds of data through their traits only.
 
 pub mod device;
+mod division;
 pub mod features;
 mod gradients;
 mod labeled;

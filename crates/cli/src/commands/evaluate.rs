@@ -51,28 +51,24 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
         arguments.quick,
     )?;
     show(&judged);
-    if let Some(path) = &arguments.json {
-        write_json(path, &judged)?;
-        println!("written to {}", path.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    finish(arguments, &judged)
 }
 
 /// Judges forecasts from a run's encoder, and keeps them beside the run for its report.
 fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<ExitCode> {
     let spec = source_of(recipe, arguments.data.as_deref(), None, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
-    let bar = Bar::new();
-    let found = forecasts(
-        encoder.as_ref(),
-        &spec,
-        &arguments.forecast,
-        &recipe.evaluate()?,
-        recipe.seed(),
-        &mut |what, done, all| bar.show(what, done, all),
-    );
-    bar.finish();
-    let mut found = found?;
+    let (settings, seed) = (recipe.evaluate()?, recipe.seed());
+    let mut found = watched(|advance| {
+        forecasts(
+            encoder.as_ref(),
+            &spec,
+            &arguments.forecast,
+            &settings,
+            seed,
+            advance,
+        )
+    })?;
     found.run = folder.path().display().to_string();
     found.data = spec.path.unwrap_or_default().display().to_string();
     println!("\n{}", findings(&found.results, encoder.saw_labels()));
@@ -95,11 +91,7 @@ fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     }
     println!("\n{}\n", found.verdict);
     write_json(&folder.file("forecast.json"), &found)?;
-    if let Some(path) = &arguments.json {
-        write_json(path, &found)?;
-        println!("written to {}", path.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    finish(arguments, &found)
 }
 
 /// Judges how well a run's encoder finds what is not normal, and keeps it beside the run for its report.
@@ -107,16 +99,9 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     let labels = arguments.labels.as_deref();
     let spec = source_of(recipe, arguments.data.as_deref(), labels, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
-    let bar = Bar::new();
-    let found = anomalies(
-        encoder.as_ref(),
-        &spec,
-        &recipe.evaluate()?,
-        recipe.seed(),
-        &mut |what, done, all| bar.show(what, done, all),
-    );
-    bar.finish();
-    let mut found = found?;
+    let (settings, seed) = (recipe.evaluate()?, recipe.seed());
+    let mut found =
+        watched(|advance| anomalies(encoder.as_ref(), &spec, &settings, seed, advance))?;
     found.run = folder.path().display().to_string();
     found.data = spec.path.unwrap_or_default().display().to_string();
     println!("\n{}", findings(&found.results, encoder.saw_labels()));
@@ -139,11 +124,7 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     }
     println!("\n{}\n", found.verdict);
     write_json(&folder.file("anomalies.json"), &found)?;
-    if let Some(path) = &arguments.json {
-        write_json(path, &found)?;
-        println!("written to {}", path.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    finish(arguments, &found)
 }
 
 /// Judges a run by pairs with scores: on the data to judge on, its test part where it has one.
@@ -159,11 +140,7 @@ fn by_pairs(
         spec.part = Some(Part::Test);
     }
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
-    let bar = Bar::new();
-    let mut advance = |what: &str, done, all| bar.show(what, done, all);
-    let found = similarity(encoder, &spec, &settings, seed, &mut advance);
-    bar.finish();
-    let mut found = found?;
+    let mut found = watched(|advance| similarity(encoder, &spec, &settings, seed, advance))?;
     found.run = folder.path().display().to_string();
     found.data = spec.path.unwrap_or_default().display().to_string();
     println!("\n{}", findings(&found.results, encoder.saw_labels()));
@@ -172,11 +149,7 @@ fn by_pairs(
         found.pairs
     );
     println!("\n{}\n", found.verdict);
-    if let Some(path) = &arguments.json {
-        write_json(path, &found)?;
-        println!("written to {}", path.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    finish(arguments, &found)
 }
 
 /// How well a run's predictions hold: on the data that is named, its test part where it has one, or else on what the run
@@ -253,17 +226,10 @@ fn judge(
     let ceiling = ceiling
         .map(|path| RunFolder::open(path)?.encoder())
         .transpose()?;
-    let bar = Bar::new();
-    let judged = evaluate(
-        encoder.as_ref(),
-        &parts,
-        &settings,
-        recipe.seed(),
-        ceiling,
-        &mut |what, done, all| bar.show(what, done, all),
-    );
-    bar.finish();
-    let mut judged = judged?;
+    let mut judged = watched(|advance| {
+        let (encoder, seed) = (encoder.as_ref(), recipe.seed());
+        evaluate(encoder, &parts, &settings, seed, ceiling, advance)
+    })?;
     judged.run = folder.path().display().to_string();
     judged.data = match &spec.path {
         Some(path) => path.display().to_string(),
@@ -301,6 +267,26 @@ fn show(judged: &Judged) {
         );
     }
     println!("\n{}\n", judged.verdict);
+}
+
+/// What hears how far something is.
+type Advance<'a> = dyn FnMut(&str, usize, usize) + 'a;
+
+/// Shows how far some work is while it is done.
+fn watched<T>(work: impl FnOnce(&mut Advance<'_>) -> Result<T>) -> Result<T> {
+    let bar = Bar::new();
+    let found = work(&mut |what, done, all| bar.show(what, done, all));
+    bar.finish();
+    found
+}
+
+/// Writes what was found where it is wanted.
+fn finish(arguments: &Evaluate, found: &impl serde::Serialize) -> Result<ExitCode> {
+    if let Some(path) = &arguments.json {
+        write_json(path, found)?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_json(path: &Path, found: &impl serde::Serialize) -> Result<()> {

@@ -105,14 +105,26 @@ fn stream(arguments: &Predict) -> Result<ExitCode> {
         Ok(()) => Ok(true),
     };
     let mut heard = say("step,distance,likelihood,alarm\n")?;
-    while let Some(first) = lines.recv().ok().filter(|_| heard) {
+    let mut wrong = None;
+    while heard
+        && wrong.is_none()
+        && let Ok(first) = lines.recv()
+    {
         let more = lines.try_iter().take(ROWS - 1);
         let (mut steps, mut came) = (Vec::new(), Vec::new());
         for (at, line) in std::iter::once(first).chain(more) {
-            let line = line.map_err(|error| Error::io("standard input", error))?;
-            if let Some(step) = rows.read(&line)? {
-                steps.push(step);
-                came.push(at);
+            let line = line.map_err(|error| Error::io("standard input", error));
+            match line.and_then(|line| rows.read(&line)) {
+                Ok(Some(step)) => {
+                    steps.push(step);
+                    came.push(at);
+                }
+                Ok(None) => {}
+                // Those before it are answered first.
+                Err(error) => {
+                    wrong = Some(error);
+                    break;
+                }
             }
         }
         let mut text = String::new();
@@ -136,6 +148,9 @@ fn stream(arguments: &Predict) -> Result<ExitCode> {
         learning.finish()?;
     }
     drop(lines);
+    if let Some(error) = wrong {
+        return Err(error);
+    }
     if heard && reader.join().is_err() {
         return Err(Error::io(
             "standard input",

@@ -124,6 +124,24 @@ fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
         "{out}"
     );
 
+    succeeds(autodidact(here).args(["report", "run", "--items", "20"]));
+    let page = fs::read_to_string(here.join("run/report.html")).unwrap();
+    for shown in [
+        "What is not normal",
+        "Forecasts",
+        "\"bands\": [[900.0, 960.0]]",
+        "data-part=\"1\"",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    // A damaged finding is said on the page, and the rest is there.
+    fs::write(here.join("run/forecast.json"), "{").unwrap();
+    succeeds(autodidact(here).args(["report", "run", "--items", "20"]));
+    let page = fs::read_to_string(here.join("run/report.html")).unwrap();
+    assert!(
+        page.contains("findings that can&#x27;t be read") && page.contains("Before you believe it")
+    );
+
     let (err, code) = fails(autodidact(here).args(["evaluate", "run", "--anomalies"]));
     assert!(
         code == 3 && err.contains("nobody said which steps are not normal"),

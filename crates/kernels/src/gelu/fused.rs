@@ -3,8 +3,8 @@
 use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 
-use crate::buffer::{Unwritten, elements, in_parts, part, threads};
-use crate::elementwise::zip_in_place;
+use crate::buffer::{Unwritten, elements, in_parts, part};
+use crate::elementwise::{parts, zip_in_place};
 use crate::operation::{Forward, Operation, apply};
 use crate::special;
 use crate::vectorized::vectorized;
@@ -23,7 +23,7 @@ impl Operation for Gelu {
         let x = elements(&inputs[0]);
         let mut output = Unwritten::new(x.len());
         let dest = output.pointer();
-        let parts = (4 * threads()).min(x.len() / 4096).max(1);
+        let parts = parts(x.len());
         in_parts(parts, |index| {
             let range = part(x.len(), parts, index);
             // SAFETY: the parts are disjoint and cover the output once.

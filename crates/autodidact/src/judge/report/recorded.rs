@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::curves::{Chart, Line, rounded, short};
 use super::text;
 use crate::error::{Error, Result};
-use crate::judge::{Anomalies, Example, Forecasts, Watched};
+use crate::judge::{Anomalies, Example, Finding, Forecasts, Watched};
 use crate::run::RunFolder;
 
 /// Scores are drawn up to so many times the threshold: beyond it, how far doesn't matter.
@@ -62,8 +62,7 @@ fn of_forecasts(found: Forecasts) -> Recorded {
         .collect();
     let cell = |who: &str, task: &str| {
         let is = |metric: &str| {
-            let mut all = found.results.iter();
-            let found = all.find(|one| one.who == who && one.task == task && one.metric == metric);
+            let found = Finding::find(&found.results, who, task, metric);
             found.map_or_else(|| "–".to_owned(), |found| format!("{:.3}", found.value))
         };
         format!("{} / {}", is("mse"), is("mae"))
@@ -77,15 +76,7 @@ fn of_forecasts(found: Forecasts) -> Recorded {
              simple forecast.",
             found.recordings
         ),
-        rows: table(
-            &found
-                .results
-                .iter()
-                .map(|one| one.who.as_str())
-                .collect::<Vec<_>>(),
-            &columns,
-            &cell,
-        ),
+        rows: table(&found.results, &columns, &cell),
         charts: found.examples.iter().map(example).collect(),
         columns,
         headline,
@@ -104,10 +95,8 @@ fn of_anomalies(found: Anomalies) -> Recorded {
     let columns: Vec<String> = shown.iter().map(|(.., name)| (*name).to_owned()).collect();
     let cell = |who: &str, column: &str| {
         let of = shown.iter().find(|(.., name)| *name == column);
-        let found = of.and_then(|(task, metric, _)| {
-            let mut all = found.results.iter();
-            all.find(|one| one.who == who && one.task == *task && one.metric == *metric)
-        });
+        let found =
+            of.and_then(|(task, metric, _)| Finding::find(&found.results, who, task, metric));
         match found {
             None => "–".to_owned(),
             Some(found) if found.metric == "nab" => format!("{:.1}", found.value),
@@ -126,15 +115,7 @@ fn of_anomalies(found: Anomalies) -> Recorded {
             found.recordings,
             100.0 * found.false_alarms
         ),
-        rows: table(
-            &found
-                .results
-                .iter()
-                .map(|one| one.who.as_str())
-                .collect::<Vec<_>>(),
-            &columns,
-            &cell,
-        ),
+        rows: table(&found.results, &columns, &cell),
         charts: found.examples.iter().flat_map(watched).collect(),
         columns,
         headline,
@@ -152,15 +133,15 @@ fn parted(verdict: &str) -> (String, String) {
 
 /// A row for each who, in the order in which they come first.
 fn table(
-    who: &[&str],
+    results: &[Finding],
     columns: &[String],
     cell: &dyn Fn(&str, &str) -> String,
 ) -> Vec<(String, Vec<String>)> {
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-    for who in who {
+    for who in results.iter().map(|found| found.who.as_str()) {
         if rows.iter().all(|(known, _)| known != who) {
             let cells = columns.iter().map(|column| cell(who, column));
-            rows.push(((*who).to_owned(), cells.collect()));
+            rows.push((who.to_owned(), cells.collect()));
         }
     }
     rows

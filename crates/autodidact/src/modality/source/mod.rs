@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-pub use recordings::{ReadRows, Recordings, Stretch, Timeline};
+pub use recordings::{ReadRows, Recordings, Stretch, Timeline, steps_of};
 
 /// Which part of a data set that comes in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

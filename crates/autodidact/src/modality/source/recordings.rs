@@ -24,6 +24,14 @@ pub trait Recordings<Item>: Send + Sync {
     fn abnormal(&self, recording: usize) -> Option<Vec<bool>>;
 }
 
+/// What a setting means that is a number of steps, or below 1 the part of all of them.
+pub fn steps_of(setting: f64, steps: usize) -> usize {
+    match setting < 1.0 {
+        true => (setting * steps as f64).round() as usize,
+        false => setting as usize,
+    }
+}
+
 /// What was recorded, step by step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {

@@ -16,7 +16,7 @@ const HEAD: u64 = 1 << 17;
 /// Rows of them that are looked at.
 const LOOKED_AT: usize = 1000;
 /// What may part fields, the surest first: a comma may be a decimal one, a space may stand in a date.
-const SEPARATORS: [u8; 5] = [b'\t', b';', b'|', b',', b' '];
+pub(super) const SEPARATORS: [u8; 5] = [b'\t', b';', b'|', b',', b' '];
 /// The longest line that is split by hand, in bytes.
 const LONGEST_LINE: u64 = 1 << 28;
 

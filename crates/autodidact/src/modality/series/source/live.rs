@@ -1,14 +1,14 @@
 //! Rows of a table as they arrive, one line at a time.
 
+use csv::ByteRecord;
+
 use super::clock;
 use super::columns::{listed, not_channels};
+use super::dialect::{Rows, SEPARATORS};
 use super::number::Cell;
 use crate::error::{Error, Result};
 use crate::modality::ReadRows;
 use crate::modality::series::reading::SeriesReading;
-
-/// What may part fields, the surest first.
-const SEPARATORS: [u8; 5] = [b'\t', b';', b'|', b',', b' '];
 
 /// Reads lines: a header at first, if there is one, then a row a step.
 pub(in crate::modality::series) struct LiveRows {
@@ -21,8 +21,7 @@ pub(in crate::modality::series) struct LiveRows {
 
 struct Form {
     separator: u8,
-    comma: bool,
-    /// The column of each channel, from 0; none until a row has come where the header doesn't tell.
+    /// The column of each channel, from 0.
     columns: Vec<usize>,
 }
 
@@ -36,27 +35,38 @@ impl LiveRows {
         }
     }
 
-    /// How a first line is written.
-    fn look(&self, line: &str) -> (u8, bool) {
-        let enough = |&separator: &u8| split(line, separator).len() >= self.channels;
-        let separator = (self.reading.separator())
+    /// What parts the fields of a first line.
+    fn separator(&self, line: &str) -> u8 {
+        let enough = |&separator: &u8| {
+            split(line, separator).is_some_and(|fields| fields.len() >= self.channels)
+        };
+        (self.reading.separator())
             .or_else(|| {
                 let mut there = SEPARATORS.into_iter();
                 there.find(|&one| line.trim().as_bytes().contains(&one) && enough(&one))
             })
-            .unwrap_or(b',');
+            .unwrap_or(b',')
+    }
+
+    /// What a field holds. A comma that parts no fields is a decimal one, where no point is.
+    fn cell(&self, field: &[u8], separator: u8) -> Cell {
         let comma = match self.reading.decimal.as_str() {
-            "" => separator != b',' && line.contains(',') && !line.contains('.'),
+            "" => separator != b',' && field.contains(&b',') && !field.contains(&b'.'),
             decimal => decimal == ",",
         };
-        (separator, comma)
+        Cell::of(field, comma)
+    }
+
+    /// Whether a field is no number, and no mark for a missing one.
+    fn is_word(&self, field: &[u8], separator: u8) -> bool {
+        self.cell(field, separator) == Cell::Other
     }
 
     /// The columns that a header says are channels.
-    fn named(&self, names: &[&str]) -> Result<Vec<usize>> {
+    fn named(&self, names: &[String]) -> Result<Vec<usize>> {
         let found: Vec<usize> = match self.reading.columns.as_slice() {
             [] => (0..names.len())
-                .filter(|&at| !not_channels(names[at], &self.reading))
+                .filter(|&at| !not_channels(&names[at], &self.reading))
                 .collect(),
             wanted => {
                 let at = |name: &String| {
@@ -69,20 +79,17 @@ impl LiveRows {
         if found.len() == self.channels {
             return Ok(found);
         }
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         Err(self.wrong(format!(
             "the header names {} channels (columns: {})",
             found.len(),
-            listed(&names)
+            listed(names)
         )))
     }
 
-    /// The columns that a row shows to be channels: those of numbers, without what comes first where that is one too many.
-    fn shown(&self, fields: &[&str], comma: bool) -> Result<Vec<usize>> {
-        let is_number = |&at: &usize| {
-            let field = fields[at];
-            Cell::of(field.as_bytes(), comma) != Cell::Other && !clock::is_date(field)
-        };
+    /// The columns that a row shows to be channels: all those of numbers.
+    fn shown(&self, fields: &ByteRecord, separator: u8) -> Result<Vec<usize>> {
+        let is_number =
+            |&at: &usize| !self.is_word(&fields[at], separator) && !is_date(&fields[at]);
         let found: Vec<usize> = (0..fields.len()).filter(is_number).collect();
         if found.len() == self.channels {
             return Ok(found);
@@ -103,37 +110,34 @@ impl LiveRows {
 impl ReadRows for LiveRows {
     fn read(&mut self, line: &str) -> Result<Option<Vec<f32>>> {
         self.lines += 1;
-        let line = line
-            .trim_end_matches(['\r', '\n'])
-            .trim_start_matches('\u{feff}');
-        if line.trim().is_empty() || line.starts_with('#') {
-            return Ok(None);
-        }
-        let (separator, comma) = match &self.form {
-            Some(form) => (form.separator, form.comma),
-            None => self.look(line),
+        let line = line.trim_start_matches('\u{feff}');
+        let separator = match &self.form {
+            Some(form) => form.separator,
+            None => self.separator(line),
         };
-        let fields = split(line, separator);
+        // Nothing stands in an empty line or a comment.
+        let Some(fields) = split(line, separator) else {
+            return Ok(None);
+        };
         if self.form.is_none() {
-            let is_word = |field: &&str| {
-                Cell::of(field.as_bytes(), comma) == Cell::Other && !clock::is_date(field)
-            };
-            let is_header = fields.iter().all(is_word);
+            let is_name = |field: &[u8]| self.is_word(field, separator) && !is_date(field);
+            let is_header = fields.iter().all(is_name);
             let columns = match is_header {
-                true => self.named(&fields)?,
-                false => self.shown(&fields, comma)?,
+                true => {
+                    let names = fields
+                        .iter()
+                        .map(|name| String::from_utf8_lossy(name).into_owned());
+                    self.named(&names.collect::<Vec<_>>())?
+                }
+                false => self.shown(&fields, separator)?,
             };
-            self.form = Some(Form {
-                separator,
-                comma,
-                columns,
-            });
+            self.form = Some(Form { separator, columns });
             if is_header {
                 return Ok(None);
             }
         }
         let columns = self.form.as_ref().map_or(&[][..], |form| &form.columns);
-        let value = |&at: &usize| match Cell::of(fields.get(at).unwrap_or(&"").as_bytes(), comma) {
+        let value = |&at: &usize| match self.cell(fields.get(at).unwrap_or_default(), separator) {
             Cell::Number(value) => value,
             // What can't be read is missing, as where it is read from a file.
             Cell::Missing | Cell::Beyond | Cell::Other => f32::NAN,
@@ -142,14 +146,15 @@ impl ReadRows for LiveRows {
     }
 }
 
-fn split(line: &str, separator: u8) -> Vec<&str> {
-    match separator {
-        b' ' => line.split_whitespace().collect(),
-        separator => line
-            .split(char::from(separator))
-            .map(|field| field.trim().trim_matches('"'))
-            .collect(),
-    }
+/// The fields of a line; `None` where it has none.
+fn split(line: &str, separator: u8) -> Option<ByteRecord> {
+    let mut fields = ByteRecord::new();
+    let mut rows = Rows::new(line.as_bytes(), separator);
+    matches!(rows.next(&mut fields), Ok(true)).then_some(fields)
+}
+
+fn is_date(field: &[u8]) -> bool {
+    clock::is_date(&String::from_utf8_lossy(field))
 }
 
 #[cfg(test)]
@@ -172,12 +177,20 @@ mod tests {
             "# a comment\n1,2\n\n3,\n",
             "datetime;a;b;anomaly\n2024-01-01;1;2;0\n2024-01-02;3;;1\n",
             "1 2\r\n3 nan\r\n",
+            "\"a, in mm\",b\r\n\"1\",2\r\n3,\r\n",
             "2024-01-01T10:00;1,0;2,0\n2024-01-01T10:01;3,0;?\n",
         ] {
             let found = rows(2, "", lines).unwrap();
             assert_eq!(found[0], [1.0, 2.0], "{lines}");
             assert!(found[1][0] == 3.0 && found[1][1].is_nan(), "{lines}");
         }
+        let found = rows(
+            1,
+            "",
+            "date;wert\n01.02.2024 10:00;2\n01.02.2024 10:01;2,5\n",
+        )
+        .unwrap();
+        assert_eq!(found, [[2.0], [2.5]]);
         let found = rows(1, "columns = [\"b\"]", "a,b\n1,2\n3\n").unwrap();
         assert!(found[0] == [2.0] && found[1][0].is_nan());
     }

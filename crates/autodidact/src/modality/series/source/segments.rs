@@ -33,10 +33,10 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
     let text = std::fs::read(path).at_path(path)?;
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_start_matches('\u{feff}');
-    let named = match text.trim_start().starts_with('{') {
+    let (named, free) = match text.trim_start().starts_with('{') {
         true => windows(text, path)?,
         false => match rows(text, path)? {
-            Some(rows) => rows,
+            Some(rows) => (rows, Vec::new()),
             None => return Ok(None),
         },
     };
@@ -46,12 +46,13 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let index = Names::new(&names);
+    let pieces = pieces(&names);
+    // Recordings are called after their files, without what these end with.
+    let find = |name: &str| index.find(name).or_else(|| index.find(stem(name)));
     let mut stretches: BTreeMap<usize, Vec<(usize, usize, u32)>> = BTreeMap::new();
     let (mut unmatched, mut example) = (0, None);
     for named in named {
-        // Recordings are called after their files, without what these end with.
-        let found = index.find(&named.recording);
-        let Some(first) = found.or_else(|| index.find(stem(&named.recording))) else {
+        let Some(first) = find(&named.recording) else {
             unmatched += 1;
             example.get_or_insert(named.recording);
             continue;
@@ -59,14 +60,36 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
         let Some(class) = collect.class(&named.class) else {
             continue;
         };
+        let mut of_one = |number: usize, (from, to): (usize, usize)| {
+            stretches.entry(number).or_default().push((from, to, class));
+        };
+        let (from, to) = match named.stretch {
+            Stretch::Steps(from, to) => {
+                of_one(first, (from, to));
+                continue;
+            }
+            Stretch::Times(from, to) => (from, to),
+        };
         // What time turned round in, or was left out of, became several recordings.
-        for number in first..=first + pieces(&names[first..]) {
-            let steps = named.stretch.steps(&collect.recordings[number], path)?;
-            let of = stretches.entry(number).or_default();
-            of.extend((steps.0 < steps.1).then_some((steps.0, steps.1, class)));
+        let later = pieces.get(names[first]).into_iter().flatten().copied();
+        let mut found = false;
+        for number in std::iter::once(first).chain(later) {
+            if let Some(steps) = between(&collect.recordings[number], (from, to), path)? {
+                of_one(number, steps);
+                found = true;
+            }
+        }
+        if !found {
+            unmatched += 1;
+            example.get_or_insert(named.recording);
         }
     }
-    if stretches.is_empty() {
+    // Those that are listed without any window are matched too.
+    let (free, strangers): (Vec<String>, Vec<String>) =
+        free.into_iter().partition(|name| find(name).is_some());
+    unmatched += strangers.len();
+    if stretches.is_empty() && free.is_empty() {
+        let example = example.or_else(|| strangers.into_iter().next());
         return Err(Error::data(format!(
             "none of its {unmatched} rows is of a recording, the first being of {:?}",
             example.unwrap_or_default()
@@ -77,8 +100,8 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
             names.first().copied().unwrap_or_default()
         )));
     }
-    let rest = match collect.classes.iter().any(|class| class == ABNORMAL) {
-        // Windows say what is not normal: all else is.
+    // Windows say what is not normal: all else is.
+    let rest = match !free.is_empty() || collect.classes.iter().any(|class| class == ABNORMAL) {
         true => collect.class(NORMAL),
         false => None,
     };
@@ -122,16 +145,38 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
     Ok(Some(unmatched))
 }
 
-/// How many recordings after the first are its later pieces.
-fn pieces(names: &[&str]) -> usize {
-    let Some((first, others)) = names.split_first() else {
-        return 0;
-    };
-    let is_piece = |name: &&&str| {
-        let rest = name.strip_prefix(first);
-        rest.is_some_and(|rest| rest.starts_with('+'))
-    };
-    others.iter().take_while(is_piece).count()
+/// The later pieces of recordings, by the names of the first.
+fn pieces<'a>(names: &[&'a str]) -> BTreeMap<&'a str, Vec<usize>> {
+    let mut pieces: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, name) in names.iter().enumerate() {
+        if let Some((first, piece)) = name.rsplit_once('+')
+            && piece.parse::<usize>().is_ok()
+        {
+            pieces.entry(first).or_default().push(number);
+        }
+    }
+    pieces
+}
+
+/// The first step of some time, and the step after the last; `None` where the recording has none.
+fn between(
+    recording: &Recording,
+    (from, to): (f64, f64),
+    path: &Path,
+) -> Result<Option<(usize, usize)>> {
+    let times = &recording.times;
+    if times.iter().all(|time| time.is_nan()) {
+        return Err(Error::data(format!("{} has no times", recording.name))
+            .at(path)
+            .expected("a column of times, since the stretches are given as times")
+            .mend("name it with data.reading.time, or give the stretches as steps"));
+    }
+    let first = times.iter().position(|&time| time >= from);
+    let last = times.iter().rposition(|&time| time <= to);
+    Ok(match (first, last) {
+        (Some(first), Some(last)) if first <= last => Some((first, last + 1)),
+        _ => None,
+    })
 }
 
 /// A stretch of a recording, by its name.
@@ -147,8 +192,6 @@ enum Stretch {
     Steps(usize, usize),
     /// The times of the first step and of the last, in seconds.
     Times(f64, f64),
-    /// None at all: the recording is known to have none.
-    Nowhere,
 }
 
 impl Stretch {
@@ -158,29 +201,8 @@ impl Stretch {
         {
             return Some(Self::Steps(start, end));
         }
-        Some(Self::Times(clock::seconds(start)?, clock::seconds(end)?))
-    }
-
-    /// The first step, and the step after the last.
-    fn steps(&self, recording: &Recording, path: &Path) -> Result<(usize, usize)> {
-        let (from, to) = match *self {
-            Self::Steps(from, to) => return Ok((from, to)),
-            Self::Nowhere => return Ok((0, 0)),
-            Self::Times(from, to) => (from, to),
-        };
-        let times = &recording.times;
-        if times.iter().all(|time| time.is_nan()) {
-            return Err(Error::data(format!("{} has no times", recording.name))
-                .at(path)
-                .expected("a column of times, since the stretches are given as times")
-                .mend("name it with data.reading.time, or give the stretches as steps"));
-        }
-        let first = times.iter().position(|&time| time >= from);
-        let last = times.iter().rposition(|&time| time <= to);
-        Ok(match (first, last) {
-            (Some(first), Some(last)) if first <= last => (first, last + 1),
-            _ => (0, 0),
-        })
+        let (start, end) = (clock::seconds(start)?, clock::seconds(end)?);
+        (start <= end).then_some(Self::Times(start, end))
     }
 }
 
@@ -230,8 +252,8 @@ fn rows(text: &str, path: &Path) -> Result<Option<Vec<Named>>> {
     Ok(Some(found))
 }
 
-/// The windows of an object from the name of a recording to pairs of times.
-fn windows(text: &str, path: &Path) -> Result<Vec<Named>> {
+/// The windows of an object from the name of a recording to pairs of times, and the recordings that have none.
+fn windows(text: &str, path: &Path) -> Result<(Vec<Named>, Vec<String>)> {
     let wrong = |what: String| {
         Error::data(what)
             .at(path)
@@ -239,14 +261,12 @@ fn windows(text: &str, path: &Path) -> Result<Vec<Named>> {
     };
     let all: BTreeMap<String, Vec<Vec<serde_json::Value>>> = serde_json::from_str(text)
         .map_err(|source| wrong("is no list of windows".to_owned()).because(source))?;
-    let mut found = Vec::new();
+    let (mut found, mut free) = (Vec::new(), Vec::new());
     for (recording, windows) in all {
-        let named = |stretch: Stretch| Named {
-            recording: recording.clone(),
-            stretch,
-            class: ABNORMAL.to_owned(),
-        };
-        found.push(named(Stretch::Nowhere));
+        if windows.is_empty() {
+            free.push(recording);
+            continue;
+        }
         for window in windows {
             let time = |at: usize| match window.get(at) {
                 Some(serde_json::Value::String(text)) => clock::seconds(text),
@@ -258,8 +278,12 @@ fn windows(text: &str, path: &Path) -> Result<Vec<Named>> {
                     "a window of {recording} is no pair of times"
                 )));
             };
-            found.push(named(Stretch::Times(from, to)));
+            found.push(Named {
+                recording: recording.clone(),
+                stretch: Stretch::Times(from, to),
+                class: ABNORMAL.to_owned(),
+            });
         }
     }
-    Ok(found)
+    Ok((found, free))
 }

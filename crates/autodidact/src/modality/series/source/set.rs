@@ -16,7 +16,7 @@ use crate::modality::series::Series;
 use crate::modality::series::reading::SeriesReading;
 use crate::modality::source::layout::{self, Split};
 use crate::modality::source::storage::Blob;
-use crate::modality::source::{Labels, Part, Recordings, Source, SourceSpec};
+use crate::modality::source::{Labels, Part, Recordings, Source, SourceSpec, steps_of};
 
 /// The part of all rows that time may turn at.
 const TURNS: f64 = 0.05;
@@ -236,10 +236,7 @@ impl SeriesSet {
         if of.offset.is_none() {
             return Ok(Vec::new());
         }
-        let steps = match beginning < 1.0 {
-            true => (beginning * of.steps as f64).ceil() as usize,
-            false => beginning as usize,
-        };
+        let steps = steps_of(beginning, of.steps);
         let item = Item {
             recording,
             from: 0,

@@ -248,6 +248,14 @@ fn classes_of_stretches_are_those_of_their_windows() {
             "recording,start,end,label\n1,x,5,a\n",
             "row 1 says no stretch",
         ),
+        (
+            "recording,start,end,label\n1,5,3,a\n",
+            "ends before it begins",
+        ),
+        (
+            "recording,start,end,label\n1,2024-01-02,2024-01-01,a\n",
+            "row 1 says no stretch",
+        ),
         ("recording,start,end,label\n9,0,5,a\n", "none of its 1 rows"),
         ("start,end,label\n0,5,a\n", "no column of recordings"),
     ] {
@@ -324,7 +332,19 @@ fn stretches_of_time_say_what_is_not_normal() {
         assert!(recordings.ending(0, 4, 2).is_err());
         assert_eq!(recordings.learned(0), 0..4);
     }
+    // Steps are those of the recording that is named, and not of its later pieces.
+    let source = with("recording,start,end\na/1,1,2\n").unwrap();
+    let recordings = source.recordings().unwrap();
+    assert_eq!(recordings.abnormal(0).unwrap(), [false, true, false, false]);
+    assert_eq!(recordings.abnormal(1).unwrap(), [false, false]);
+    let source = with(r#"{"a/1.csv": [], "2.csv": []}"#).unwrap();
+    let recordings = source.recordings().unwrap();
+    assert!((0..3).all(|at| !recordings.abnormal(at).unwrap().contains(&true)));
     for (text, found) in [
+        (
+            r#"{"1.csv": [["2025-05-01", "2025-05-02"]]}"#,
+            "none of its 1 rows",
+        ),
         (r#"{"a/1.csv": [["2024-05-01 10:30"]]}"#, "no pair of times"),
         (r#"{"a/1.csv": [["x", "y"]]}"#, "no pair of times"),
         (r#"{"a/1.csv": 5}"#, "no list of windows"),
