@@ -51,14 +51,26 @@ impl Points {
 
     /// The squared distances of some of these points to all `others`, a row each; none is below 0.
     pub(crate) fn squared_distances(&self, rows: Range<usize>, others: &Self, out: &mut [f64]) {
-        let (start, end) = (rows.start * self.columns, rows.end * self.columns);
+        self.squared_distances_to(rows, others, 0..others.rows(), out);
+    }
+
+    /// The squared distances of some of these points to some `others`, a row each; none is below 0.
+    pub(crate) fn squared_distances_to(
+        &self,
+        rows: Range<usize>,
+        others: &Self,
+        among: Range<usize>,
+        out: &mut [f64],
+    ) {
+        let floats = |rows: &Range<usize>| rows.start * self.columns..rows.end * self.columns;
         multiply_into(
             out,
-            View::new(&self.data[start..end], self.columns),
-            View::new(&others.data, others.columns).transposed(),
+            View::new(&self.data[floats(&rows)], self.columns),
+            View::new(&others.data[floats(&among)], others.columns).transposed(),
         );
-        for (out, square) in out.chunks_exact_mut(others.rows()).zip(&self.squares[rows]) {
-            for (value, other) in out.iter_mut().zip(&others.squares) {
+        let squares = &others.squares[among];
+        for (out, square) in out.chunks_exact_mut(squares.len()).zip(&self.squares[rows]) {
+            for (value, other) in out.iter_mut().zip(squares) {
                 *value = (square + other - 2. * *value).max(0.);
             }
         }

@@ -8,7 +8,7 @@ use super::protocol::unfit;
 use crate::error::Result;
 
 /// Known steps whose distances are averaged.
-const NEIGHBORS: usize = 5;
+pub(super) const NEIGHBORS: usize = 5;
 
 /// What is known of a process, and how far apart what is known lies.
 #[derive(Debug, Clone)]

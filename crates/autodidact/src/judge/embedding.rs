@@ -103,11 +103,12 @@ pub trait Frozen {
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Pairs>;
 
-    /// The run's encoder along the recordings of some data.
+    /// The run's encoder along the recordings of some data. It takes in `context` steps before each, or as many as its views
+    /// have where these are fewer or `context` is 0.
     ///
     /// # Errors
     /// When the data can't be read, or holds no recordings.
-    fn follow(&self, data: &SourceSpec) -> Result<Box<dyn Following + '_>>;
+    fn follow(&self, data: &SourceSpec, context: usize) -> Result<Box<dyn Following + '_>>;
 
     /// What the network takes in of a recording; `None` where items are no stretches of any.
     fn stretch(&self) -> Option<Stretch>;
@@ -351,8 +352,8 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         })
     }
 
-    fn follow(&self, data: &SourceSpec) -> Result<Box<dyn Following + '_>> {
-        let followed = Followed::new(self, M::open(data)?);
+    fn follow(&self, data: &SourceSpec, context: usize) -> Result<Box<dyn Following + '_>> {
+        let followed = Followed::new(self, M::open(data)?, context);
         let followed = followed.map_err(|error| match &data.path {
             Some(path) => error.at(path),
             None => error,

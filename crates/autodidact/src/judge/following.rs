@@ -31,7 +31,7 @@ pub trait Following {
     /// How many steps the network takes in, at least 1.
     fn stretch(&self) -> usize;
 
-    /// What was recorded, `[steps, channels]`, on the scale that networks see.
+    /// What was measured, `[steps, channels]`, on the scale that networks see.
     ///
     /// # Errors
     /// When it can't be read, or has other channels than the network knows.
@@ -60,12 +60,11 @@ pub struct Values {
 }
 
 impl Values {
-    /// Fills the gaps.
-    fn of(timeline: Timeline) -> Result<Self> {
-        let Timeline {
-            channels,
-            mut values,
-        } = timeline;
+    /// Takes the first `measured` values of each step and fills their gaps.
+    fn of(timeline: &Timeline, measured: usize) -> Result<Self> {
+        let steps = timeline.values.chunks_exact(timeline.channels.max(1));
+        let channels = measured.min(timeline.channels);
+        let mut values: Vec<f32> = steps.flat_map(|step| &step[..channels]).copied().collect();
         let mut missing = 0;
         for channel in 0..channels {
             let places = (channel..values.len()).step_by(channels);
@@ -95,14 +94,29 @@ impl Values {
 pub(super) struct Followed<'a, M: Modality> {
     run: &'a FrozenRun<M>,
     source: Box<dyn Source<M::Item>>,
+    /// Steps that the network takes in.
+    stretch: usize,
 }
 
 impl<'a, M: Modality> Followed<'a, M> {
     /// # Errors
     /// When the items of the source are no stretches of recordings.
-    pub(super) fn new(run: &'a FrozenRun<M>, source: Box<dyn Source<M::Item>>) -> Result<Self> {
+    pub(super) fn new(
+        run: &'a FrozenRun<M>,
+        source: Box<dyn Source<M::Item>>,
+        context: usize,
+    ) -> Result<Self> {
+        let whole = run.modality.stretch().map_or(1, |stretch| stretch.steps);
+        let stretch = match context {
+            0 => whole,
+            context => context.min(whole),
+        };
         match source.recordings() {
-            Some(_) => Ok(Self { run, source }),
+            Some(_) => Ok(Self {
+                run,
+                source,
+                stretch,
+            }),
             None => Err(Error::data("its items are no stretches of recordings")
                 .expected("data in which one step follows another, such as series")),
         }
@@ -136,10 +150,7 @@ impl<M: Modality> Following for Followed<'_, M> {
     }
 
     fn stretch(&self) -> usize {
-        self.run
-            .modality
-            .stretch()
-            .map_or(1, |stretch| stretch.steps)
+        self.stretch
     }
 
     fn values(&self, recording: usize) -> Result<Values> {
@@ -151,7 +162,7 @@ impl<M: Modality> Following for Followed<'_, M> {
                 .at(recordings.name(recording))
                 .expected("data that was recorded like what was learned from")
         })?;
-        Values::of(timeline)
+        Values::of(&timeline, recordings.measured())
     }
 
     fn moments(
@@ -229,15 +240,18 @@ mod tests {
     #[test]
     fn gaps_hold_what_was_known_last_or_first() {
         let gap = f32::NAN;
-        let values = Values::of(Timeline {
+        let timeline = Timeline {
             channels: 3,
             values: vec![gap, 1.0, gap, 2.0, gap, gap, 3.0, 4.0, gap],
-        });
-        let values = values.unwrap();
+        };
+        let values = Values::of(&timeline, 3).unwrap();
         assert_eq!(
             values.known.data(),
             [2.0, 1.0, 0.0, 2.0, 1.0, 0.0, 3.0, 4.0, 0.0]
         );
         assert_eq!(values.missing, 5);
+        let values = Values::of(&timeline, 1).unwrap();
+        assert_eq!(values.known.data(), [2.0, 2.0, 3.0]);
+        assert_eq!(values.missing, 1);
     }
 }

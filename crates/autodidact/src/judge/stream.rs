@@ -52,7 +52,7 @@ impl Watch {
         false_alarms: f64,
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
-        let following = frozen.follow(data)?;
+        let following = frozen.follow(data, 0)?;
         let stretch = following.stretch();
         let channels = frozen.stretch().map_or(1, |stretch| stretch.channels);
         let whole = |recording: usize| {

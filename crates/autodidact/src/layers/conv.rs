@@ -68,6 +68,11 @@ pub struct Conv1d {
 }
 
 impl Conv1d {
+    /// Channels that it takes in.
+    pub fn inputs(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
     /// PyTorch's default: weights and bias uniform in ±1/√(inputs · kernel). `padding` zeros stand before and after
     /// the sequence.
     pub fn new(

@@ -370,6 +370,7 @@ methods![
     ts2vec::Ts2Vec,
     cpc::Cpc,
     wav2vec::Wav2vec,
+    direct_forecast::DirectForecast,
     masked_lm::MaskedLm,
     next_sentence::NextSentence,
     electra::Electra,
@@ -501,14 +502,13 @@ mod tests {
                     "electra",
                     "tsdae",
                 ];
+                let of_time = ["reliability", "ts2vec", "cpc", "wav2vec", "direct_forecast"];
                 let expected = match *kind {
-                    "text" => !["mae", "spectral", "reliability", "ts2vec", "cpc", "wav2vec"]
-                        .contains(&entry.name),
-                    "series" => !symbols.contains(&entry.name),
-                    _ => {
-                        !symbols.contains(&entry.name)
-                            && !["reliability", "ts2vec", "cpc", "wav2vec"].contains(&entry.name)
+                    "text" => {
+                        !of_time.contains(&entry.name) && !["mae", "spectral"].contains(&entry.name)
                     }
+                    "series" => !symbols.contains(&entry.name),
+                    _ => !symbols.contains(&entry.name) && !of_time.contains(&entry.name),
                 };
                 assert_eq!(found.is_ok(), expected, "{} on {kind}", entry.name);
                 if let Err(error) = found {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
 pub use encoder::{Encoder, Maskable, Readout, Tokens};
-pub use ordered::{Causal, Ordered, Track};
+pub use ordered::{Causal, Ending, Ordered, Track};
 pub use picture::Picture;
 pub use pretext::{Abilities, Change, Need, Pretext};
 pub use published::{Publication, Published, ReadWeights, Setting};

@@ -1,4 +1,4 @@
-//! Tokens in the order of time.
+//! Tokens in the order of time, and items whose end can be told from what came before.
 
 use burn::tensor::Tensor;
 
@@ -21,6 +21,19 @@ pub struct Track {
     pub start: usize,
     /// How many of its tokens are real; the others come after them.
     pub tokens: usize,
+}
+
+/// A batch of items without their last steps, and those steps.
+#[derive(Debug, Clone)]
+pub struct Ending<Batch> {
+    /// The items up to there: one step of each at least.
+    pub given: Batch,
+    /// The values of the last step that is given, `[batch, channels]`; 0 where one is missing.
+    pub last: Tensor<2>,
+    /// The values of the steps that were cut off, `[batch, steps, channels]`.
+    pub came: Tensor<3>,
+    /// 1 where one of these is there, and 0 where it is missing or the item has no such step, `[batch, steps, channels]`.
+    pub there: Tensor<3>,
 }
 
 /// Networks that first make something of each moment, and then of each moment together with all before it and none after

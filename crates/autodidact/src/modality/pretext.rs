@@ -33,6 +33,8 @@ pub enum Need {
     Weights,
     /// Any vectors, of data in which one stretch follows another ([`Change::Paired`]).
     Stretches,
+    /// Any vectors, of items whose last steps can be cut off and told ([`Encoder::ending`]).
+    Ending,
     /// Tokens in the order of time ([`Ordered`]).
     Ordered,
     /// Tokens in the order of time, of which none has seen what comes after it ([`Causal`]).
@@ -55,6 +57,7 @@ impl Need {
                 "an encoder whose vector is fixed features, such as kernels with vector = \"features\""
             }
             Self::Stretches => "data in which one stretch follows another, such as documents",
+            Self::Ending => "data of steps, such as series",
             Self::Ordered => "an encoder whose tokens stand in the order of time, such as dilated",
             Self::Ahead => "an encoder that goes through time step by step, such as conv_gru",
         }
@@ -101,6 +104,8 @@ pub struct Abilities {
     pub weighs: bool,
     /// Take two stretches of which one may follow the other ([`Change::Paired`]).
     pub pairs: bool,
+    /// Take items without their last steps, and tell these ([`Encoder::ending`]).
+    pub ends: bool,
     /// Say at which moment each token stands ([`Ordered`]).
     pub ordered: bool,
     /// See nothing at each moment that comes after it ([`Causal`]).
@@ -117,6 +122,7 @@ impl Abilities {
         reads_out: false,
         weighs: false,
         pairs: false,
+        ends: false,
         ordered: false,
         looks_ahead: false,
     };
@@ -132,6 +138,7 @@ impl Abilities {
             Need::Readout => self.reads_out,
             Need::Weights => self.weighs,
             Need::Stretches => self.pairs,
+            Need::Ending => self.ends,
             Need::Ordered => self.ordered,
             Need::Ahead => self.looks_ahead,
         }

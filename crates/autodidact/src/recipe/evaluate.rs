@@ -28,14 +28,29 @@ pub struct Evaluate {
     pub resamples: usize,
     /// Where there is no test part: the part of the labeled items that is set aside to judge on, 0.05 to 0.5.
     pub holdout: f64,
+    /// Steps that a network takes in before each step of a recording, where forecasts or anomalies are judged: fewer than its
+    /// views have, for a network that learned from long ones. 0 takes as many as these.
+    pub context: usize,
     /// The parts of a recording that forecasts are fitted to, chosen on and judged on, one after the other: steps, or below
     /// 1 the part of all steps.
     pub forecast_parts: [f64; 3],
     /// What of each recording's beginning is known and mostly normal, where anomalies are looked for: steps, or below 1 the
     /// part of all steps.
     pub known: f64,
+    /// What tells what is usual of a step where anomalies are looked for.
+    pub usual: Usual,
     /// The part of the normal steps that may be alarms, 0.0001 to 0.5.
     pub false_alarms: f64,
+}
+
+/// What tells what is usual in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Usual {
+    /// Its known beginning, for all steps that come.
+    Beginning,
+    /// As many steps as are known, the last before each step: for what changes slowly without being wrong.
+    Recent,
 }
 
 impl Default for Evaluate {
@@ -50,8 +65,10 @@ impl Default for Evaluate {
             retrieval: vec![1, 5, 10],
             resamples: 1000,
             holdout: 0.2,
+            context: 0,
             forecast_parts: [0.6, 0.2, 0.2],
             known: 0.15,
+            usual: Usual::Beginning,
             false_alarms: 0.01,
         }
     }

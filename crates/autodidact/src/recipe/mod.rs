@@ -19,7 +19,7 @@ use crate::modality::{Modality, Need, Source};
 
 use beside::Beside;
 
-pub use evaluate::Evaluate;
+pub use evaluate::{Evaluate, Usual};
 pub use precision::Precision;
 pub use sections::{Best, Data, Duration, Length, Train};
 pub use table::fill;
@@ -338,6 +338,7 @@ impl<M: Modality, O: Objective> Plan<M, O> {
                 Need::Hidden => "whose tokens can't be hidden",
                 Need::Readout | Need::Weights => "without such fixed features",
                 Need::Stretches => "that takes no pairs of stretches",
+                Need::Ending => "whose items have no steps",
                 Need::Ordered => "whose tokens stand in no order of time",
                 Need::Ahead => "that doesn't go through time step by step",
                 _ => "that can't say which symbol stands where",

@@ -17,7 +17,9 @@ pub fn list() -> Vec<(String, String)> {
     #[cfg(feature = "wgpu")]
     devices.push((
         "wgpu".to_owned(),
-        "a GPU through Vulkan, Metal or DirectX; wgpu:1 is the second one".to_owned(),
+        "a GPU through Vulkan, Metal or DirectX; wgpu:1 is the second one. With CUBECL_AUTOTUNE_LEVEL=minimal it begins within \
+         a minute; else it tries kernels for many"
+            .to_owned(),
     ));
     devices
 }

@@ -78,7 +78,7 @@ fn waves() -> &'static Path {
 pub(crate) fn recipes_of_series(method: &str) -> Vec<Recipe> {
     let objective = method::by_name(method, Wants).unwrap();
     let networks: &[&str] = match objective.needs {
-        Need::Vectors => &["dilated", "conv_gru", "resnet1d", "patch_transformer"],
+        Need::Vectors | Need::Ending => &["dilated", "conv_gru", "resnet1d", "patch_transformer"],
         Need::Hidden => &["patch_transformer"],
         Need::Readout | Need::Weights => &["kernels"],
         Need::Ordered => &["dilated", "conv_gru", "resnet1d"],
@@ -107,7 +107,12 @@ pub(crate) fn recipes_of_series(method: &str) -> Vec<Recipe> {
 pub(crate) fn recipes(method: &str) -> Vec<Recipe> {
     let objective = method::by_name(method, Wants).unwrap();
     let networks: &[&str] = match objective.needs {
-        Need::Hidden | Need::Readout | Need::Weights | Need::Ordered | Need::Ahead => &[],
+        Need::Hidden
+        | Need::Readout
+        | Need::Weights
+        | Need::Ending
+        | Need::Ordered
+        | Need::Ahead => &[],
         Need::Replaced | Need::Symbols => &["bert", "modern"],
         Need::Next => &["gpt2", "modern_causal"],
         Need::Vectors | Need::Stretches => &["bert", "modern", "gpt2", "modern_causal"],

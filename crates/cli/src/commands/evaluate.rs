@@ -8,7 +8,7 @@ use autodidact::judge::{
     Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
 };
 use autodidact::modality::Part;
-use autodidact::recipe::Recipe;
+use autodidact::recipe::{Recipe, Usual};
 use autodidact::run::{RunFolder, write_atomic};
 use autodidact::train::Likelihood;
 
@@ -106,9 +106,13 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     found.data = spec.path.unwrap_or_default().display().to_string();
     println!("\n{}", findings(&found.results, encoder.saw_labels()));
     println!(
-        "alarms: at a threshold for {:.2} % of false alarms, set without labels on the beginning of each recording; {} \
-         recordings, {} of {} steps not normal, in {} stretches; a network sees {} steps",
+        "alarms: at a threshold for {:.2} % of false alarms, set without labels by {}; {} recordings, {} of {} steps not \
+         normal, in {} stretches; a network sees {} steps",
         100.0 * found.false_alarms,
+        match settings.usual {
+            Usual::Beginning => "the beginning of each recording",
+            Usual::Recent => "what came last before each step",
+        },
         found.recordings,
         found.abnormal,
         found.steps,

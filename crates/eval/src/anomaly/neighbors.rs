@@ -3,6 +3,8 @@
 //! The mean distance to the k nearest neighbors (Angiulli and Pizzuti 2002), Euclidean; of rows of length 1 it orders as
 //! the cosine does.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::error::{EvalError, Result};
@@ -25,8 +27,12 @@ pub fn distances(bank: &Matrix, queries: &Matrix, k: usize) -> Result<Vec<f64>> 
     bank.check_columns(queries)?;
     EvalError::check_count("number of neighbors", k)?;
     let origin = bank.column_means();
+    let all = 0..queries.rows();
     let (bank, queries) = (Points::new(bank, &origin), Points::new(queries, &origin));
-    Ok(mean_distances(&bank, &queries, k, 0))
+    let count = bank.rows();
+    Ok(mean_distances(&bank, &queries, all, k, |_| {
+        [0..count, count..count]
+    }))
 }
 
 /// The mean distance of each row to the `k` nearest others that are `apart` rows away at least: 1 for any other row, the
@@ -47,42 +53,93 @@ pub fn distances_within(bank: &Matrix, k: usize, apart: usize) -> Result<Vec<f64
         });
     }
     let points = Points::new(bank, &bank.column_means());
-    Ok(mean_distances(&points, &points, k, apart))
+    let count = bank.rows();
+    Ok(mean_distances(&points, &points, 0..count, k, |row| {
+        [
+            0..(row + 1).saturating_sub(apart),
+            (row + apart).min(count)..count,
+        ]
+    }))
 }
 
-/// Where `apart` is not 0, query and bank are the same, and rows less far from each other than that are no neighbors.
-fn mean_distances(bank: &Points, queries: &Points, k: usize, apart: usize) -> Vec<f64> {
-    let count = bank.rows();
-    let chunk = (HELD / count).clamp(1, 64);
-    let mut scores = vec![0.; queries.rows()];
+/// The mean distance of each row from `first` on to the `k` nearest of the `span` rows that end `apart` rows before it: how
+/// unlike the recent past each step of a series is, where what is usual changes with time. `apart` is as in
+/// [`distances_within`].
+///
+/// # Shapes
+///
+/// Rows `[T, D]`: T − `first` scores.
+///
+/// # Errors
+///
+/// If `k`, `apart` or `span` is 0, or `first` is less than `apart`, so that nothing comes before it.
+pub fn distances_before(
+    rows: &Matrix,
+    first: usize,
+    k: usize,
+    apart: usize,
+    span: usize,
+) -> Result<Vec<f64>> {
+    EvalError::check_count("number of neighbors", k)?;
+    EvalError::check_count("rows apart", apart)?;
+    EvalError::check_count("rows before", span)?;
+    if first < apart {
+        return Err(EvalError::FewRows {
+            found: first,
+            expected: apart,
+        });
+    }
+    let points = Points::new(rows, &rows.column_means());
+    let queries = first.min(points.rows())..points.rows();
+    Ok(mean_distances(&points, &points, queries, k, |row| {
+        let end = row + 1 - apart;
+        [end.saturating_sub(span)..end, end..end]
+    }))
+}
+
+/// The mean distance of some rows to the `k` nearest of those in one or the other of the ranges that `allowed` tells for a
+/// row; both move on with the row, if at all.
+fn mean_distances(
+    bank: &Points,
+    queries: &Points,
+    rows: Range<usize>,
+    k: usize,
+    allowed: impl Fn(usize) -> [Range<usize>; 2] + Sync,
+) -> Vec<f64> {
+    let chunk = (HELD / bank.rows()).clamp(1, 64);
+    let mut scores = vec![0.; rows.len()];
+    let score_chunk = |squares: &mut Vec<f64>, (at, scores): (usize, &mut [f64])| {
+        let first = rows.start + at * chunk;
+        let last = first + scores.len() - 1;
+        let ends = [allowed(first), allowed(last)];
+        let from = ends[0].iter().map(|range| range.start).min().unwrap_or(0);
+        let to = ends[1].iter().map(|range| range.end).max().unwrap_or(from);
+        let width = to - from;
+        squares.resize(scores.len() * width, 0.);
+        queries.squared_distances_to(first..last + 1, bank, from..to, squares);
+        for (offset, (score, squares)) in scores
+            .iter_mut()
+            .zip(squares.chunks_exact_mut(width))
+            .enumerate()
+        {
+            // Those that are allowed come to the front; what is behind them is not looked at.
+            let mut others = 0;
+            for range in allowed(first + offset) {
+                squares.copy_within(range.start - from..range.end - from, others);
+                others += range.len();
+            }
+            let others = &mut squares[..others];
+            let k = k.min(others.len());
+            if k < others.len() {
+                others.select_nth_unstable_by(k - 1, f64::total_cmp);
+            }
+            *score = others[..k].iter().map(|square| square.sqrt()).sum::<f64>() / k as f64;
+        }
+    };
     scores
         .par_chunks_mut(chunk)
         .enumerate()
-        .for_each_init(Vec::new, |squares, (at, scores)| {
-            let first = at * chunk;
-            squares.resize(scores.len() * count, 0.);
-            queries.squared_distances(first..first + scores.len(), bank, squares);
-            for (offset, (score, squares)) in scores
-                .iter_mut()
-                .zip(squares.chunks_exact_mut(count))
-                .enumerate()
-            {
-                let query = first + offset;
-                let mut others = count;
-                if apart > 0 {
-                    // What is too near goes to the end, where it is not looked at.
-                    let near = query.saturating_sub(apart - 1)..(query + apart).min(count);
-                    others -= near.len();
-                    squares.copy_within(near.end.., near.start);
-                }
-                let others = &mut squares[..others];
-                let k = k.min(others.len());
-                if k < others.len() {
-                    others.select_nth_unstable_by(k - 1, f64::total_cmp);
-                }
-                *score = others[..k].iter().map(|square| square.sqrt()).sum::<f64>() / k as f64;
-            }
-        });
+        .for_each_init(Vec::new, score_chunk);
     scores
 }
 
@@ -126,6 +183,15 @@ mod tests {
                 assert!((found - naive(&bank, bank.row(row), k, far)).abs() < 1e-9);
             }
         }
+        for (first, k, apart, span) in [(1, 1, 1, 1), (10, 4, 10, 30), (75, 3, 2, 1000)] {
+            let found = distances_before(&bank, first, k, apart, span).unwrap();
+            assert_eq!(found.len(), 150 - first);
+            for (row, found) in (first..).zip(&found) {
+                let before = |other: usize| other + apart <= row && row < other + apart + span;
+                assert!((found - naive(&bank, bank.row(row), k, before)).abs() < 1e-9);
+            }
+        }
+        assert!(distances_before(&bank, 150, 1, 1, 1).unwrap().is_empty());
     }
 
     #[test]
@@ -146,5 +212,7 @@ mod tests {
         assert!(distances_within(&bank, 1, 6).is_err());
         assert!(distances_within(&bank, 1, 0).is_err() && distances_within(&bank, 0, 1).is_err());
         assert!(distances_within(&narrow, 1, 1).is_err());
+        assert!(distances_before(&bank, 2, 1, 3, 5).is_err());
+        assert!(distances_before(&bank, 2, 1, 1, 0).is_err());
     }
 }

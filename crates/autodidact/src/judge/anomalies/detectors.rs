@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use autodidact_eval::anomaly::isolation::IsolationForest;
+use autodidact_eval::anomaly::neighbors::distances_before;
 use autodidact_eval::anomaly::simple::{moving_z_score, random_scores};
 use autodidact_eval::anomaly::threshold::conformal;
 use autodidact_eval::forecast::{self, ALPHAS, ridge};
@@ -10,17 +11,19 @@ use autodidact_eval::span::onto_span;
 use autodidact_eval::{EvalError, Matrix};
 
 use crate::error::Result;
-use crate::judge::detector::Detector;
+use crate::judge::detector::{Detector, NEIGHBORS};
 use crate::judge::embedding::Whom;
 use crate::judge::following::Following;
 use crate::judge::forecast::{WIDEST, last_values};
 use crate::judge::protocol::unfit;
-use crate::recipe::Evaluate;
+use crate::recipe::{Evaluate, Usual};
 
-/// What a detector says of a recording after its known beginning, in quartile ranges of the known scores above their median.
+/// What a detector says of a recording after its known beginning, in quartile ranges of the scores that tell what is usual,
+/// above their median.
 pub(super) struct Said {
     pub(super) scores: Vec<f64>,
-    pub(super) threshold: f64,
+    /// From which score on each step is an alarm.
+    pub(super) thresholds: Vec<f64>,
 }
 
 /// What each of [`DETECTORS`](super::DETECTORS) says of a recording.
@@ -37,22 +40,39 @@ pub(super) fn watch(
     let whom = [Whom::Pretrained, Whom::Untrained];
     let networks = following.moments(recording, &steps, &whom, advance)?;
     let window = following.stretch();
-    let rate = settings.false_alarms;
     // A stretch that is not yet whole is not like the others, and one that shares steps with those that are judged lies near
     // them whatever happens.
     let first = (window - 1).min(known / 2);
     let last = known.saturating_sub(window - 1).max(first + 1);
     let raw = last_values(values, window).map_err(unfit)?;
+    let say = Say {
+        usual: settings.usual,
+        apart: window,
+        rate: settings.false_alarms,
+    };
     let distance = |vectors: &Matrix| -> Result<Said> {
         let bank: Vec<usize> = (first..last).collect();
-        let rest: Vec<usize> = (known..vectors.rows()).collect();
         let detector = Detector::new(vectors.select(&bank).map_err(unfit)?, window)?;
-        let scores = detector.distances(&vectors.select(&rest).map_err(unfit)?)?;
-        Said::of(detector.known(), scores, rate).map_err(unfit)
+        let mut before = detector.known().to_vec();
+        let after = match settings.usual {
+            Usual::Beginning => {
+                let rest: Vec<usize> = (known..vectors.rows()).collect();
+                detector.distances(&vectors.select(&rest).map_err(unfit)?)?
+            }
+            Usual::Recent => {
+                let span = last - first;
+                let mut moving =
+                    distances_before(vectors, last, NEIGHBORS, window, span).map_err(unfit)?;
+                let after = moving.split_off(known - last);
+                before.extend(moving);
+                after
+            }
+        };
+        say.of(&before, after).map_err(unfit)
     };
     let plain = |scores: Vec<f64>| {
         let (before, after) = scores.split_at(known);
-        Said::of(&before[first..], after.to_vec(), rate).map_err(unfit)
+        say.of(&before[first..], after.to_vec()).map_err(unfit)
     };
     let known_rows: Vec<usize> = (0..known).collect();
     let forest = IsolationForest {
@@ -65,7 +85,7 @@ pub(super) fn watch(
     let seed = seed.wrapping_add(recording as u64);
     Ok(vec![
         distance(&networks[0])?,
-        surprise(&networks[0], values, first..known, rate).map_err(unfit)?,
+        surprise(&networks[0], values, first..known, &say).map_err(unfit)?,
         distance(&networks[1])?,
         distance(&raw)?,
         plain(forest.scores(values).map_err(unfit)?)?,
@@ -81,7 +101,7 @@ pub(super) fn surprise(
     vectors: &Matrix,
     values: &Matrix,
     known: Range<usize>,
-    rate: f64,
+    say: &Say,
 ) -> autodidact_eval::Result<Said> {
     let (half, quarters) = (
         known.start + known.len() / 2,
@@ -106,38 +126,88 @@ pub(super) fn surprise(
     let off: Vec<f64> = off.collect();
     // The first origin's step is `quarters + 1`; the first step after what is known is `known.end`.
     let (before, after) = off.split_at(known.end - quarters - 1);
-    Said::of(before, after.to_vec(), rate)
+    say.of(before, after.to_vec())
 }
 
-impl Said {
-    /// Scores on the scale of the known ones.
-    pub(super) fn of(known: &[f64], scores: Vec<f64>, rate: f64) -> autodidact_eval::Result<Self> {
-        let mut sorted = known.to_vec();
+/// How scores become alarms.
+pub(super) struct Say {
+    pub(super) usual: Usual,
+    /// Steps whose stretches have nothing in common lie so far apart.
+    pub(super) apart: usize,
+    /// The part of the normal steps that may be alarms.
+    pub(super) rate: f64,
+}
+
+impl Say {
+    /// Scores of the steps to judge, on the scale of those that tell what is usual: the known ones `before`, or the last
+    /// before each step.
+    pub(super) fn of(&self, before: &[f64], after: Vec<f64>) -> autodidact_eval::Result<Said> {
+        let mut said = Said {
+            scores: Vec::with_capacity(after.len()),
+            thresholds: Vec::with_capacity(after.len()),
+        };
+        match self.usual {
+            Usual::Beginning => Scale::of(before, self.rate)?.apply(&after, &mut said),
+            Usual::Recent => {
+                let all = [before, &after].concat();
+                let span = before.len();
+                // What is usual is looked at anew a hundred times while as many steps pass as it takes.
+                let every = span.div_ceil(100).max(1);
+                for from in (span..all.len()).step_by(every) {
+                    let end = (from + 1).saturating_sub(self.apart).max(1);
+                    let recent = &all[end.saturating_sub(span)..end];
+                    let next = &all[from..(from + every).min(all.len())];
+                    Scale::of(recent, self.rate)?.apply(next, &mut said);
+                }
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// What is usual of scores.
+struct Scale {
+    median: f64,
+    /// The range of the middle half.
+    unit: f64,
+    /// Before scaling.
+    threshold: f64,
+}
+
+impl Scale {
+    fn of(usual: &[f64], rate: f64) -> autodidact_eval::Result<Self> {
+        let mut sorted = usual.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         let at = |part: f64| {
             let place = part * sorted.len().saturating_sub(1) as f64;
             sorted.get(place.round() as usize).copied().unwrap_or(0.0)
         };
         let (median, wide) = (at(0.5), at(0.75) - at(0.25));
-        // Where nothing varied, in parts of the median, so that what is the same stays 0.
-        let unit = wide.max(1e-6 * median.abs()).max(f64::MIN_POSITIVE.sqrt());
-        let scale = |score: f64| ((score - median) / unit).clamp(-1e12, 1e12);
-        // Few known steps can't tell a small rate; the highest of them then is the threshold.
-        let threshold = match conformal(known, rate) {
-            Err(EvalError::FewRows { .. }) => at(1.0).next_up(),
-            threshold => threshold?,
-        };
         Ok(Self {
-            scores: scores.into_iter().map(scale).collect(),
-            threshold: scale(threshold),
+            median,
+            // Where nothing varied, in parts of the median, so that what is the same stays 0.
+            unit: wide.max(1e-6 * median.abs()).max(f64::MIN_POSITIVE.sqrt()),
+            // Few steps can't tell a small rate; the highest of them then is the threshold.
+            threshold: match conformal(usual, rate) {
+                Err(EvalError::FewRows { .. }) => at(1.0).next_up(),
+                threshold => threshold?,
+            },
         })
     }
 
+    fn apply(&self, scores: &[f64], said: &mut Said) {
+        let scale = |score: &f64| ((score - self.median) / self.unit).clamp(-1e12, 1e12);
+        said.scores.extend(scores.iter().map(scale));
+        let threshold = scale(&self.threshold);
+        said.thresholds
+            .resize(said.thresholds.len() + scores.len(), threshold);
+    }
+}
+
+impl Said {
     pub(super) fn alarms(&self) -> Vec<bool> {
-        self.scores
-            .iter()
-            .map(|&score| score >= self.threshold)
-            .collect()
+        let pairs = self.scores.iter().zip(&self.thresholds);
+        pairs.map(|(score, threshold)| score >= threshold).collect()
     }
 }
 
@@ -145,18 +215,48 @@ impl Said {
 mod tests {
     use super::*;
 
+    fn say(usual: Usual, rate: f64) -> Say {
+        Say {
+            usual,
+            apart: 1,
+            rate,
+        }
+    }
+
     #[test]
     fn scores_are_measured_by_the_known_ones() {
+        let of = |known: &[f64], scores: &[f64], rate: f64| {
+            let said = say(Usual::Beginning, rate).of(known, scores.to_vec());
+            said.unwrap()
+        };
         let known: Vec<f64> = (0..101).map(f64::from).collect();
-        let said = Said::of(&known, vec![50.0, 100.0, 150.0], 0.05).unwrap();
+        let said = of(&known, &[50.0, 100.0, 150.0], 0.05);
         assert_eq!(said.scores, [0.0, 1.0, 2.0]);
-        assert!((said.threshold - 0.92).abs() < 0.021, "{}", said.threshold);
+        assert!((said.thresholds[0] - 0.92).abs() < 0.021);
         assert_eq!(said.alarms(), [false, true, true]);
         // Too few known for so small a rate: the highest of them is where alarms begin.
-        let said = Said::of(&known[..10], vec![9.0, 9.5], 0.01).unwrap();
+        let said = of(&known[..10], &[9.0, 9.5], 0.01);
         assert_eq!(said.alarms(), [false, true]);
-        let said = Said::of(&[3.0; 60], vec![3.0, 3.1], 0.05).unwrap();
+        let said = of(&[3.0; 60], &[3.0, 3.1], 0.05);
         assert_eq!((said.alarms(), said.scores[0]), (vec![false, true], 0.0));
+    }
+
+    #[test]
+    fn what_changes_slowly_is_usual_where_the_recent_tells_and_what_jumps_is_not() {
+        // A score that grows by half of its spread while nothing happens.
+        let score = |step: usize| (step * 37 % 101) as f64 + step as f64 * 0.01;
+        let before: Vec<f64> = (0..500).map(score).collect();
+        let mut after: Vec<f64> = (500..5000).map(score).collect();
+        after[4000] += 120.0;
+        let rate_of = |usual: Usual| {
+            let said = say(usual, 0.02).of(&before, after.clone()).unwrap();
+            let alarms = said.alarms();
+            assert!(alarms[4000]);
+            alarms.iter().filter(|&&alarm| alarm).count() as f64 / 4500.0
+        };
+        assert!(rate_of(Usual::Beginning) > 0.2);
+        let rate = rate_of(Usual::Recent);
+        assert!((0.01..0.06).contains(&rate), "{rate}");
     }
 
     #[test]
@@ -167,7 +267,7 @@ mod tests {
         // Wider than what a regression takes as it is.
         let wide = (0..300).flat_map(|step| [values.row(step)[0]; 600]);
         let wide = Matrix::from_vec(300, 600, wide.collect()).unwrap();
-        let said = surprise(&wide, &values, 0..100, 0.02).unwrap();
+        let said = surprise(&wide, &values, 0..100, &say(Usual::Beginning, 0.02)).unwrap();
         assert_eq!(said.scores.len(), 200);
         let alarms: Vec<usize> = (0..200).filter(|&at| said.alarms()[at]).collect();
         assert_eq!(alarms, [100]);

@@ -160,10 +160,11 @@ mod tests {
     use autodidact_eval::Matrix;
     use autodidact_eval::anomaly::simple::random_scores;
 
-    use super::super::detectors::{Said, surprise};
+    use super::super::detectors::{Say, surprise};
     use super::*;
     use crate::judge::detector::Detector;
     use crate::judge::forecast::last_values;
+    use crate::recipe::Usual;
 
     /// A wave with a stretch of another one.
     fn wave(steps: usize, odd: Range<usize>) -> Matrix {
@@ -184,10 +185,18 @@ mod tests {
         let rest: Vec<usize> = (known..1200).collect();
         let detector = Detector::new(vectors.select(&bank).unwrap(), 8).unwrap();
         let distances = detector.distances(&vectors.select(&rest).unwrap()).unwrap();
-        let distance = || Said::of(detector.known(), distances.clone(), 0.02).unwrap();
-        let foretold = surprise(&vectors, &values, 7..known, 0.02).unwrap();
+        let say = Say {
+            usual: Usual::Beginning,
+            apart: 8,
+            rate: 0.02,
+        };
+        let distance = || say.of(detector.known(), distances.clone()).unwrap();
+        let foretold = surprise(&vectors, &values, 7..known, &say).unwrap();
         assert_eq!(foretold.scores.len(), 800);
-        let chance = || Said::of(&random_scores(400, 1), random_scores(800, 2), 0.02).unwrap();
+        let chance = || {
+            say.of(&random_scores(400, 1), random_scores(800, 2))
+                .unwrap()
+        };
         let judged = [Judged {
             abnormal: odd[known..].to_vec(),
             known,

@@ -5,7 +5,8 @@
 //! pretrained network, of the untrained one, of the values themselves), how far the step is from what was foretold from the
 //! pretrained network's vector of the step before, and what plain detectors say. From the known scores comes a threshold for a
 //! false-alarm rate that is stated beforehand (conformal: Laxhammar and Falkman 2010), and to bring recordings on one scale,
-//! scores are measured in quartile ranges of the known ones. The labels only judge.
+//! scores are measured in quartile ranges of the known ones. Where what is usual changes with time, `evaluate.usual =
+//! "recent"` takes as many of the last steps for the known ones, for every detector alike. The labels only judge.
 
 mod detectors;
 mod measures;
@@ -87,8 +88,8 @@ pub struct Watched {
     pub values: Vec<f32>,
     /// How unusual the network finds each, in quartile ranges; nothing while it is known.
     pub scores: Vec<Option<f64>>,
-    /// Above it is an alarm.
-    pub threshold: f64,
+    /// From which score on each is an alarm.
+    pub thresholds: Vec<Option<f64>>,
     /// From where to where it is not normal, in steps.
     pub abnormal: Vec<Range<usize>>,
 }
@@ -114,7 +115,7 @@ pub fn anomalies(
     seed: u64,
     advance: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Anomalies> {
-    let following = frozen.follow(data)?;
+    let following = frozen.follow(data, settings.context)?;
     let following = following.as_ref();
     let at = data.path.clone().unwrap_or_default();
     let window = following.stretch();
@@ -232,8 +233,10 @@ impl Watched {
             name,
             every,
             values: places.clone().map(|place| values.row(place)[0]).collect(),
-            scores: places.map(score).collect(),
-            threshold: said.threshold,
+            scores: places.clone().map(score).collect(),
+            thresholds: places
+                .map(|place| said.thresholds.get(place.checked_sub(known)?).copied())
+                .collect(),
             abnormal: ranges::of(abnormal),
         }
     }
@@ -253,8 +256,8 @@ mod tests {
         let mut scores = vec![0.0; 3901];
         scores[1] = 9.0;
         let said = Said {
+            thresholds: vec![5.0; scores.len()],
             scores,
-            threshold: 5.0,
         };
         let abnormal: Vec<bool> = (0..4001).map(|step| (100..103).contains(&step)).collect();
         let watched = Watched::of("a".to_owned(), &values, &abnormal, 100, &said);

@@ -100,7 +100,7 @@ pub fn forecasts(
     seed: u64,
     advance: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Forecasts> {
-    let following = frozen.follow(data)?;
+    let following = frozen.follow(data, settings.context)?;
     let following = following.as_ref();
     let mut horizons = horizons.to_vec();
     horizons.sort_unstable();

@@ -188,17 +188,17 @@ fn watched(of: &Watched) -> [Chart; 2] {
     let bands: Vec<(f64, f64)> = (of.abnormal.iter())
         .map(|range| (range.start as f64, range.end as f64))
         .collect();
-    let highest = TIMES * of.threshold.abs().max(1.0);
-    let scores: Vec<(f64, f64)> = (of.scores.iter().enumerate())
-        .filter_map(|(at, score)| Some((step(at), rounded((*score)?.clamp(-highest, highest)))))
-        .collect();
-    let ends = [scores.first(), scores.last()].into_iter().flatten();
-    let threshold = ends
-        .map(|&(step, _)| (step, rounded(of.threshold)))
-        .collect();
-    let above = scores
-        .iter()
-        .filter(|(_, score)| *score >= of.threshold)
+    let thresholds = of.thresholds.iter().flatten();
+    let highest = TIMES * thresholds.fold(1.0, |most: f64, threshold| most.max(threshold.abs()));
+    let points = |values: &[Option<f64>]| -> Vec<(f64, f64)> {
+        (values.iter().enumerate())
+            .filter_map(|(at, value)| Some((step(at), rounded((*value)?.clamp(-highest, highest)))))
+            .collect()
+    };
+    let scores = points(&of.scores);
+    let threshold = points(&of.thresholds);
+    let above = (of.scores.iter().zip(&of.thresholds))
+        .filter(|(score, threshold)| score.is_some() && score >= threshold)
         .count();
     let values = (of.values.iter().enumerate())
         .map(|(at, &value)| (step(at), rounded(f64::from(value))))
@@ -258,7 +258,7 @@ mod tests {
             every: 10,
             values: vec![1.0, 2.0, 3.0],
             scores: vec![None, Some(0.5), Some(1e6)],
-            threshold: 2.0,
+            thresholds: vec![None, Some(2.0), Some(2.0)],
             abnormal: vec![12..25, 28..30],
         });
         assert_eq!(values.bands, [(12.0, 25.0), (28.0, 30.0)]);

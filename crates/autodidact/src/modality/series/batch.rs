@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use crate::modality::{Batch, Rows, Track};
+use crate::modality::{Batch, Ending, Rows, Track};
 
 /// One slot of views as the network takes it in.
 #[derive(Debug, Clone)]
@@ -122,6 +122,59 @@ impl SeriesBatch {
         real(&counts, tokens, &self.values.device())
     }
 
+    /// The batch without the last steps of each row, so many, and those. A row that is not longer keeps its first step.
+    pub(super) fn ending(&self, steps: usize) -> Ending<Self> {
+        let [count, length, channels] = self.values.dims();
+        let device = self.values.device();
+        let kept = |&length: &usize| length.saturating_sub(steps).max(1);
+        let lengths: Vec<usize> = self.lengths.iter().map(kept).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(1);
+        let present = self.present.clone();
+        let present = present.unwrap_or_else(|| self.values.ones_like());
+        // Steps of rows by number, one row below the other.
+        let at = |tensor: &Tensor<3>, places: Vec<i64>| {
+            let places = Tensor::<1, Int>::from_data(places.as_slice(), &device);
+            let rows = tensor.clone().reshape([count * length, channels]);
+            rows.select(0, places)
+        };
+        let place = |row: usize, step: usize| (row * length + step.min(length - 1)) as i64;
+        let last = lengths.iter().enumerate();
+        let last = last.map(|(row, kept)| place(row, kept - 1)).collect();
+        let after = (0..count).flat_map(|row| (0..steps).map(move |step| (row, step)));
+        let came: Vec<i64> = after
+            .clone()
+            .map(|(row, step)| place(row, lengths[row] + step))
+            .collect();
+        let real_steps = after.map(|(row, step)| lengths[row] + step < self.lengths[row]);
+        let real_steps: Vec<f32> = real_steps.map(|real| f32::from(u8::from(real))).collect();
+        let real_steps = TensorData::new(real_steps, [count, steps, 1]);
+        let shape = [count, steps, channels];
+        let there =
+            at(&present, came.clone()).reshape(shape) * Tensor::<3>::from_data(real_steps, &device);
+        let valid = real(&lengths, longest, &device);
+        let cut = |tensor: Tensor<3>| {
+            let tensor = tensor.narrow(1, 0, longest);
+            match &valid {
+                Some(valid) => tensor * valid.clone().float().unsqueeze_dim::<3>(2),
+                None => tensor,
+            }
+        };
+        Ending {
+            last: at(&self.values, last),
+            came: at(&self.values, came).reshape(shape) * there.clone(),
+            there,
+            given: Self {
+                values: cut(self.values.clone()),
+                present: self.present.clone().map(cut),
+                valid: valid.clone(),
+                lengths: Arc::new(lengths),
+                starts: self.starts.clone(),
+                hiding: self.hiding,
+                rows: self.rows.clone(),
+            },
+        }
+    }
+
     /// The number that hides and drops while the network learns; none where it is only looked through.
     pub(super) fn seed(&self) -> Option<u64> {
         self.hiding.filter(|_| self.values.device().is_autodiff())
@@ -174,6 +227,25 @@ mod tests {
         assert_eq!(batch.input(true).dims(), [2, 3, 4]);
         let track = |start, tokens| Track { start, tokens };
         assert_eq!(batch.tracks(2), [track(4, 2), track(0, 1)]);
+        // Its last step is cut off where there is one before it.
+        let ending = batch.ending(1);
+        assert_eq!(ending.given.values.dims(), [2, 2, 2]);
+        assert_eq!(
+            host(ending.given.values),
+            [1.0, 2.0, 0.0, 4.0, 7.0, 8.0, 0.0, 0.0]
+        );
+        assert_eq!(ending.given.lengths[..], [2, 1]);
+        assert_eq!(host(ending.last), [0.0, 4.0, 7.0, 8.0]);
+        assert_eq!(host(ending.came), [5.0, 6.0, 0.0, 0.0]);
+        assert_eq!(host(ending.there), [1.0, 1.0, 0.0, 0.0]);
+        // More than there is before a row ends.
+        let ending = batch.ending(2);
+        assert_eq!(host(ending.given.values), [1.0, 2.0, 7.0, 8.0]);
+        assert!(ending.given.valid.is_none());
+        let came = [0.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(host(ending.came), came);
+        let there = [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(host(ending.there), there);
         // A row of which all is real has no more than the values there are.
         let whole = Steps {
             values: (0..12).map(|x| x as f32).collect(),

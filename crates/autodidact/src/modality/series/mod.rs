@@ -104,6 +104,7 @@ impl Modality for SeriesData {
         masks: true,
         reads_out: true,
         weighs: true,
+        ends: true,
         ordered: true,
         looks_ahead: true,
         ..Abilities::NONE

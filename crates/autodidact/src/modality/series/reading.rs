@@ -42,6 +42,9 @@ pub struct SeriesReading {
     /// Whether each recording is brought to mean 0 and deviation 1, channel by channel, by its beginning: so many steps, or
     /// below 1 that part of them; for recordings on scales of their own. 0 leaves them as they are.
     pub standardize: f64,
+    /// Whether the time of day, of the week and of the year follow the measured channels, two channels each: sine and cosine
+    /// of the phase. They are known of every step with a time, and neither foretold nor watched.
+    pub calendar: bool,
     /// What parts the fields of a row: `,`, `;`, `tab`, `space`, `|`; empty looks.
     pub separator: String,
     /// `.` or `,`; empty looks.
@@ -84,6 +87,7 @@ impl Default for SeriesReading {
             stride: 0,
             resample: 0.0,
             standardize: 0.0,
+            calendar: false,
             separator: String::new(),
             decimal: String::new(),
             channels_first: false,

@@ -8,6 +8,8 @@ use crate::error::Result;
 pub trait Recordings<Item>: Send + Sync {
     /// Number of recordings in the part that is open.
     fn count(&self) -> usize;
+    /// How many of the values of a step were measured: they come first. What follows is known of any step beforehand.
+    fn measured(&self) -> usize;
     /// The name of one: the path inside the folder or archive.
     fn name(&self, recording: usize) -> String;
     /// Number of steps of one, with those that belong to another part.

@@ -25,6 +25,11 @@ pub struct ConvGru {
 }
 
 impl ConvGru {
+    /// Values that it takes in a step, and whether half of them say which are missing.
+    pub(super) fn inputs(&self) -> (usize, bool) {
+        (self.convs[0].inputs(), self.missing)
+    }
+
     /// For steps of `channels` values, of which some may be missing: latents of `width` channels, states of `dim`.
     pub(super) fn new(
         channels: usize,

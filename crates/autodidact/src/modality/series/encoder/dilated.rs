@@ -45,6 +45,11 @@ struct Same {
 }
 
 impl Dilated {
+    /// Values that it takes in a step, and whether half of them say which are missing.
+    pub(super) fn inputs(&self) -> (usize, bool) {
+        (self.input_fc.weight.dims()[1], self.missing)
+    }
+
     /// For steps of `channels` values, of which some may be missing: `depth` blocks of `width` channels and one of `dim`.
     /// `hidden` is the part of the steps that is hidden while learning, `dropped` the part of the outputs.
     pub(super) fn new(

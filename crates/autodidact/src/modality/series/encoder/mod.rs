@@ -17,7 +17,7 @@ use super::batch::SeriesBatch;
 use crate::error::{Error, Result};
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
-use crate::modality::{Causal, Encoder, Maskable, Need, Ordered, Readout, Tokens, Track};
+use crate::modality::{Causal, Encoder, Ending, Maskable, Need, Ordered, Readout, Tokens, Track};
 use crate::random::Rng;
 
 pub use conv_gru::ConvGru;
@@ -113,6 +113,10 @@ impl Encoder for SeriesEncoder {
         values.reshape([count * tokens, dim]).select(0, last)
     }
 
+    fn ending(&self, batch: &SeriesBatch, steps: usize) -> Option<Ending<SeriesBatch>> {
+        Some(batch.ending(steps))
+    }
+
     fn dim(&self) -> usize {
         match self {
             Self::Kernels(network) => network.dim(),
@@ -121,6 +125,18 @@ impl Encoder for SeriesEncoder {
             Self::ResNet(network) => network.dim(),
             Self::Patch(network) => network.dim(),
         }
+    }
+
+    fn channels(&self) -> usize {
+        let (inputs, missing) = match self {
+            Self::Kernels(network) => (network.channels(), false),
+            Self::Dilated(network) => network.inputs(),
+            Self::ConvGru(network) => network.inputs(),
+            Self::ResNet(network) => network.inputs(),
+            Self::Patch(network) => (network.channels(), false),
+        };
+        // Where values may be missing, as many inputs say which are.
+        if missing { inputs / 2 } else { inputs }
     }
 
     /// Takes the averaged weights that TS2Vec's code writes, whose names begin with `module`.

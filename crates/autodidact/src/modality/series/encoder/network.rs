@@ -100,7 +100,7 @@ impl SeriesNetwork {
         let name = match need {
             Need::Readout | Need::Weights => SeriesFamily::Kernels,
             Need::Hidden => SeriesFamily::Patch,
-            Need::Ordered => SeriesFamily::Dilated,
+            Need::Ordered | Need::Ending => SeriesFamily::Dilated,
             Need::Ahead => SeriesFamily::ConvGru,
             Need::Vectors | Need::Replaced | Need::Symbols | Need::Next | Need::Stretches => {
                 SeriesFamily::Resnet1d
@@ -108,6 +108,11 @@ impl SeriesNetwork {
         };
         Self {
             name,
+            // What comes next is told from all steps before.
+            hidden: match need {
+                Need::Ending => 0.0,
+                _ => Self::default().hidden,
+            },
             vector: match need {
                 Need::Weights => Vector::Features,
                 _ => Vector::Map,
@@ -130,6 +135,7 @@ impl SeriesNetwork {
             masks: self.name == SeriesFamily::Patch,
             reads_out: self.name == SeriesFamily::Kernels && self.vector == Vector::Map,
             weighs: self.name == SeriesFamily::Kernels && self.vector == Vector::Features,
+            ends: true,
             ordered: self.name != SeriesFamily::Kernels,
             looks_ahead: self.name == SeriesFamily::ConvGru,
             ..Abilities::default()

@@ -30,6 +30,11 @@ pub struct PatchTransformer {
 }
 
 impl PatchTransformer {
+    /// Values in a step.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// For series of `length` steps of `channels` values, of which some may be missing, cut into patches of `patch` steps.
     pub(super) fn new(
         [length, patch, channels]: [usize; 3],

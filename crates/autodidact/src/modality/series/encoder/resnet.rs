@@ -27,6 +27,11 @@ struct Block {
 }
 
 impl ResNet1d {
+    /// Values that it takes in a step, and whether half of them say which are missing.
+    pub(super) fn inputs(&self) -> (usize, bool) {
+        (self.blocks[0].convs[0].inputs(), self.missing)
+    }
+
     /// For steps of `channels` values, of which some may be missing: blocks of `width` (64 as published), 2 · `width` and
     /// 2 · `width` channels.
     pub(super) fn new(channels: usize, missing: bool, width: usize, init: &mut Init) -> Self {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::calendar;
 use super::number::{Cell, measured};
 use super::tape::{Mark, Origin, Step, Tape};
 use crate::modality::source::layout::Split;
@@ -64,8 +65,10 @@ pub(super) struct Notes {
 
 /// Recordings in the making.
 pub(super) struct Collect {
-    /// The names of the channels.
+    /// The names of the channels that are measured.
     pub(super) channels: Vec<String>,
+    /// Whether channels of the calendar follow them.
+    pub(super) calendar: bool,
     pub(super) resample: f64,
     /// Whether values are kept, or only counted: of a part that isn't open.
     pub(super) keep: bool,
@@ -81,7 +84,7 @@ pub(super) struct Collect {
 
 impl Collect {
     /// Keeps `memory` bytes in memory.
-    pub(super) fn new(channels: Vec<String>, resample: f64, memory: u64) -> Self {
+    pub(super) fn new(channels: Vec<String>, calendar: bool, resample: f64, memory: u64) -> Self {
         let extent = Extent {
             least: f32::INFINITY,
             most: f32::NEG_INFINITY,
@@ -90,6 +93,7 @@ impl Collect {
         Self {
             extents: vec![extent; channels.len()],
             channels,
+            calendar,
             resample,
             keep: true,
             timed: false,
@@ -99,6 +103,11 @@ impl Collect {
             numbers: BTreeMap::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// Values a step.
+    pub(super) fn width(&self) -> usize {
+        self.channels.len() + if self.calendar { calendar::WIDTH } else { 0 }
     }
 
     /// The number of a class, by its name as it is written.
@@ -147,7 +156,7 @@ impl Collect {
 
     /// A recording to begin.
     pub(super) fn tape(&self, origin: Origin) -> Tape {
-        let mut tape = Tape::new(origin, self.channels.len(), self.resample);
+        let mut tape = Tape::new(origin, self.channels.len(), self.calendar, self.resample);
         tape.times = self.timed.then(Vec::new);
         tape
     }
@@ -185,7 +194,7 @@ impl Collect {
 
     /// Stores what waits.
     fn store(&mut self, tape: &mut Tape) -> io::Result<()> {
-        let width = self.channels.len();
+        let width = self.width();
         for row in tape.values.chunks_exact(width) {
             for (extent, &value) in self.extents.iter_mut().zip(row) {
                 if !value.is_nan() {
@@ -246,7 +255,7 @@ impl Collect {
         class: Option<u32>,
     ) -> io::Result<()> {
         let mut tape = self.tape(origin);
-        tape.steps = values.len() / self.channels.len().max(1);
+        tape.steps = values.len() / self.width().max(1);
         tape.marks = vec![Mark { from: 0, class }];
         tape.values = if self.keep { values } else { Vec::new() };
         self.finish(tape)

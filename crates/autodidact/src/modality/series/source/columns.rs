@@ -273,6 +273,15 @@ pub(super) fn not_channels(name: &str, reading: &SeriesReading) -> bool {
         || lists.iter().any(|list| list.contains(&name.as_str()))
 }
 
+/// The column of time, by its name.
+pub(super) fn time_named(names: &[String], reading: &SeriesReading) -> Option<usize> {
+    let find = Find { names, shown: "" };
+    match reading.time.as_str() {
+        "" => find.called(&TIME_NAMES),
+        wanted => find.wanted(wanted, "time").ok(),
+    }
+}
+
 /// The only column of few words.
 fn only_class(kinds: &[Kind], rows: usize) -> Option<usize> {
     let mut found = (0..kinds.len()).filter(|&at| kinds[at].is_class(rows));

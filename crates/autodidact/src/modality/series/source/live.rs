@@ -2,8 +2,9 @@
 
 use csv::ByteRecord;
 
+use super::calendar;
 use super::clock;
-use super::columns::{listed, not_channels};
+use super::columns::{listed, not_channels, time_named};
 use super::dialect::{Rows, SEPARATORS};
 use super::number::Cell;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::modality::series::reading::SeriesReading;
 
 /// Reads lines: a header at first, if there is one, then a row a step.
 pub(in crate::modality::series) struct LiveRows {
+    /// Those that are measured.
     channels: usize,
     reading: SeriesReading,
     /// How lines are written, once one has come.
@@ -23,12 +25,16 @@ struct Form {
     separator: u8,
     /// The column of each channel, from 0.
     columns: Vec<usize>,
+    /// The column of time, where the calendar is asked for.
+    time: Option<usize>,
 }
 
 impl LiveRows {
+    /// Reads rows that come to so many `channels`, with those of the calendar.
     pub(in crate::modality::series) fn new(channels: usize, reading: SeriesReading) -> Self {
+        let calendar = if reading.calendar { calendar::WIDTH } else { 0 };
         Self {
-            channels,
+            channels: channels.saturating_sub(calendar),
             reading,
             form: None,
             lines: 0,
@@ -97,6 +103,28 @@ impl LiveRows {
         Err(self.wrong(format!("line {} holds {} numbers", self.lines, found.len())))
     }
 
+    /// The column of time, by the names of a header or the fields of a first row; `None` where nobody asks for it.
+    fn time(&self, fields: &ByteRecord, is_header: bool) -> Result<Option<usize>> {
+        if !self.reading.calendar {
+            return Ok(None);
+        }
+        let names: Vec<String> = texts(fields).collect();
+        let found = match is_header {
+            true => time_named(&names, &self.reading),
+            false => names.iter().position(|field| clock::is_date(field)),
+        };
+        match found {
+            Some(at) => Ok(Some(at)),
+            None => Err(Error::data(format!(
+                "line {} has no time (columns: {})",
+                self.lines,
+                listed(&names)
+            ))
+            .expected("a time with each row, since the run learned with data.reading.calendar")
+            .mend("send a column of dates, or a header that names it (data.reading.time)")),
+        }
+    }
+
     fn wrong(&self, found: String) -> Error {
         Error::data(found)
             .expected(format!(
@@ -123,26 +151,34 @@ impl ReadRows for LiveRows {
             let is_name = |field: &[u8]| self.is_word(field, separator) && !is_date(field);
             let is_header = fields.iter().all(is_name);
             let columns = match is_header {
-                true => {
-                    let names = fields
-                        .iter()
-                        .map(|name| String::from_utf8_lossy(name).into_owned());
-                    self.named(&names.collect::<Vec<_>>())?
-                }
+                true => self.named(&texts(&fields).collect::<Vec<_>>())?,
                 false => self.shown(&fields, separator)?,
             };
-            self.form = Some(Form { separator, columns });
+            self.form = Some(Form {
+                separator,
+                columns,
+                time: self.time(&fields, is_header)?,
+            });
             if is_header {
                 return Ok(None);
             }
         }
-        let columns = self.form.as_ref().map_or(&[][..], |form| &form.columns);
+        let Some(form) = &self.form else {
+            return Ok(None);
+        };
         let value = |&at: &usize| match self.cell(fields.get(at).unwrap_or_default(), separator) {
             Cell::Number(value) => value,
             // What can't be read is missing, as where it is read from a file.
             Cell::Missing | Cell::Beyond | Cell::Other => f32::NAN,
         };
-        Ok(Some(columns.iter().map(value).collect()))
+        let mut values: Vec<f32> = form.columns.iter().map(value).collect();
+        if let Some(at) = form.time {
+            let written = fields.get(at).unwrap_or_default();
+            values.extend(calendar::of(clock::seconds(&String::from_utf8_lossy(
+                written,
+            ))));
+        }
+        Ok(Some(values))
     }
 }
 
@@ -151,6 +187,11 @@ fn split(line: &str, separator: u8) -> Option<ByteRecord> {
     let mut fields = ByteRecord::new();
     let mut rows = Rows::new(line.as_bytes(), separator);
     matches!(rows.next(&mut fields), Ok(true)).then_some(fields)
+}
+
+fn texts(fields: &ByteRecord) -> impl Iterator<Item = String> {
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    fields.iter().map(text)
 }
 
 fn is_date(field: &[u8]) -> bool {
@@ -193,6 +234,21 @@ mod tests {
         assert_eq!(found, [[2.0], [2.5]]);
         let found = rows(1, "columns = [\"b\"]", "a,b\n1,2\n3\n").unwrap();
         assert!(found[0] == [2.0] && found[1][0].is_nan());
+    }
+
+    #[test]
+    fn the_calendar_comes_from_the_time_of_each_row() {
+        for lines in [
+            "when,a\n2024-01-01 06:00,1\nlater,2\n",
+            "2024-01-01 06:00,1\n,2\n",
+        ] {
+            let found = rows(7, "calendar = true\ntime = \"when\"", lines).unwrap();
+            assert_eq!((found[0].len(), found[0][0]), (7, 1.0), "{lines}");
+            assert!((found[0][1] - 1.0).abs() < 1e-6 && found[0][2].abs() < 1e-6);
+            assert!(found[1][0] == 2.0 && found[1][1].is_nan());
+        }
+        let error = rows(7, "calendar = true", "a\n1\n").unwrap_err();
+        assert!(error.to_string().contains("has no time"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod about;
 mod arrays;
+mod calendar;
 mod classes;
 mod clock;
 mod collect;

@@ -27,7 +27,9 @@ const NORMAL: [&str; 8] = ["0", "0.0", "normal", "no", "false", "ok", "healthy",
 /// Series, their classes, and what was found out about them.
 pub struct SeriesSet {
     blob: Blob,
+    /// Values a step, of which these were measured.
     channels: usize,
+    measured: usize,
     recordings: Vec<Recording>,
     items: Vec<Item>,
     /// Whether items are windows.
@@ -62,7 +64,7 @@ pub(super) fn read(
     } = survey(&found, reading)?;
     found.notes.extend(notes);
     let memory = spec.memory_limit.saturating_sub(found.held);
-    let mut collect = Collect::new(channels, reading.resample, memory);
+    let mut collect = Collect::new(channels, reading.calendar, reading.resample, memory);
     collect.timed = spec.labels.is_some();
     // Where one file tells classes, folders are no classes.
     let by_folder = !shapes.iter().any(|shape| shape.labeled);
@@ -140,6 +142,7 @@ fn assemble(
     };
     let names = std::mem::take(&mut collect.classes);
     let mut about = about(path, &choice, &cut, &collect, &found);
+    let width = collect.width();
     let Collect {
         channels,
         spill,
@@ -189,7 +192,8 @@ fn assemble(
         open: open.collect(),
         classes: names,
         blob: spill.finish().at_path(path)?,
-        channels: channels.len(),
+        channels: width,
+        measured: channels.len(),
         recordings,
         items,
         windowed,
@@ -256,13 +260,22 @@ impl SeriesSet {
             let varies = deviation > 1e-6 * mean.abs() && deviation > 0.0;
             (mean as f32, if varies { deviation as f32 } else { 1.0 })
         };
-        Ok((0..self.channels).map(of_channel).collect())
+        // The calendar is the same for all.
+        let scales = (0..self.channels).map(|channel| match channel < self.measured {
+            true => of_channel(channel),
+            false => (0.0, 1.0),
+        });
+        Ok(scales.collect())
     }
 }
 
 impl Recordings<Series> for SeriesSet {
     fn count(&self) -> usize {
         self.open.len()
+    }
+
+    fn measured(&self) -> usize {
+        self.measured
     }
 
     fn name(&self, recording: usize) -> String {

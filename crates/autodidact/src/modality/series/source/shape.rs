@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use csv::ByteRecord;
 
 use super::arrays::{self, Axes};
+use super::calendar;
 use super::columns::{Roles, listed};
 use super::dialect::{Dialect, Sample};
 use super::files::Found;
@@ -47,10 +48,20 @@ pub(super) enum Kind {
     Array(Axes),
 }
 
+impl Shape {
+    /// Whether each step has a time.
+    fn has_times(&self) -> bool {
+        match &self.kind {
+            Kind::Table { roles, .. } | Kind::Parquet { roles } => roles.time.is_some(),
+            Kind::Rows { .. } | Kind::Blocks { .. } | Kind::Ts | Kind::Array(_) => false,
+        }
+    }
+}
+
 /// What all files hold.
 pub(super) struct Survey {
     pub(super) shapes: Vec<Shape>,
-    /// The channels of all.
+    /// The channels of all, without those of the calendar.
     pub(super) channels: Vec<String>,
     pub(super) notes: Vec<String>,
 }
@@ -107,6 +118,18 @@ pub(super) fn survey(found: &Found, reading: &SeriesReading) -> Result<Survey> {
                 .mend("name another with data.reading.label"),
         );
     }
+    if reading.calendar {
+        let timeless = shapes.iter().position(|shape| !shape.has_times());
+        if let Some(at) = timeless {
+            return Err(Error::data(
+                "has no column of time, and data.reading.calendar asks for it",
+            )
+            .at(&found.files[at].member.shown)
+            .expected("tables of a row a step with a column of dates")
+            .mend("name it with data.reading.time, or set data.reading.calendar = false"));
+        }
+        notes.push(calendar::note());
+    }
     let left_out = shapes.iter().find_map(|shape| match &shape.kind {
         Kind::Table { roles, .. } | Kind::Parquet { roles } => {
             (!roles.left_out.is_empty()).then(|| listed(&roles.left_out))
@@ -115,6 +138,9 @@ pub(super) fn survey(found: &Found, reading: &SeriesReading) -> Result<Survey> {
     });
     notes.extend(left_out.map(|names| format!("columns that are no channels: {names}")));
     let channels = union(&shapes, found, &mut notes)?;
+    if reading.calendar {
+        calendar::check(channels.len())?;
+    }
     Ok(Survey {
         shapes,
         channels,

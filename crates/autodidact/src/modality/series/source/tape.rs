@@ -1,5 +1,6 @@
 //! A recording in the making: its steps as they come, their times and classes.
 
+use super::calendar;
 use super::clock::Clock;
 use crate::modality::source::layout::Split;
 
@@ -51,7 +52,10 @@ pub(super) struct Tape {
     /// The time of each step, in seconds, where they are kept; not a number where it can't be read.
     pub(super) times: Option<Vec<f64>>,
     pub(super) clock: Clock,
+    /// Channels that are measured.
     channels: usize,
+    /// Whether channels of the calendar follow them.
+    calendar: bool,
     /// Seconds a step; 0 where rows are steps.
     resample: f64,
     bin: Option<Bin>,
@@ -81,7 +85,7 @@ impl Bin {
 }
 
 impl Tape {
-    pub(super) fn new(origin: Origin, channels: usize, resample: f64) -> Self {
+    pub(super) fn new(origin: Origin, channels: usize, calendar: bool, resample: f64) -> Self {
         Self {
             origin,
             values: Vec::new(),
@@ -91,6 +95,7 @@ impl Tape {
             times: None,
             clock: Clock::default(),
             channels,
+            calendar,
             resample,
             bin: None,
         }
@@ -161,6 +166,9 @@ impl Tape {
 
     fn push(&mut self, time: Option<f64>, row: &[f32], class: Option<u32>) {
         self.values.extend_from_slice(row);
+        if self.calendar && !row.is_empty() {
+            self.values.extend(calendar::of(time));
+        }
         if let Some(times) = &mut self.times {
             times.push(time.unwrap_or(f64::NAN));
         }
@@ -196,7 +204,8 @@ impl Tape {
         if !self.clock.is_descending() || self.stored.is_some() {
             return;
         }
-        let (width, steps) = (self.channels, self.steps);
+        let calendar = if self.calendar { calendar::WIDTH } else { 0 };
+        let (width, steps) = (self.channels + calendar, self.steps);
         if self.values.len() == width * steps {
             for step in 0..steps / 2 {
                 for channel in 0..width {
@@ -228,7 +237,7 @@ mod tests {
     use super::*;
 
     fn tape(resample: f64, rows: &[(f64, f32, Option<u32>)]) -> (Tape, Vec<Step>) {
-        let mut tape = Tape::new(Origin::default(), 1, resample);
+        let mut tape = Tape::new(Origin::default(), 1, false, resample);
         let steps = rows
             .iter()
             .map(|&(time, value, class)| tape.step(Some(time), &[value], class))

@@ -118,6 +118,11 @@ impl Plan {
 }
 
 impl RandomKernels {
+    /// Values in a step.
+    pub(super) fn channels(&self) -> usize {
+        self.plan.channels
+    }
+
     /// Thresholds by chance and a random map, for series of `length` steps of `channels` values, with some `width`
     /// features and never more, unless that is less than one for each kernel.
     pub(super) fn new(

@@ -292,6 +292,38 @@ fn recordings_on_scales_of_their_own_are_brought_to_one_by_their_beginning() {
 }
 
 #[test]
+fn the_calendar_stands_after_what_was_measured_and_in_gaps() {
+    let table = "date,x\n2024-01-01 00:00,1\n2024-01-01 06:00,2\n2024-01-01 18:00,3\n";
+    let set = of_file(
+        "a.csv",
+        table,
+        "calendar = true\nresample = 21600\nstandardize = 0.9",
+    );
+    let series = set.get(0).unwrap();
+    assert_eq!((series.channels, series.steps()), (7, 4));
+    // Midnight, six, twelve (where nothing was measured) and eighteen o'clock: sine and cosine, whatever scale the rest has.
+    let phases = [[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]];
+    for (step, phase) in series.values.chunks_exact(7).zip(phases) {
+        assert!((step[1] - phase[0]).abs() + (step[2] - phase[1]).abs() < 1e-6);
+    }
+    assert!(series.values[14].is_nan());
+    let recordings = set.recordings().unwrap();
+    assert_eq!(recordings.measured(), 1);
+    let said = set.describe();
+    assert!(
+        said.contains("7 channels") && said.contains("day, week, year"),
+        "{said}"
+    );
+    // What runs backward is turned round with its times.
+    let table = "date,x\n2024-01-01 06:00,2\n2024-01-01 00:00,1\n";
+    let series = of_file("a.csv", table, "calendar = true").get(0).unwrap();
+    assert_eq!(series.values[0], 1.0);
+    assert!(series.values[2] > 0.99 && series.values[8] > 0.99);
+    let error = refused("a.csv", "x,y\n1,2\n3,4\n", "calendar = true");
+    assert!(error.contains("no column of time"), "{error}");
+}
+
+#[test]
 fn stretches_of_time_say_what_is_not_normal() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

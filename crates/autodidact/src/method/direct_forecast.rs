@@ -1,0 +1,188 @@
+//! Direct forecasts: from what came so far, say all at once what comes next, as far as the horizon.
+//!
+//! The end of each view is cut off; from what the network makes of the rest at its last moment, a linear map tells by how much
+//! each step that was cut off differs from the last one before it (NLinear's normalization):
+//!
+//! ```text
+//! L = mean over items, steps k ≤ H and channels of (x₍ₜ₊ₖ₎ − xₜ − (W h(x₁ … xₜ) + b)ₖ)²
+//! ```
+//!
+//! Values that are missing don't count. Beside the loss stands the error of the last value itself: a forecast that isn't
+//! below it is none.
+//!
+//! Zeng et al. 2023, "Are Transformers Effective for Time Series Forecasting?" (arXiv 2205.13504), for the map from the last
+//! value; that a task's own horizon teaches a network end to end is as old as networks that forecast. With `--init RUN` it
+//! fine-tunes what another method has taught; `evaluate RUN --forecast` then judges it beside that and beside what needs no
+//! network.
+//!
+//! `autodidact pretrain DATA --method direct_forecast`
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take};
+use crate::error::{Error, Result};
+use crate::layers::{Init, Linear};
+use crate::modality::{Batch, Change, Encoder, Ending, Maskable, Need, Pretext};
+
+/// The recipe's `[method]` for direct forecasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirectForecast {
+    /// Steps that are foretold, cut off at the end of each view.
+    pub horizon: usize,
+}
+
+impl Default for DirectForecast {
+    fn default() -> Self {
+        Self { horizon: 24 }
+    }
+}
+
+impl Objective for DirectForecast {
+    const NAME: &'static str = "direct_forecast";
+    const SUMMARY: &'static str = "foretell the values of the next steps from those before";
+    const SOURCE: &'static str = "Zeng et al. 2023, arXiv 2205.13504";
+    const NEEDS: Need = Need::Ending;
+    type Method<E: Maskable> = DirectForecastMethod<E>;
+
+    fn pretext(&self) -> Pretext {
+        Pretext {
+            views: 1,
+            change: Change::Light,
+            needs: Self::NEEDS,
+        }
+    }
+
+    fn training(&self) -> Training {
+        Training {
+            optimizer: Optimizer::Adamw,
+            // 1e-3 for a batch of 32.
+            learning_rate: 8e-3,
+            weight_decay: 0.01,
+        }
+    }
+
+    fn batch(&self) -> Option<usize> {
+        Some(32)
+    }
+
+    fn may_collapse(&self) -> bool {
+        false
+    }
+
+    fn check(&self) -> Result<()> {
+        positive("horizon", self.horizon)
+    }
+
+    fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<DirectForecastMethod<E>> {
+        let told = self.horizon * encoder.channels();
+        if told == 0 {
+            return Err(timeless());
+        }
+        Ok(DirectForecastMethod {
+            foretell: Linear::new(encoder.dim(), told, true, init),
+            horizon: self.horizon,
+            encoder,
+        })
+    }
+}
+
+/// An encoder and its map to what comes next.
+#[derive(Module, Debug)]
+pub struct DirectForecastMethod<E: Encoder> {
+    encoder: E,
+    /// `[horizon · channels, dim]`.
+    foretell: Linear,
+    horizon: usize,
+}
+
+impl<E: Encoder> Method<E> for DirectForecastMethod<E> {
+    type Carry = ();
+
+    fn loss(&self, views: Vec<E::Batch>, _: &Step) -> Result<(Loss, ())> {
+        let [batch]: [E::Batch; 1] = take(views, DirectForecast::NAME)?;
+        let ending = self.encoder.ending(&batch, self.horizon);
+        let ending = ending.ok_or_else(timeless)?;
+        let rows = batch.rows().ids.len();
+        let told = self.foretell.forward(self.encoder.latest(&ending.given));
+        let count = f64::from(ending.there.clone().sum().into_scalar::<f32>());
+        if count == 0.0 {
+            return Err(Error::training(format!(
+                "{rows} views of no more steps than the {} that are to be foretold",
+                self.horizon
+            ))
+            .expected("longer ones: what is foretold is cut off at their end")
+            .mend("make method.horizon smaller, or data.reading.window larger"));
+        }
+        let (loss, naive) = errors(told, &ending, count);
+        Ok((Loss::new(loss).part("last_value", &naive), ()))
+    }
+
+    fn encoder(&self) -> &E {
+        &self.encoder
+    }
+
+    fn into_encoder(self) -> E {
+        self.encoder
+    }
+}
+
+/// The mean squared error of what was told of each step beside the last one, `[batch, steps · channels]`, and that of the last
+/// value; over `count` values.
+fn errors<B>(told: Tensor<2>, ending: &Ending<B>, count: f64) -> (Tensor<1>, Tensor<1>) {
+    let change = ending.came.clone() - ending.last.clone().unsqueeze_dim::<3>(1);
+    let told = told.reshape(change.dims());
+    let mean = |off: Tensor<3>| {
+        let off = off * ending.there.clone();
+        (off.clone() * off).sum().div_scalar(count)
+    };
+    (mean(change.clone() - told), mean(change))
+}
+
+fn timeless() -> Error {
+    Error::recipe("forecasts of items that have no steps").expected(Need::Ending.describe())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::layers::init::tests_device;
+
+    #[test]
+    fn the_error_is_that_of_the_plain_loop_and_missing_values_do_not_count() {
+        let device = tests_device();
+        let tensor = |shape: [usize; 3], of: &dyn Fn(usize) -> f32| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(of).collect();
+            Tensor::<3>::from_data(TensorData::new(values, shape), &device)
+        };
+        let (rows, steps, channels) = (3, 4, 2);
+        let shape = [rows, steps, channels];
+        let last = |place: usize| (place as f32 * 0.9).cos();
+        let came = |place: usize| (place as f32 * 1.7).sin();
+        let there = |place: usize| f32::from(u8::from(!place.is_multiple_of(5)));
+        let told = |place: usize| (place as f32 * 0.3).sin();
+        let ending = Ending {
+            given: (),
+            last: tensor([rows, 1, channels], &last).squeeze_dim::<2>(1),
+            came: tensor(shape, &came),
+            there: tensor(shape, &there),
+        };
+        let (mut squares, mut naive, mut count) = (0.0, 0.0, 0.0);
+        for place in (0..rows * steps * channels).filter(|place| !place.is_multiple_of(5)) {
+            let row = place / (steps * channels);
+            let change = came(place) - last(row * channels + place % channels);
+            squares += f64::from(change - told(place)).powi(2);
+            naive += f64::from(change).powi(2);
+            count += 1.0;
+        }
+        let flat = tensor([rows, 1, steps * channels], &told).squeeze_dim::<2>(1);
+        let (loss, last_value) = errors(flat, &ending, count);
+        let scalar = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
+        assert!((scalar(loss) - squares / count).abs() < 1e-6);
+        assert!((scalar(last_value) - naive / count).abs() < 1e-6);
+    }
+}
