@@ -5,7 +5,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use autodidact::judge::{Whom, frozen, nearest};
+use autodidact::judge::{Which, Whom, frozen, nearest};
 use autodidact::modality::Part;
 use autodidact::recipe::Recipe;
 use autodidact::run::RunFolder;
@@ -57,7 +57,7 @@ fn main() -> autodidact::Result<()> {
     let recipe = folder.recipe()?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
     let unseen = recipe.data()?.source(recipe.seed(), Some(Part::Test));
-    let embedded = encoder.embed(&unseen, &[Whom::Pretrained], false, &mut |_, _| {})?;
+    let embedded = encoder.embed(&unseen, &[Whom::Pretrained], Which::All, &mut |_, _| {})?;
     println!(
         "{} vectors of {} dimensions",
         embedded.names.len(),

@@ -13,7 +13,7 @@ use super::classifier::{Classifier, unfit};
 use super::prediction::{labels, vectors};
 use super::setting::Setting;
 use crate::error::{Error, Result};
-use crate::judge::{Parts, Whom, frozen};
+use crate::judge::{Parts, Which, Whom, frozen};
 use crate::modality::SourceSpec;
 use crate::recipe::Recipe;
 use crate::run::{RunFolder, write_atomic};
@@ -210,7 +210,12 @@ fn judge(
     let Some(spec) = Parts::find(encoder.as_ref(), &data, test)?.test else {
         return Ok(None);
     };
-    let embedded = encoder.embed(&spec, &[Whom::Pretrained], true, &mut |_, _| {})?;
+    let embedded = encoder.embed(
+        &spec,
+        &[Whom::Pretrained],
+        Which::Labeled(usize::MAX),
+        &mut |_, _| {},
+    )?;
     let (rows, classes) = labels(&embedded, &classifier.classes);
     if rows.is_empty() {
         return Ok(None);

@@ -5,7 +5,7 @@ use autodidact_eval::{Matrix, classification};
 
 use super::classifier::Classifier;
 use crate::error::{Error, Result};
-use crate::judge::{Embedded, Whom, frozen};
+use crate::judge::{Embedded, Which, Whom, frozen};
 use crate::modality::SourceSpec;
 use crate::run::RunFolder;
 
@@ -38,7 +38,7 @@ pub fn predict(
 ) -> Result<Predictions> {
     let classifier = Classifier::read(folder)?;
     let encoder = frozen(&folder.recipe()?, &folder.encoder()?, folder.path())?;
-    let embedded = encoder.embed(data, &[Whom::Pretrained], false, advance)?;
+    let embedded = encoder.embed(data, &[Whom::Pretrained], Which::All, advance)?;
     let probabilities = classifier.probabilities(vectors(&embedded)?)?;
     let predicted: Vec<u32> = (0..probabilities.rows())
         .map(|row| most_likely(probabilities.row(row)).0)

@@ -170,6 +170,7 @@ mod tests {
             features: vec![Matrix::from_vec(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.5]).unwrap()],
             unreadable: Vec::new(),
             shortened: 0,
+            beyond: 0,
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Embedded {
     pub unreadable: Vec<(String, String)>,
     /// How many items are longer than the network takes in, so that it saw a part of them only.
     pub shortened: usize,
+    /// How many labeled items were not looked at, since there were enough of them.
+    pub beyond: usize,
 }
 
 /// Which parts data comes in.
@@ -78,6 +80,15 @@ pub struct Pairs {
     pub unreadable: Vec<(String, String)>,
 }
 
+/// Which items of some data are embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Where there are labels: those that have one, evenly so many of them at most.
+    Labeled(usize),
+}
+
 /// A run's encoder with its types erased.
 pub trait Frozen {
     /// Vectors of all items of a part of some data. `advance` hears how many items are done.
@@ -88,7 +99,7 @@ pub trait Frozen {
         &self,
         data: &SourceSpec,
         whom: &[Whom],
-        labeled_only: bool,
+        which: Which,
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Embedded>;
 
@@ -267,17 +278,18 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         &self,
         data: &SourceSpec,
         whom: &[Whom],
-        labeled_only: bool,
+        which: Which,
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Embedded> {
         let source = M::open(data)?;
         let labels = source.labels();
-        let indices: Vec<usize> = match labels {
-            Some(labels) if labeled_only => (0..source.len())
-                .filter(|&index| labels.of[index].is_some())
-                .collect(),
-            _ => (0..source.len()).collect(),
-        };
+        let (mut indices, mut beyond): (Vec<usize>, usize) = ((0..source.len()).collect(), 0);
+        if let (Some(labels), Which::Labeled(most)) = (labels, which) {
+            indices.retain(|&index| labels.of[index].is_some());
+            let all = indices.len();
+            indices = evenly(indices, most);
+            beyond = all - indices.len();
+        }
         let others = self.others(whom)?;
         let who = self.who(whom, &others);
         let (count, mut done) = (indices.len(), 0);
@@ -302,6 +314,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             features,
             unreadable,
             shortened: embedded.shortened,
+            beyond,
         })
     }
 
@@ -414,6 +427,17 @@ impl<M: Modality> Frozen for FrozenRun<M> {
     }
 }
 
+/// So many of them at most, evenly over all: data is often sorted by class.
+fn evenly(indices: Vec<usize>, most: usize) -> Vec<usize> {
+    let all = indices.len();
+    if all <= most {
+        return indices;
+    }
+    (0..most)
+        .map(|place| indices[place * all / most.max(1)])
+        .collect()
+}
+
 /// A sheet of views of some items, before any training.
 ///
 /// # Errors
@@ -466,5 +490,17 @@ impl<M: Modality> ForObjective for SheetOfMethod<'_, M> {
             return Err(Error::data("no item that can be read").expected("at least one"));
         }
         plan.modality.sheet(&items, Draw { seed, epoch: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_items_are_taken_evenly_and_few_all() {
+        assert_eq!(evenly((0..5).collect(), 5), [0, 1, 2, 3, 4]);
+        assert_eq!(evenly((0..10).collect(), 4), [0, 2, 5, 7]);
+        assert_eq!(evenly(vec![3, 4, 9], 1), [3]);
     }
 }

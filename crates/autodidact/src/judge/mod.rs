@@ -19,7 +19,7 @@ mod verdict;
 
 pub use anomalies::{Anomalies, Watched, anomalies};
 pub use detector::Detector;
-pub use embedding::{Embedded, Frozen, Pairs, Splits, Whom, frozen, views_sheet};
+pub use embedding::{Embedded, Frozen, Pairs, Splits, Which, Whom, frozen, views_sheet};
 pub use following::{Following, Values};
 pub use forecast::{Example, Forecasts, forecasts};
 pub use generation::generate;

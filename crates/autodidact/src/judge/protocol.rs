@@ -10,7 +10,7 @@ use autodidact_eval::{EvalError, Matrix};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-use super::embedding::{Embedded, Frozen, Whom};
+use super::embedding::{Embedded, Frozen, Which, Whom};
 use super::tasks::{Scale, Tasks, sizes};
 use super::verdict::{Finding, Verdict};
 use crate::error::{Error, Result};
@@ -76,15 +76,22 @@ pub fn evaluate(
         sides.push(("supervised", Whom::Other(state)));
     }
     let (names, whom): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
+    let which = Which::Labeled(match settings.most {
+        0 => usize::MAX,
+        most => most,
+    });
     let mut embed = |spec: &SourceSpec, what: &str| {
-        let embedded =
-            frozen.embed(spec, &whom, true, &mut |done, all| advance(what, done, all))?;
+        let embedded = frozen.embed(spec, &whom, which, &mut |done, all| {
+            advance(what, done, all)
+        })?;
         labeled(embedded, spec)
     };
     let train = embed(&parts.train, "embedding the items to learn from")?;
+    let mut beyond = train.beyond;
     let (train, test, set_aside) = match &parts.test {
         Some(spec) => {
             let test = embed(spec, "embedding the items to judge on")?;
+            beyond += test.beyond;
             let test = same_classes(&train, test, spec)?;
             (train, test, false)
         }
@@ -97,7 +104,12 @@ pub fn evaluate(
     if sizes(&train_labels).len() < 2 {
         return Err(one_class(&train, &parts.train));
     }
-    let (asked, left_out) = Tasks::new(settings, &train_labels, &test_labels, seed);
+    let (asked, mut left_out) = Tasks::new(settings, &train_labels, &test_labels, seed);
+    if beyond > 0 {
+        left_out.push(format!(
+            "{beyond} labeled items, evenly: the others say enough at the end of a run; `autodidact evaluate RUN` looks at all"
+        ));
+    }
     let (mut done, steps) = (0, names.len() * asked.steps());
     let (mut results, mut right) = (Vec::new(), Vec::new());
     for (side, name) in names.iter().enumerate() {
@@ -233,6 +245,7 @@ fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, E
                 .map_err(unfit)?,
             unreadable: all.unreadable.clone(),
             shortened: all.shortened,
+            beyond: all.beyond,
         })
     };
     Ok((take(&learn)?, take(&judge)?))

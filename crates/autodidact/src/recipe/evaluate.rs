@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::sections::within;
 use crate::error::{Error, Result};
 
+/// Labeled items of a part that say enough of a run at its end: more take minutes and gigabytes, and move no digit that counts.
+const ENOUGH: usize = 60_000;
+
 /// `[evaluate]`: how the result is judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +29,8 @@ pub struct Evaluate {
     pub retrieval: Vec<usize>,
     /// Draws of the bootstrap behind the intervals.
     pub resamples: usize,
+    /// Labeled items of each part that are looked at, at most, evenly over all; 0 takes all.
+    pub most: usize,
     /// Where there is no test part: the part of the labeled items that is set aside to judge on, 0.05 to 0.5.
     pub holdout: f64,
     /// Steps that a network takes in before each step of a recording, where forecasts or anomalies are judged: fewer than its
@@ -64,6 +69,7 @@ impl Default for Evaluate {
             clustering: true,
             retrieval: vec![1, 5, 10],
             resamples: 1000,
+            most: 0,
             holdout: 0.2,
             context: 0,
             forecast_parts: [0.6, 0.2, 0.2],
@@ -75,7 +81,7 @@ impl Default for Evaluate {
 }
 
 impl Evaluate {
-    /// Nearest neighbors and a linear probe only: what a run ends with.
+    /// Nearest neighbors and a linear probe only, on 60,000 labeled items of a part at most: what a run ends with.
     #[must_use]
     pub fn quick(self) -> Self {
         Self {
@@ -84,6 +90,10 @@ impl Evaluate {
             few_labels: Vec::new(),
             clustering: false,
             retrieval: Vec::new(),
+            most: match self.most {
+                0 => ENOUGH,
+                most => most,
+            },
             ..self
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use autodidact::error::Result;
 use autodidact::export::{Format, write_embeddings};
-use autodidact::judge::{Whom, frozen};
+use autodidact::judge::{Which, Whom, frozen};
 use autodidact::modality::Part;
 use autodidact::run::RunFolder;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Embed) -> Result<ExitCode> {
     )?;
     let began = Instant::now();
     let bar = Bar::new();
-    let embedded = encoder.embed(&spec, &[Whom::Pretrained], false, &mut |done, all| {
+    let embedded = encoder.embed(&spec, &[Whom::Pretrained], Which::All, &mut |done, all| {
         bar.show("embedding", done, all)
     });
     bar.finish();

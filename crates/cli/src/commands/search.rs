@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
-use autodidact::judge::{Whom, frozen, nearest};
+use autodidact::judge::{Which, Whom, frozen, nearest};
 use autodidact::modality::SourceSpec;
 use autodidact::run::{RunFolder, write_atomic};
 
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Search) -> Result<ExitCode> {
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
     let bar = Bar::new();
     let embed = |spec: &SourceSpec| {
-        encoder.embed(spec, &[Whom::Pretrained], false, &mut |done, all| {
+        encoder.embed(spec, &[Whom::Pretrained], Which::All, &mut |done, all| {
             bar.show("embedding", done, all)
         })
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::published;
 use crate::export::write_publication;
-use crate::judge::{Whom, frozen};
+use crate::judge::{Which, Whom, frozen};
 use crate::layers::state::{Array, State};
 use crate::modality::text::reading::TextReading;
 use crate::modality::text::vocabulary::Words;
@@ -154,7 +154,7 @@ fn vectors(folder: &Path, texts: &str) -> (Vec<f32>, usize) {
     };
     let frozen = frozen(&recipe, &run.encoder().unwrap(), folder).unwrap();
     let embedded = frozen
-        .embed(&spec, &[Whom::Pretrained], false, &mut |_, _| {})
+        .embed(&spec, &[Whom::Pretrained], Which::All, &mut |_, _| {})
         .unwrap();
     (embedded.features[0].data().to_vec(), embedded.shortened)
 }
