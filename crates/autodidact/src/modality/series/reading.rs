@@ -43,7 +43,7 @@ pub struct SeriesReading {
     /// below 1 that part of them; for recordings on scales of their own. 0 leaves them as they are.
     pub standardize: f64,
     /// Whether the time of day, of the week and of the year follow the measured channels, two channels each: sine and cosine
-    /// of the phase. They are known of every step with a time, and neither foretold nor watched.
+    /// of the phase. They are known of every step with a time, and `evaluate` neither foretells nor watches them.
     pub calendar: bool,
     /// What parts the fields of a row: `,`, `;`, `tab`, `space`, `|`; empty looks.
     pub separator: String,
