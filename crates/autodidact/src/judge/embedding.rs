@@ -477,11 +477,8 @@ impl<M: Modality> ForObjective for SheetOfMethod<'_, M> {
         let seed = self.recipe.seed();
         let source = M::open(&self.recipe.data()?.source(seed, None))?;
         let plan = Plan::<M, O>::resolve(self.recipe, Some(source.as_ref()))?;
-        let wanted = self.items.clamp(1, source.len());
-        let mut items = Vec::with_capacity(wanted);
-        // Evenly over the data, which is often sorted by class.
-        for place in 0..wanted {
-            let index = place * source.len() / wanted;
+        let mut items = Vec::new();
+        for index in evenly((0..source.len()).collect(), self.items.max(1)) {
             if let Ok(item) = source.get(index) {
                 items.push((index as u64, item));
             }

@@ -107,7 +107,7 @@ pub fn evaluate(
     let (asked, mut left_out) = Tasks::new(settings, &train_labels, &test_labels, seed);
     if beyond > 0 {
         left_out.push(format!(
-            "{beyond} labeled items, evenly: the others say enough at the end of a run; `autodidact evaluate RUN` looks at all"
+            "{beyond} labeled items, evenly: the others say enough for a quick look; `autodidact evaluate RUN` looks at all"
         ));
     }
     let (mut done, steps) = (0, names.len() * asked.steps());

@@ -7,7 +7,7 @@
 //! L = mean over items, steps k ≤ H and channels of (x₍ₜ₊ₖ₎ − xₜ − (W h(x₁ … xₜ) + b)ₖ)²
 //! ```
 //!
-//! Values that are missing don't count. Beside the loss stands the error of the last value itself: a forecast that isn't
+//! Values that are missing don't count, nor those that are known beforehand, such as the calendar. Beside the loss stands the error of the last value itself: a forecast that isn't
 //! below it is none.
 //!
 //! Zeng et al. 2023, "Are Transformers Effective for Time Series Forecasting?" (arXiv 2205.13504), for the map from the last
@@ -103,8 +103,7 @@ impl<E: Encoder> Method<E> for DirectForecastMethod<E> {
 
     fn loss(&self, views: Vec<E::Batch>, _: &Step) -> Result<(Loss, ())> {
         let [batch]: [E::Batch; 1] = take(views, DirectForecast::NAME)?;
-        let ending = self.encoder.ending(&batch, self.horizon);
-        let ending = ending.ok_or_else(timeless)?;
+        let ending = batch.ending(self.horizon).ok_or_else(timeless)?;
         let rows = batch.rows().ids.len();
         let told = self.foretell.forward(self.encoder.latest(&ending.given));
         let count = f64::from(ending.there.clone().sum().into_scalar::<f32>());
@@ -149,8 +148,10 @@ fn timeless() -> Error {
 mod tests {
     use burn::tensor::TensorData;
 
+    use super::super::toy::{Clock, ClockBatch};
     use super::*;
     use crate::layers::init::tests_device;
+    use crate::layers::state::host;
 
     #[test]
     fn the_error_is_that_of_the_plain_loop_and_missing_values_do_not_count() {
@@ -184,5 +185,44 @@ mod tests {
         let scalar = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
         assert!((scalar(loss) - squares / count).abs() < 1e-6);
         assert!((scalar(last_value) - naive / count).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_to_be_told_is_not_seen() {
+        let device = tests_device();
+        let objective = DirectForecast { horizon: 2 };
+        let method = objective.build(Clock::new(2, &device), &mut Init::new(3, &device));
+        let method = method.unwrap();
+        let values = |place: usize| (place as f32 * 0.8).sin();
+        let batch = (0..2 * 5 * 2).map(values).collect::<Vec<f32>>();
+        let batch = Tensor::<3>::from_data(TensorData::new(batch, [2, 5, 2]), &device);
+        let batch = ClockBatch::new(batch, &[[0, 5], [0, 5]]);
+        let at = Step {
+            number: 0,
+            part: 0,
+            progress: 0.0,
+            seed: 0,
+        };
+        let loss = method.loss(vec![batch], &at).unwrap().0.total;
+        // Of each row three moments are given: the vector is their mean, times the network's factors.
+        let factor = host(method.encoder.factor.val());
+        let weight = host(method.foretell.weight.val());
+        let bias = host(method.foretell.bias.as_ref().unwrap().val());
+        let mut squares = 0.0;
+        for row in 0..2 {
+            let value = |moment: usize, channel: usize| values((row * 5 + moment) * 2 + channel);
+            let vector = [0, 1].map(|channel| {
+                factor[channel] * (0..3).map(|moment| value(moment, channel)).sum::<f32>() / 3.0
+            });
+            for (place, bias) in bias.iter().enumerate() {
+                let map = &weight[place * 2..place * 2 + 2];
+                let told = bias + map[0] * vector[0] + map[1] * vector[1];
+                let (ahead, channel) = (place / 2, place % 2);
+                let change = value(3 + ahead, channel) - value(2, channel);
+                squares += f64::from(change - told).powi(2);
+            }
+        }
+        let loss = f64::from(loss.into_scalar::<f32>());
+        assert!((loss - squares / 8.0).abs() < 1e-6, "{loss}");
     }
 }

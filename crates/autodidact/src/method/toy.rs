@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::layers::Init;
 use crate::layers::state::replaced;
 use crate::modality::{
-    Batch, Causal, Encoder, Maskable, Ordered, Readout, Rows, Symbolic, Symbols, Tokens, Track,
-    Vocabulary,
+    Batch, Causal, Encoder, Ending, Maskable, Ordered, Readout, Rows, Symbolic, Symbols, Tokens,
+    Track, Vocabulary,
 };
 
 /// A table of scores, `[symbols, symbols]`, a row for each symbol.
@@ -195,6 +195,21 @@ impl Batch for ClockBatch {
     fn rows(&self) -> &Rows {
         &self.rows
     }
+
+    fn ending(&self, steps: usize) -> Option<Ending<Self>> {
+        let [batch, moments, dim] = self.values.dims();
+        let kept = moments - steps;
+        let values = |from, count| self.values.clone().narrow(1, from, count);
+        Some(Ending {
+            given: Self {
+                values: values(0, kept),
+                ..self.clone()
+            },
+            last: values(kept - 1, 1).squeeze_dim(1),
+            came: values(kept, steps),
+            there: Tensor::ones([batch, steps, dim], &self.values.device()),
+        })
+    }
 }
 
 impl Encoder for Clock {
@@ -213,6 +228,10 @@ impl Encoder for Clock {
 
     fn dim(&self) -> usize {
         self.factor.dims()[0]
+    }
+
+    fn channels(&self) -> usize {
+        self.dim()
     }
 
     fn ordered(&self) -> Option<&dyn Ordered<ClockBatch>> {

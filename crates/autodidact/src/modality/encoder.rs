@@ -5,7 +5,7 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 
 #[cfg(doc)]
 use super::Abilities;
-use super::{Batch, Causal, Ending, Need, Ordered, Symbolic};
+use super::{Batch, Causal, Need, Ordered, Symbolic};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::masking::Mask;
@@ -100,11 +100,6 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
     /// foretold. The vector, where the network has no token for a moment alone.
     fn latest(&self, batch: &Self::Batch) -> Tensor<2> {
         self.encode(batch)
-    }
-    /// A batch without the last steps of each item, so many, and those steps; `None` where items have none. The network has no
-    /// say in it.
-    fn ending(&self, _batch: &Self::Batch, _steps: usize) -> Option<Ending<Self::Batch>> {
-        None
     }
     /// How many values a step has; 0 where items have no steps.
     fn channels(&self) -> usize {

@@ -356,6 +356,12 @@ pub trait Batch: Clone + Send + 'static {
     fn own_labels(&self) -> Option<&[u32]> {
         None
     }
+
+    /// The batch without the last steps of each item, so many, and those steps; `None` where items have none. Of an item that
+    /// is not longer the first step stays, and nothing is told.
+    fn ending(&self, _steps: usize) -> Option<Ending<Self>> {
+        None
+    }
 }
 
 /// Whose views a batch holds, row by row.

@@ -32,7 +32,8 @@ pub struct Ending<Batch> {
     pub last: Tensor<2>,
     /// The values of the steps that were cut off, `[batch, steps, channels]`.
     pub came: Tensor<3>,
-    /// 1 where one of these is there, and 0 where it is missing or the item has no such step, `[batch, steps, channels]`.
+    /// 1 where one of these is to be told, and 0 where it is missing, known beforehand (the calendar), or the item too short,
+    /// `[batch, steps, channels]`.
     pub there: Tensor<3>,
 }
 

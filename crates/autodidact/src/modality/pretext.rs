@@ -33,7 +33,7 @@ pub enum Need {
     Weights,
     /// Any vectors, of data in which one stretch follows another ([`Change::Paired`]).
     Stretches,
-    /// Any vectors, of items whose last steps can be cut off and told ([`Encoder::ending`]).
+    /// Any vectors, of items whose last steps can be cut off and told ([`Batch::ending`]).
     Ending,
     /// Tokens in the order of time ([`Ordered`]).
     Ordered,
@@ -104,7 +104,7 @@ pub struct Abilities {
     pub weighs: bool,
     /// Take two stretches of which one may follow the other ([`Change::Paired`]).
     pub pairs: bool,
-    /// Take items without their last steps, and tell these ([`Encoder::ending`]).
+    /// Take items without their last steps, and tell these ([`Batch::ending`]).
     pub ends: bool,
     /// Say at which moment each token stands ([`Ordered`]).
     pub ordered: bool,

@@ -17,8 +17,8 @@ pub fn list() -> Vec<(String, String)> {
     #[cfg(feature = "wgpu")]
     devices.push((
         "wgpu".to_owned(),
-        "a GPU through Vulkan, Metal or DirectX; wgpu:1 is the second one. With CUBECL_AUTOTUNE_LEVEL=minimal it begins within \
-         a minute; else it tries kernels for many"
+        "a GPU through Vulkan, Metal or DirectX; wgpu:1 is the second one. With CUBECL_AUTOTUNE_LEVEL=minimal it begins after \
+         a minute or so; else it tries kernels for far longer"
             .to_owned(),
     ));
     devices

@@ -155,6 +155,19 @@ fn half_of_the_labels_make_a_predictor_of_all_items() {
         out.contains("no probe on 50 labels of each class or more"),
         "{out}"
     );
+    let few = [
+        "evaluate",
+        "run",
+        "colors",
+        "--labels",
+        "labels.csv",
+        "--quick",
+    ];
+    let out = succeeds(autodidact(here).args(few).args(["--set", "most=20"]));
+    assert!(
+        out.contains("4 items judged, 16 learned from") && out.contains("10 labeled items, evenly"),
+        "{out}"
+    );
     let found: serde_json::Value = serde_json::from_slice(&file(here, "found.json")).unwrap();
     let tasks: Vec<String> = found["results"]
         .as_array()

@@ -124,6 +124,27 @@ fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
         "{out}"
     );
 
+    // By what came last, from half as many steps: found as well, and said.
+    let settings = ["--set", "usual=recent", "--set", "context=16"];
+    let out = succeeds(
+        autodidact(here)
+            .args(["evaluate", "run", "--anomalies", "--set", "known=0.4"])
+            .args(["--json", "recent.json"])
+            .args(settings)
+            .args(marked),
+    );
+    assert!(
+        out.contains("by what came last before each step") && out.contains("sees 16 steps"),
+        "{out}"
+    );
+    let recent: Value =
+        serde_json::from_slice(&fs::read(here.join("recent.json")).unwrap()).unwrap();
+    assert!(
+        value(&recent, "pretrained", "scores", "auc_pr") > 0.3,
+        "{out}"
+    );
+    assert_ne!(recent["results"], found["results"]);
+
     succeeds(autodidact(here).args(["report", "run", "--items", "20"]));
     let page = fs::read_to_string(here.join("run/report.html")).unwrap();
     for shown in [

@@ -21,6 +21,8 @@ pub struct SeriesBatch {
     pub starts: Arc<Vec<usize>>,
     /// What networks that hide or drop a part while learning draw from; `None` where nothing is hidden.
     pub hiding: Option<u64>,
+    /// How many of the values of a step were measured: the first ones. The others are known of any step beforehand.
+    pub measured: usize,
     /// Whose views these are.
     pub rows: Rows,
 }
@@ -79,6 +81,7 @@ impl SeriesBatch {
             lengths: Arc::new(lengths),
             starts: Arc::new(starts),
             hiding: None,
+            measured: channels,
             rows,
         }
     }
@@ -87,6 +90,12 @@ impl SeriesBatch {
     #[must_use]
     pub fn hidden_by(self, hiding: Option<u64>) -> Self {
         Self { hiding, ..self }
+    }
+
+    /// The batch, of which so many values of a step were measured.
+    #[must_use]
+    pub fn of_measured(self, measured: usize) -> Self {
+        Self { measured, ..self }
     }
 
     /// What a network takes in: the values, and where some may be missing also where they are there,
@@ -122,59 +131,6 @@ impl SeriesBatch {
         real(&counts, tokens, &self.values.device())
     }
 
-    /// The batch without the last steps of each row, so many, and those. A row that is not longer keeps its first step.
-    pub(super) fn ending(&self, steps: usize) -> Ending<Self> {
-        let [count, length, channels] = self.values.dims();
-        let device = self.values.device();
-        let kept = |&length: &usize| length.saturating_sub(steps).max(1);
-        let lengths: Vec<usize> = self.lengths.iter().map(kept).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(1);
-        let present = self.present.clone();
-        let present = present.unwrap_or_else(|| self.values.ones_like());
-        // Steps of rows by number, one row below the other.
-        let at = |tensor: &Tensor<3>, places: Vec<i64>| {
-            let places = Tensor::<1, Int>::from_data(places.as_slice(), &device);
-            let rows = tensor.clone().reshape([count * length, channels]);
-            rows.select(0, places)
-        };
-        let place = |row: usize, step: usize| (row * length + step.min(length - 1)) as i64;
-        let last = lengths.iter().enumerate();
-        let last = last.map(|(row, kept)| place(row, kept - 1)).collect();
-        let after = (0..count).flat_map(|row| (0..steps).map(move |step| (row, step)));
-        let came: Vec<i64> = after
-            .clone()
-            .map(|(row, step)| place(row, lengths[row] + step))
-            .collect();
-        let real_steps = after.map(|(row, step)| lengths[row] + step < self.lengths[row]);
-        let real_steps: Vec<f32> = real_steps.map(|real| f32::from(u8::from(real))).collect();
-        let real_steps = TensorData::new(real_steps, [count, steps, 1]);
-        let shape = [count, steps, channels];
-        let there =
-            at(&present, came.clone()).reshape(shape) * Tensor::<3>::from_data(real_steps, &device);
-        let valid = real(&lengths, longest, &device);
-        let cut = |tensor: Tensor<3>| {
-            let tensor = tensor.narrow(1, 0, longest);
-            match &valid {
-                Some(valid) => tensor * valid.clone().float().unsqueeze_dim::<3>(2),
-                None => tensor,
-            }
-        };
-        Ending {
-            last: at(&self.values, last),
-            came: at(&self.values, came).reshape(shape) * there.clone(),
-            there,
-            given: Self {
-                values: cut(self.values.clone()),
-                present: self.present.clone().map(cut),
-                valid: valid.clone(),
-                lengths: Arc::new(lengths),
-                starts: self.starts.clone(),
-                hiding: self.hiding,
-                rows: self.rows.clone(),
-            },
-        }
-    }
-
     /// The number that hides and drops while the network learns; none where it is only looked through.
     pub(super) fn seed(&self) -> Option<u64> {
         self.hiding.filter(|_| self.values.device().is_autodiff())
@@ -196,6 +152,59 @@ fn real(counts: &[usize], length: usize, device: &Device) -> Option<Tensor<2, Bo
 impl Batch for SeriesBatch {
     fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    fn ending(&self, steps: usize) -> Option<Ending<Self>> {
+        let [count, length, channels] = self.values.dims();
+        let device = self.values.device();
+        let kept = |&length: &usize| length.saturating_sub(steps).max(1);
+        let lengths: Vec<usize> = self.lengths.iter().map(kept).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(1);
+        let present = self.present.clone();
+        let present = present.unwrap_or_else(|| self.values.ones_like());
+        // Steps of rows by number, one row below the other.
+        let at = |tensor: &Tensor<3>, places: Vec<i64>| {
+            let places = Tensor::<1, Int>::from_data(places.as_slice(), &device);
+            let rows = tensor.clone().reshape([count * length, channels]);
+            rows.select(0, places)
+        };
+        let place = |row: usize, step: usize| (row * length + step.min(length - 1)) as i64;
+        let last = lengths.iter().enumerate();
+        let last = last.map(|(row, kept)| place(row, kept - 1)).collect();
+        let after = |row: usize| (0..steps).map(move |step| (row, step));
+        let came = (0..count).flat_map(after);
+        let came: Vec<i64> = came
+            .map(|(row, step)| place(row, lengths[row] + step))
+            .collect();
+        let counts = (0..count).flat_map(|row| {
+            let whole = self.lengths[row] > steps;
+            let of_step = (0..channels).map(move |channel| whole && channel < self.measured);
+            std::iter::repeat_n(of_step, steps).flatten()
+        });
+        let counts: Vec<f32> = counts.map(|counts| f32::from(u8::from(counts))).collect();
+        let shape = [count, steps, channels];
+        let counts = Tensor::<3>::from_data(TensorData::new(counts, shape), &device);
+        let there = at(&present, came.clone()).reshape(shape) * counts;
+        let valid = real(&lengths, longest, &device);
+        let cut = |tensor: Tensor<3>| {
+            let tensor = tensor.narrow(1, 0, longest);
+            match &valid {
+                Some(valid) => tensor * valid.clone().float().unsqueeze_dim::<3>(2),
+                None => tensor,
+            }
+        };
+        Some(Ending {
+            last: at(&self.values, last),
+            came: at(&self.values, came).reshape(shape) * there.clone(),
+            there,
+            given: Self {
+                values: cut(self.values.clone()),
+                present: self.present.clone().map(cut),
+                valid: valid.clone(),
+                lengths: Arc::new(lengths),
+                ..self.clone()
+            },
+        })
     }
 }
 
@@ -228,7 +237,7 @@ mod tests {
         let track = |start, tokens| Track { start, tokens };
         assert_eq!(batch.tracks(2), [track(4, 2), track(0, 1)]);
         // Its last step is cut off where there is one before it.
-        let ending = batch.ending(1);
+        let ending = batch.ending(1).unwrap();
         assert_eq!(ending.given.values.dims(), [2, 2, 2]);
         assert_eq!(
             host(ending.given.values),
@@ -238,14 +247,16 @@ mod tests {
         assert_eq!(host(ending.last), [0.0, 4.0, 7.0, 8.0]);
         assert_eq!(host(ending.came), [5.0, 6.0, 0.0, 0.0]);
         assert_eq!(host(ending.there), [1.0, 1.0, 0.0, 0.0]);
-        // More than there is before a row ends.
-        let ending = batch.ending(2);
+        // What was not measured is given and not told.
+        let ending = batch.clone().of_measured(1).ending(2).unwrap();
         assert_eq!(host(ending.given.values), [1.0, 2.0, 7.0, 8.0]);
         assert!(ending.given.valid.is_none());
-        let came = [0.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0];
+        let came = [0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(host(ending.came), came);
-        let there = [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        let there = [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(host(ending.there), there);
+        // Of a row that has no more steps than these nothing is told.
+        assert_eq!(host(batch.ending(3).unwrap().there), [0.0; 12]);
         // A row of which all is real has no more than the values there are.
         let whole = Steps {
             values: (0..12).map(|x| x as f32).collect(),

@@ -206,7 +206,9 @@ impl Modality for SeriesData {
             starts: views.iter().map(|view| view.start).collect(),
         };
         let hiding = views.first().and_then(|view| view.hiding);
-        Ok(SeriesBatch::new(steps, rows.clone(), device).hidden_by(hiding))
+        let measured = channels - self.measured.calendar;
+        let batch = SeriesBatch::new(steps, rows.clone(), device);
+        Ok(batch.of_measured(measured).hidden_by(hiding))
     }
 
     /// The normalized values, brought to the median length or as many as there is room for, without gaps.

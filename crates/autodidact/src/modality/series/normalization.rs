@@ -17,6 +17,9 @@ const SURVEYED: usize = 4096;
 pub struct SeriesMeasurements {
     /// Values a step.
     pub channels: usize,
+    /// How many of them, the last ones, tell the calendar and were not measured.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub calendar: usize,
     /// Mean of each channel over all steps of all series.
     pub mean: Vec<f32>,
     /// Deviation of each channel; 1 where all its values are one.
@@ -103,6 +106,9 @@ impl SeriesMeasurements {
         lengths.sort_unstable();
         Ok(Self {
             channels: sums.len(),
+            calendar: (source.recordings()).map_or(0, |recordings| {
+                sums.len().saturating_sub(recordings.measured())
+            }),
             mean: sums.iter().map(|sums| sums.mean as f32).collect(),
             deviation: (deviation.into_iter())
                 .map(|deviation| if deviation == 0.0 { 1.0 } else { deviation })
@@ -123,6 +129,10 @@ impl SeriesMeasurements {
         if !(1..=MOST_CHANNELS).contains(&channels) || !alike {
             let expected = format!("1 to {MOST_CHANNELS}, with a mean and a deviation for each");
             return wrong("channels", channels.to_string(), &expected);
+        }
+        if self.calendar >= channels {
+            let expected = "fewer than data.measured.channels";
+            return wrong("calendar", self.calendar.to_string(), expected);
         }
         if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
             return wrong("mean", mean.to_string(), "numbers");
@@ -156,6 +166,10 @@ impl SeriesMeasurements {
             .map(normalize)
             .collect()
     }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The deviation of a channel; 0 where its values are one but for rounding.

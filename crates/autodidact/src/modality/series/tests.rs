@@ -83,6 +83,31 @@ fn each_channel_is_measured_over_all_steps() {
 }
 
 #[test]
+fn a_batch_knows_which_values_were_measured_and_which_tell_the_calendar() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "date,x\n2024-01-01,1\n2024-01-02,2\n2024-01-03,4\n").unwrap();
+    let spec = SourceSpec {
+        path: Some(path),
+        reading: "calendar = true".parse().unwrap(),
+        ..SourceSpec::default()
+    };
+    let source = SeriesData::open(&spec).unwrap();
+    let measured = SeriesData::measure(source.as_ref(), &spec).unwrap();
+    assert_eq!((measured.channels, measured.calendar), (7, 6));
+    let pretext = Pretext {
+        views: 1,
+        change: Change::Light,
+        needs: Need::Ending,
+    };
+    let (views, network) = SeriesData::defaults(&pretext, &measured);
+    let data = SeriesData::new(&views, &network, &measured).unwrap();
+    let views = data.plain(&[(0, source.get(0).unwrap())]).unwrap();
+    let batch = data.collate(&views, &Rows::default(), &tests_device());
+    assert_eq!(batch.unwrap().measured, 1);
+}
+
+#[test]
 fn nothing_can_be_learned_from_constants() {
     let error = measured(&[series(1, &[3.3, 3.3]), series(1, &[3.3])]).unwrap_err();
     assert!(
@@ -230,6 +255,10 @@ fn measurements_that_can_not_be_are_refused() {
         },
         SeriesMeasurements {
             longest: 1,
+            ..good.clone()
+        },
+        SeriesMeasurements {
+            calendar: 1,
             ..good.clone()
         },
         SeriesMeasurements {

@@ -17,7 +17,7 @@ use super::batch::SeriesBatch;
 use crate::error::{Error, Result};
 use crate::layers::masking::Mask;
 use crate::layers::state::State;
-use crate::modality::{Causal, Encoder, Ending, Maskable, Need, Ordered, Readout, Tokens, Track};
+use crate::modality::{Causal, Encoder, Maskable, Need, Ordered, Readout, Tokens, Track};
 use crate::random::Rng;
 
 pub use conv_gru::ConvGru;
@@ -111,10 +111,6 @@ impl Encoder for SeriesEncoder {
         let last: Vec<i64> = last.map(|place| place as i64).collect();
         let last = Tensor::<1, Int>::from_data(last.as_slice(), &values.device());
         values.reshape([count * tokens, dim]).select(0, last)
-    }
-
-    fn ending(&self, batch: &SeriesBatch, steps: usize) -> Option<Ending<SeriesBatch>> {
-        Some(batch.ending(steps))
     }
 
     fn dim(&self) -> usize {

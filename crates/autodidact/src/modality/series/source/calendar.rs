@@ -9,8 +9,13 @@ use crate::modality::series::MOST_CHANNELS;
 const CYCLES: [(&str, f64); 3] = [("day", DAY), ("week", 7.0 * DAY), ("year", 365.2425 * DAY)];
 const DAY: f64 = 86_400.0;
 
-/// Channels that the calendar adds.
-pub(super) const WIDTH: usize = 2 * CYCLES.len();
+/// Channels of a time.
+const WIDTH: usize = 2 * CYCLES.len();
+
+/// Channels that the calendar adds where it is asked for.
+pub(super) fn width(asked: bool) -> usize {
+    if asked { WIDTH } else { 0 }
+}
 
 /// The sine and the cosine of the phase of a time in each cycle; not numbers where there is no time. `time` is in seconds
 /// since 1970, in the zone that the data is written in.

@@ -107,7 +107,7 @@ impl Collect {
 
     /// Values a step.
     pub(super) fn width(&self) -> usize {
-        self.channels.len() + if self.calendar { calendar::WIDTH } else { 0 }
+        self.channels.len() + calendar::width(self.calendar)
     }
 
     /// The number of a class, by its name as it is written.

@@ -32,9 +32,8 @@ struct Form {
 impl LiveRows {
     /// Reads rows that come to so many `channels`, with those of the calendar.
     pub(in crate::modality::series) fn new(channels: usize, reading: SeriesReading) -> Self {
-        let calendar = if reading.calendar { calendar::WIDTH } else { 0 };
         Self {
-            channels: channels.saturating_sub(calendar),
+            channels: channels.saturating_sub(calendar::width(reading.calendar)),
             reading,
             form: None,
             lines: 0,

@@ -204,8 +204,8 @@ impl Tape {
         if !self.clock.is_descending() || self.stored.is_some() {
             return;
         }
-        let calendar = if self.calendar { calendar::WIDTH } else { 0 };
-        let (width, steps) = (self.channels + calendar, self.steps);
+        let width = self.channels + calendar::width(self.calendar);
+        let steps = self.steps;
         if self.values.len() == width * steps {
             for step in 0..steps / 2 {
                 for channel in 0..width {
