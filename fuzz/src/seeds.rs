@@ -27,6 +27,8 @@ pub fn sow(target: &str) {
         "cifar" => cifar(),
         "list" => lists(),
         "series" => series(),
+        "text" => texts(),
+        "tokenizer" => tokenizers(),
         "checkpoint" => checkpoints(),
         "recipe" => recipes(),
         _ => panic!("no target is called {target}"),
@@ -66,6 +68,66 @@ fn series() -> Vec<Vec<u8>> {
     }
     seeds.extend(npy().into_iter().map(|file| [&[4, 0][..], &file].concat()));
     seeds
+}
+
+/// A byte for the format, one for how it is read, then a file and one of labels.
+fn texts() -> Vec<Vec<u8>> {
+    let prose = b"A first line. Another one!\n\nAnd \xff after an empty line.\n";
+    let wiki = b" = Title = \n\nWords.\n\n = = Part = = \n\nMore.\n\n = Other = \n\nEnd.\n";
+    let lines = b"{\"text\": \"one\", \"label\": 1}\n{\"text\": \"two\", \"label\": \"b\"}\n";
+    let table = b"text,label\n\"a, b\",x\nc,y\n";
+    let pairs = b"a\tb\tc\none\ttwo\t0.5\nthree\tfour\t5\n";
+    let column: ArrayRef = Arc::new(StringArray::from(vec![Some("one"), None, Some("three")]));
+    let parquet = self::table(
+        vec![("text", column)],
+        None,
+        parquet::basic::Compression::UNCOMPRESSED,
+    );
+    let named = b"name,label\nx/000000,a\n";
+    let files: [(u8, u8, &[u8], &[u8]); 9] = [
+        (0, 0, prose, b""),
+        (0, 1, prose, named),
+        (0, 2, prose, b"a\nb\nc\n"),
+        (0, 3, prose, b""),
+        (0, 4, wiki, b""),
+        (1, 0, lines, b""),
+        (2, 5, table, b""),
+        (3, 6, pairs, b""),
+        (4, 0, &parquet, b""),
+    ];
+    let mut seeds: Vec<Vec<u8>> = (files.into_iter())
+        .map(|(format, reading, file, labels)| {
+            [&[format, reading][..], &joined(file, labels)].concat()
+        })
+        .collect();
+    seeds.push([&[5, 1][..], &joined(&gzip(prose), b"")].concat());
+    seeds
+}
+
+/// A `tokenizer.json` of each model, and a text.
+fn tokenizers() -> Vec<Vec<u8>> {
+    let special = r###"{"id":0,"content":"[UNK]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true},{"id":1,"content":"[SEP]","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}"###;
+    let models = [
+        r###"{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100,"vocab":{"[UNK]":0,"[SEP]":1,"a":2,"##b":3,"b":4}}"###,
+        r###"{"type":"BPE","dropout":null,"unk_token":"[UNK]","continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":false,"vocab":{"[UNK]":0,"[SEP]":1,"a":2,"b":3,"ab":4},"merges":[["a","b"]]}"###,
+        r###"{"type":"Unigram","unk_id":0,"vocab":[["[UNK]",0.0],["[SEP]",0.0],["a",-1.0],["b",-2.0],["ab",-1.5]],"byte_fallback":false}"###,
+        r###"{"type":"WordLevel","unk_token":"[UNK]","vocab":{"[UNK]":0,"[SEP]":1,"a":2,"b":3}}"###,
+    ];
+    let dresses = [
+        r#""normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},"post_processor":null,"decoder":{"type":"WordPiece","prefix":"\u0023\u0023","cleanup":true}"#,
+        r#""normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},"post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}"#,
+        r#""normalizer":{"type":"NFKC"},"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true},"post_processor":null,"decoder":{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#,
+        r#""normalizer":{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"StripAccents"}]},"pre_tokenizer":{"type":"Split","pattern":{"Regex":"."},"behavior":"Isolated","invert":false},"post_processor":null,"decoder":{"type":"Fuse"}"#,
+    ];
+    let file = |(model, dress): (&str, &str)| {
+        format!(
+            r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{special}],{dress},"model":{model}}}"#
+        )
+    };
+    let files = models.into_iter().zip(dresses).map(file);
+    files
+        .map(|file| joined(file.as_bytes(), "ab b ä".as_bytes()))
+        .collect()
 }
 
 /// The smallest image file: one black pixel, as a bitmap.

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     /// Learn classes from labels, a handful or many, starting from a run's encoder
     Finetune(Finetune),
-    /// The class of each item, how sure that is, and the probabilities: .csv, .parquet or .jsonl
+    /// The class of each item and how sure that is; of recordings what comes next, or how unusual what comes in is
     Predict(Predict),
     /// The encoder for other programs: safetensors for PyTorch, an ONNX graph, or a folder for transformers
     Export(Export),
@@ -247,11 +247,23 @@ pub(crate) enum Mode {
 
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
-    /// The folder of a run that has a classifier; with --stream, of any run on recordings
+    /// The folder of a run that has a classifier; with --forecast or --stream, of any run on recordings
     pub(crate) run: PathBuf,
-    /// A folder, an archive or a file
-    #[arg(required_unless_present = "stream")]
+    /// A folder, an archive or a file; with --forecast and without it, the data that the run learned from
+    #[arg(required_unless_present_any = ["stream", "forecast"])]
     pub(crate) data: Option<PathBuf>,
+    /// Of recordings: foretell so many steps after the end of each, with bounds, by the network or by a simple forecast,
+    /// whichever did better before
+    #[arg(long, value_name = "STEPS", conflicts_with_all = ["stream", "labels"])]
+    pub(crate) forecast: Option<usize>,
+    /// With --forecast: the part of what comes that is to lie within the bounds
+    #[arg(
+        long,
+        value_name = "PART",
+        default_value_t = 0.9,
+        requires = "forecast"
+    )]
+    pub(crate) coverage: f64,
     /// Read steps from the standard input, a row each, and write as they come how unusual each is: step, distance from what
     /// the run learned from, how likely that is, and whether it is an alarm
     #[arg(long, conflicts_with_all = ["data", "out", "test_part", "labels"])]

@@ -64,6 +64,8 @@ pub struct Calibration {
     pub high: f64,
     /// Mean over the classes of the share that is told rightly.
     pub balanced_accuracy: f64,
+    /// Mean of the classes' F1 scores.
+    pub macro_f1: f64,
     /// Accuracy of always naming the class that is the most frequent among the labels learned from.
     pub majority: f64,
     /// Mean −log p of the right class, in nats.
@@ -257,6 +259,7 @@ fn calibration(
         low: interval.low,
         high: interval.high,
         balanced_accuracy: classification::balanced_accuracy(&predicted, classes).map_err(unfit)?,
+        macro_f1: classification::macro_f1(&predicted, classes).map_err(unfit)?,
         majority: of_majority as f64 / right.len() as f64,
         negative_log_likelihood: [nll(1.0)?, nll(temperature)?],
         calibration_error: [error(1.0)?, error(temperature)?],

@@ -6,11 +6,10 @@ use toml::Value;
 
 use crate::error::{Error, Result};
 use crate::method::supervised::Supervised;
-use crate::method::{ForObjective, Objective};
+use crate::method::{ForObjective, Objective, REFERENCE_BATCH};
 use crate::modality::{self, ForModality, Modality};
 use crate::recipe::{Plan, Recipe};
 use crate::run::RunFolder;
-use crate::train::REFERENCE_BATCH;
 
 /// Items that a fine-tuning sees at most where nobody says how long it is: five passes over sixty thousand.
 const ITEMS_SEEN: f64 = 300_000.0;

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
 use crate::layers::state::State;
-use crate::method::Step;
+use crate::method::{REFERENCE_BATCH, Step};
 use crate::recipe::Recipe;
 use crate::run::{Checkpoint, Position, RunFolder};
-use crate::train::{REFERENCE_BATCH, Session, reopen};
+use crate::train::{Session, reopen};
 
 /// Rounds in a row that went wrong, after which nothing more is learned.
 const PATIENCE: usize = 3;

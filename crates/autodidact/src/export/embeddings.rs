@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{ArrayRef, FixedSizeListArray, Float32Array, StringArray};
+use arrow::datatypes::{DataType, Field};
 use autodidact_eval::Matrix;
-use parquet::arrow::ArrowWriter;
 
+use super::table::{csv, parquet, unfit};
 use crate::error::{Error, Result};
 use crate::judge::Embedded;
 use crate::run::write_atomic;
@@ -62,7 +62,7 @@ pub fn write_embeddings(path: &Path, embedded: &Embedded) -> Result<Vec<PathBuf>
         Format::Parquet => {
             write_atomic(
                 path,
-                &parquet(&embedded.names, &labels, matrix).map_err(|error| error.at(path))?,
+                &columns(&embedded.names, &labels, matrix).map_err(|error| error.at(path))?,
             )?;
             Ok(vec![path.to_path_buf()])
         }
@@ -104,43 +104,27 @@ pub fn write_embeddings(path: &Path, embedded: &Embedded) -> Result<Vec<PathBuf>
     }
 }
 
-fn parquet(names: &[String], labels: &[Option<&str>], matrix: &Matrix) -> Result<Vec<u8>> {
-    let unfit = |error: &dyn std::fmt::Display| {
-        Error::data(format!("vectors that Parquet can't hold ({error})"))
-    };
+fn columns(names: &[String], labels: &[Option<&str>], matrix: &Matrix) -> Result<Vec<u8>> {
     let item = Arc::new(Field::new("item", DataType::Float32, false));
     let width = i32::try_from(matrix.columns()).map_err(|error| unfit(&error))?;
     let values: ArrayRef = Arc::new(Float32Array::from(matrix.data().to_vec()));
     let vectors = FixedSizeListArray::try_new(Arc::clone(&item), width, values, None)
         .map_err(|error| unfit(&error))?;
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("filename", DataType::Utf8, false),
-        Field::new("label", DataType::Utf8, true),
-        Field::new("embedding", DataType::FixedSizeList(item, width), false),
-    ]));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(names)),
-        Arc::new(StringArray::from_iter(labels.iter().copied())),
-        Arc::new(vectors),
-    ];
-    let batch =
-        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| unfit(&error))?;
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema, None).map_err(|error| unfit(&error))?;
-    writer.write(&batch).map_err(|error| unfit(&error))?;
-    writer.into_inner().map_err(|error| unfit(&error))
-}
-
-pub(super) fn csv(header: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
-    let unfit = |error: csv::Error| Error::data("rows that CSV can't hold").because(error);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header).map_err(unfit)?;
-    for row in rows {
-        writer.write_record(row).map_err(unfit)?;
-    }
-    writer
-        .into_inner()
-        .map_err(|error| Error::data("rows that CSV can't hold").because(error.into_error()))
+    let of_vectors = DataType::FixedSizeList(item, width);
+    parquet(vec![
+        (
+            Field::new("filename", DataType::Utf8, false),
+            Arc::new(StringArray::from_iter_values(names)) as ArrayRef,
+        ),
+        (
+            Field::new("label", DataType::Utf8, true),
+            Arc::new(StringArray::from_iter(labels.iter().copied())),
+        ),
+        (
+            Field::new("embedding", of_vectors, false),
+            Arc::new(vectors),
+        ),
+    ])
 }
 
 /// NumPy's format, version 1.0: magic, length of the header, a Python dict padded to 64 bytes, the values.
@@ -164,6 +148,7 @@ mod tests {
 
     fn embedded() -> Embedded {
         Embedded {
+            items: vec![0, 1],
             names: vec!["a, b.png".to_owned(), "c.png".to_owned()],
             classes: vec![Some(1), None],
             class_names: vec!["cat".to_owned(), "dog".to_owned()],

@@ -3,9 +3,12 @@
 
 mod embeddings;
 mod folder;
+mod foretold;
 pub mod onnx;
 mod predictions;
+mod table;
 
 pub use embeddings::{Format, write_embeddings};
 pub use folder::write_publication;
+pub use foretold::write_foretold;
 pub use predictions::{PredictionFormat, write_predictions};

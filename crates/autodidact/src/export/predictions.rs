@@ -1,26 +1,26 @@
-//! Predictions as files that others read.
+//! Predictions, of classes and of what comes next, as files that others read.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
+use arrow::array::{ArrayRef, Float32Array, StringArray};
+use arrow::datatypes::Field;
 use serde_json::{Map, Value, json};
 
-use super::embeddings::csv;
+use super::table::{csv, parquet};
 use crate::adapt::Predictions;
 use crate::error::{Error, Result};
 use crate::run::write_atomic;
 
-/// How predictions are written: a row an item.
+/// How predictions are written: a row an item, or a row a channel of a step that is foretold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PredictionFormat {
-    /// Columns `filename`, `predicted`, `confidence`, and `p_<class>` for each class.
+    /// Columns `filename`, `predicted`, `confidence`, and `p_<class>` for each class; of what is
+    /// foretold `recording`, `step`, `time`, `channel`, `forecast`, `low`, `high`.
     Csv,
     /// The same columns.
     Parquet,
-    /// An object a line, with the probabilities by class.
+    /// An object a line: the same names, and the probabilities by class.
     JsonLines,
 }
 
@@ -63,7 +63,7 @@ pub fn write_predictions(path: &Path, predictions: &Predictions) -> Result<()> {
             });
             csv(header, rows)
         }
-        PredictionFormat::Parquet => parquet(predictions),
+        PredictionFormat::Parquet => table(predictions),
         PredictionFormat::JsonLines => json_lines(predictions),
     };
     write_atomic(path, &contents.map_err(|error| error.at(path))?)
@@ -83,10 +83,7 @@ fn columns(predictions: &Predictions) -> Vec<String> {
     fixed.into_iter().chain(classes).collect()
 }
 
-fn parquet(predictions: &Predictions) -> Result<Vec<u8>> {
-    let unfit = |error: &dyn std::fmt::Display| {
-        Error::data(format!("predictions that Parquet can't hold ({error})"))
-    };
+fn table(predictions: &Predictions) -> Result<Vec<u8>> {
     let rows = 0..predictions.names.len();
     let predicted = rows.clone().map(|row| predictions.of(row).0);
     let confidence = rows.clone().map(|row| predictions.of(row).1);
@@ -101,20 +98,12 @@ fn parquet(predictions: &Predictions) -> Result<Vec<u8>> {
             .map(|row| predictions.probabilities.row(row)[class]);
         arrays.push(Arc::new(Float32Array::from_iter_values(of_class)));
     }
-    let fields: Vec<Field> = columns(predictions)
-        .into_iter()
-        .zip(&arrays)
-        .map(|(name, array)| match array.data_type() {
-            DataType::Utf8 => Field::new(name, DataType::Utf8, false),
-            _ => Field::new(name, DataType::Float32, false),
-        })
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| unfit(&error))?;
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema, None).map_err(|error| unfit(&error))?;
-    writer.write(&batch).map_err(|error| unfit(&error))?;
-    writer.into_inner().map_err(|error| unfit(&error))
+    let named = columns(predictions).into_iter().zip(arrays);
+    let named = named.map(|(name, array)| {
+        let kind = array.data_type().clone();
+        (Field::new(name, kind, false), array)
+    });
+    parquet(named.collect())
 }
 
 fn json_lines(predictions: &Predictions) -> Result<Vec<u8>> {

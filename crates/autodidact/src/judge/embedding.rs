@@ -7,7 +7,7 @@ use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::following::{Followed, Following};
+use super::following::{Followed, Following, Values};
 use super::halves::Halves;
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
@@ -38,6 +38,8 @@ pub enum Whom {
 /// Items by name, with their labels where there are any, and one matrix of vectors for each who was asked.
 #[derive(Debug, Clone)]
 pub struct Embedded {
+    /// The items' numbers in their source, row by row.
+    pub items: Vec<usize>,
     /// Names of the items, row by row.
     pub names: Vec<String>,
     /// Their classes, row by row.
@@ -102,6 +104,13 @@ pub trait Frozen {
         which: Which,
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Embedded>;
+
+    /// The values of some items of some data, by their numbers, of which one step follows another: `[steps, channels]` each, on
+    /// the scale that networks see, what is missing as it was before. `None` where items have no steps.
+    ///
+    /// # Errors
+    /// When the data or one of the items can't be read.
+    fn timelines(&self, data: &SourceSpec, items: &[usize]) -> Result<Option<Vec<Matrix>>>;
 
     /// Vectors of both halves of each pair, each half by itself. `advance` hears how many halves are done.
     ///
@@ -305,6 +314,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             .collect();
         self.bear(&unreadable, count)?;
         Ok(Embedded {
+            items: read.clone(),
             names: read.iter().map(|&index| source.name(index)).collect(),
             classes: read
                 .iter()
@@ -316,6 +326,23 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             shortened: embedded.shortened,
             beyond,
         })
+    }
+
+    fn timelines(&self, data: &SourceSpec, items: &[usize]) -> Result<Option<Vec<Matrix>>> {
+        // Before the data is read again.
+        if self.modality.stretch().is_none() {
+            return Ok(None);
+        }
+        let source = M::open(data)?;
+        let measured = source.recordings().map(|all| all.measured().len());
+        let read = |&index: &usize| -> Result<Option<Matrix>> {
+            let Some(timeline) = self.modality.timeline(&source.get(index)?) else {
+                return Ok(None);
+            };
+            let measured = measured.unwrap_or(timeline.channels);
+            Values::of(&timeline, measured).map(|values| Some(values.known))
+        };
+        items.iter().map(read).collect()
     }
 
     fn embed_pairs(

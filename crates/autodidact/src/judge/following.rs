@@ -31,6 +31,16 @@ pub trait Following {
     /// How many steps the network takes in, at least 1.
     fn stretch(&self) -> usize;
 
+    /// The names of what was measured.
+    fn channels(&self) -> &[String];
+
+    /// When the step so many after the last one of a recording would be, as it is written; `None` where times aren't known
+    /// or steps are irregular.
+    fn after(&self, recording: usize, steps: usize) -> Option<String>;
+
+    /// Brings what was measured, step by step, from the scale that networks see back to the one that it was recorded on.
+    fn restore(&self, recording: usize, values: &mut [f32]);
+
     /// What was measured, `[steps, channels]`, on the scale that networks see.
     ///
     /// # Errors
@@ -61,7 +71,7 @@ pub struct Values {
 
 impl Values {
     /// Takes the first `measured` values of each step and fills their gaps.
-    fn of(timeline: &Timeline, measured: usize) -> Result<Self> {
+    pub(super) fn of(timeline: &Timeline, measured: usize) -> Result<Self> {
         let steps = timeline.values.chunks_exact(timeline.channels.max(1));
         let channels = measured.min(timeline.channels);
         let mut values: Vec<f32> = steps.flat_map(|step| &step[..channels]).copied().collect();
@@ -153,6 +163,19 @@ impl<M: Modality> Following for Followed<'_, M> {
         self.stretch
     }
 
+    fn channels(&self) -> &[String] {
+        self.recordings().measured()
+    }
+
+    fn after(&self, recording: usize, steps: usize) -> Option<String> {
+        self.recordings().after(recording, steps)
+    }
+
+    fn restore(&self, recording: usize, values: &mut [f32]) {
+        self.run.modality.restore(values);
+        self.recordings().rescale(recording, values);
+    }
+
     fn values(&self, recording: usize) -> Result<Values> {
         let recordings = self.recordings();
         let steps = recordings.steps(recording);
@@ -162,7 +185,7 @@ impl<M: Modality> Following for Followed<'_, M> {
                 .at(recordings.name(recording))
                 .expected("data that was recorded like what was learned from")
         })?;
-        Values::of(&timeline, recordings.measured())
+        Values::of(&timeline, recordings.measured().len())
     }
 
     fn moments(

@@ -21,7 +21,7 @@ pub use anomalies::{Anomalies, Watched, anomalies};
 pub use detector::Detector;
 pub use embedding::{Embedded, Frozen, Pairs, Splits, Which, Whom, frozen, views_sheet};
 pub use following::{Following, Values};
-pub use forecast::{Example, Forecasts, forecasts};
+pub use forecast::{Ahead, Curve, Example, Forecasts, Foretold, Upcoming, forecasts, foretell};
 pub use generation::generate;
 pub use likelihood::likelihood;
 pub use nearest::{Found, Hit, nearest};

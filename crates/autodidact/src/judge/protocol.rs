@@ -1,6 +1,7 @@
 //! The protocol, the same for every side of a comparison: the pooled vector of one undisturbed view; weighted cosine
 //! kNN; a linear probe whose penalty is chosen on a part of the training labels; probes on few labels, mean and spread
-//! of several draws; clusters and retrieval among the judged items; bootstrap intervals over these.
+//! of several draws; clusters and retrieval among the judged items; bootstrap intervals over these. Where one step of an item
+//! follows another, the values' nearest neighbor by dynamic time warping stands beside them.
 //!
 //! Items whose own numbers are counts are weighed by how rare each is (TF-IDF), and then probed as they are.
 
@@ -130,6 +131,20 @@ pub fn evaluate(
         }
     }
     advance("judging", steps, steps);
+    if asked.warps() {
+        let of = |spec: &SourceSpec, part: &Embedded| frozen.timelines(spec, &part.items);
+        let judged_on = parts.test.as_ref().unwrap_or(&parts.train);
+        if let (Some(bank), Some(queries)) = (of(&parts.train, &train)?, of(judged_on, &test)?) {
+            advance("warping time", 0, 1);
+            match asked.warp(&bank, &queries)? {
+                Some(score) => results.push(score.finding("raw")),
+                None => left_out.push(
+                    "nearest neighbors by dynamic time warping: items are too many or too long for it".to_owned(),
+                ),
+            }
+            advance("warping time", 1, 1);
+        }
+    }
     let intervals = Bootstrap {
         resamples: settings.resamples,
         seed,
@@ -234,6 +249,7 @@ fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, E
     }
     let take = |rows: &[usize]| -> Result<Embedded> {
         Ok(Embedded {
+            items: rows.iter().map(|&row| all.items[row]).collect(),
             names: rows.iter().map(|&row| all.names[row].clone()).collect(),
             classes: rows.iter().map(|&row| all.classes[row]).collect(),
             class_names: all.class_names.clone(),

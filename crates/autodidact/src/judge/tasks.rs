@@ -4,7 +4,7 @@ use autodidact_eval::cluster::{KMeans, adjusted_rand_index, normalized_mutual_in
 use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, bootstrap_statistic};
 use autodidact_eval::probe::{ProbeSettings, linear_probe};
 use autodidact_eval::svm::{SvmProbe, svm_probe};
-use autodidact_eval::{Matrix, classification, few_shot, knn, retrieval};
+use autodidact_eval::{Matrix, classification, few_shot, knn, retrieval, warping};
 
 use super::protocol::unfit;
 use super::verdict::{FEW, Finding};
@@ -23,10 +23,17 @@ const MEANT_PENALTIES: [f64; 3] = [1.0, 10.0, 100.0];
 const WIDE_ITERATIONS: usize = 60;
 /// Starts of k-means, of which the tightest clusters are taken.
 const STARTS: u64 = 5;
-/// Draws of the bootstrap behind the intervals of clusters, which are slower to compare than to count.
-const CLUSTER_RESAMPLES: usize = 200;
+/// Draws of the bootstrap behind intervals of what is slower to compare than to count: clusters, F1.
+const FEWER_RESAMPLES: usize = 200;
+/// Classes are uneven where the largest has more than so many times the items that it would have if all had as many.
+const UNEVEN: f64 = 1.5;
 /// Standard deviations on either side that hold 95 % of a normal distribution.
 const SPREAD: f64 = 1.96;
+
+/// How far time may be warped, as parts of the longest item: of these the one is taken that serves best.
+const BANDS: [f64; 9] = [0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2];
+/// Cells of all tables of warped distances, at most, if none were left out: minutes.
+const MOST_CELLS: f64 = 2e11;
 
 /// What all sides are asked, and what they are asked with.
 pub(super) struct Tasks<'a> {
@@ -121,7 +128,7 @@ impl<'a> Tasks<'a> {
         advance();
         let mut scores = self.vote(bank, queries)?;
         advance();
-        scores.push(self.probe(bank, queries, scale)?);
+        scores.extend(self.probe(bank, queries, scale)?);
         if self.separates() {
             advance();
             scores.push(self.separate(bank, queries)?);
@@ -163,6 +170,30 @@ impl<'a> Tasks<'a> {
         self.accuracy("svm".to_owned(), &found.predictions)
     }
 
+    /// Whether there are few enough labels for dynamic time warping.
+    pub(super) fn warps(&self) -> bool {
+        self.train.len() <= self.settings.warping_up_to
+    }
+
+    /// The nearest neighbor by dynamic time warping (Sakoe and Chiba 1978), in the band that does best among the items to
+    /// learn from, as the UCR archive has it; `None` where that would take too long.
+    pub(super) fn warp(&self, bank: &[Matrix], queries: &[Matrix]) -> Result<Option<Score>> {
+        let longest = bank.iter().chain(queries).map(Matrix::rows).max();
+        let longest = longest.unwrap_or(0);
+        let mut bands: Vec<usize> = BANDS
+            .map(|part| (part * longest as f64).round() as usize)
+            .into();
+        sort(&mut bands);
+        let widest = bands.last().map_or(0, |band| 2 * band + 1);
+        let pairs = bank.len() * (bank.len() * bands.len() + queries.len());
+        if pairs as f64 * (longest * widest) as f64 > MOST_CELLS {
+            return Ok(None);
+        }
+        let (band, _) = warping::choose_band(bank, self.train, &bands).map_err(unfit)?;
+        let found = warping::classify(bank, self.train, queries, Some(band)).map_err(unfit)?;
+        self.accuracy("dtw1".to_owned(), &found).map(Some)
+    }
+
     fn vote(&self, bank: &Matrix, queries: &Matrix) -> Result<Vec<Score>> {
         let votes = knn::classify_each(bank, self.train, queries, &self.neighbors, TEMPERATURE)
             .map_err(unfit)?;
@@ -172,7 +203,8 @@ impl<'a> Tasks<'a> {
             .collect()
     }
 
-    fn probe(&self, bank: &Matrix, queries: &Matrix, scale: Scale) -> Result<Score> {
+    /// The probe's accuracy, and its F1 where classes are uneven: always naming the largest would then seem good.
+    fn probe(&self, bank: &Matrix, queries: &Matrix, scale: Scale) -> Result<Vec<Score>> {
         let mut settings = ProbeSettings {
             seed: self.seed,
             ..ProbeSettings::default()
@@ -185,7 +217,49 @@ impl<'a> Tasks<'a> {
             settings.max_iterations = WIDE_ITERATIONS;
         }
         let probe = linear_probe(bank, self.train, queries, &settings).map_err(unfit)?;
-        self.accuracy("linear".to_owned(), &probe.predictions)
+        let mut scores = vec![self.accuracy("linear".to_owned(), &probe.predictions)?];
+        let sizes = sizes(self.test);
+        let largest = sizes.iter().max().map_or(0, |&most| most * sizes.len());
+        if largest as f64 > UNEVEN * self.test.len() as f64 {
+            let predicted = &probe.predictions;
+            scores.push(self.agreement(
+                "linear",
+                "macro_f1",
+                predicted,
+                classification::macro_f1,
+            )?);
+        }
+        Ok(scores)
+    }
+
+    /// How well predictions agree with the classes, by a measure of all of them together.
+    fn agreement(
+        &self,
+        task: &str,
+        metric: &str,
+        predictions: &[u32],
+        of: fn(&[u32], &[u32]) -> autodidact_eval::Result<f64>,
+    ) -> Result<Score> {
+        let settings = Bootstrap {
+            resamples: self.intervals.resamples.min(FEWER_RESAMPLES),
+            ..self.intervals
+        };
+        let of_drawn = |drawn: &[usize]| {
+            let pick =
+                |labels: &[u32]| -> Vec<u32> { drawn.iter().map(|&item| labels[item]).collect() };
+            of(&pick(predictions), &pick(self.test))
+        };
+        let found = bootstrap_statistic(predictions.len(), of_drawn, &settings).map_err(unfit)?;
+        Ok(Score {
+            task: task.to_owned(),
+            metric: metric.to_owned(),
+            // Nothing agrees more than wholly.
+            interval: Interval {
+                high: found.high.min(1.0),
+                ..found
+            },
+            right: Vec::new(),
+        })
     }
 
     fn accuracy(&self, task: String, predictions: &[u32]) -> Result<Score> {
@@ -255,32 +329,9 @@ impl<'a> Tasks<'a> {
             }
         }
         let groups = tightest.map(|(_, groups)| groups).unwrap_or_default();
-        let settings = Bootstrap {
-            resamples: self.intervals.resamples.min(CLUSTER_RESAMPLES),
-            ..self.intervals
-        };
-        let agreement = |metric: &str, of: fn(&[u32], &[u32]) -> autodidact_eval::Result<f64>| {
-            let of_drawn = |drawn: &[usize]| {
-                let pick = |labels: &[u32]| -> Vec<u32> {
-                    drawn.iter().map(|&item| labels[item]).collect()
-                };
-                of(&pick(&groups), &pick(self.test))
-            };
-            let found = bootstrap_statistic(groups.len(), of_drawn, &settings).map_err(unfit)?;
-            Ok(Score {
-                task: "clusters".to_owned(),
-                metric: metric.to_owned(),
-                // Nothing agrees more than wholly.
-                interval: Interval {
-                    high: found.high.min(1.0),
-                    ..found
-                },
-                right: Vec::new(),
-            })
-        };
         Ok(vec![
-            agreement("nmi", normalized_mutual_information)?,
-            agreement("ari", adjusted_rand_index)?,
+            self.agreement("clusters", "nmi", &groups, normalized_mutual_information)?,
+            self.agreement("clusters", "ari", &groups, adjusted_rand_index)?,
         ])
     }
 
@@ -343,6 +394,56 @@ mod tests {
         let (tasks, left_out) = Tasks::new(&quick, &train, &test, 0);
         assert_eq!((tasks.neighbors.as_slice(), tasks.steps()), (&[20][..], 2));
         assert!(left_out.is_empty());
+    }
+
+    #[test]
+    fn what_comes_early_or_late_is_told_by_warping_time() {
+        // A step up and then down, or down and then up, at any time.
+        let item = |number: usize| {
+            let sign = if number.is_multiple_of(2) { 1.0 } else { -1.0 };
+            let at = 5 + number * 7 % 11;
+            let value = |step: usize| match step.checked_sub(at) {
+                Some(0..3) => sign,
+                Some(3..6) => -sign,
+                _ => 0.0,
+            };
+            Matrix::from_vec(60, 1, (0..60).map(value).collect()).unwrap()
+        };
+        let items: Vec<Matrix> = (0..24).map(item).collect();
+        let labels: Vec<u32> = (0..24).map(|number| number % 2).collect();
+        let settings = Evaluate::default();
+        let (tasks, _) = Tasks::new(&settings, &labels[..8], &labels[8..], 1);
+        assert!(tasks.warps());
+        let found = tasks.warp(&items[..8], &items[8..]).unwrap().unwrap();
+        assert_eq!((found.task.as_str(), found.interval.value), ("dtw1", 1.0));
+        let long = vec![Matrix::from_vec(1 << 20, 1, vec![0.0; 1 << 20]).unwrap(); 2];
+        assert!(tasks.warp(&long, &long).unwrap().is_none());
+        let quick = settings.quick();
+        assert!(!Tasks::new(&quick, &labels[..8], &labels[8..], 1).0.warps());
+    }
+
+    #[test]
+    fn where_classes_are_uneven_the_probe_is_judged_by_each_alike() {
+        let settings = Evaluate {
+            resamples: 50,
+            ..Evaluate::default()
+        }
+        .quick();
+        let labels: Vec<u32> = (0..100).map(|item| u32::from(item % 10 == 0)).collect();
+        // Nothing can be told, so that the probe names the larger class.
+        let noise = (0..100).map(|item| (item as f32 * 7.3).sin()).collect();
+        let items = Matrix::from_vec(100, 1, noise).unwrap();
+        let (tasks, _) = Tasks::new(&settings, &labels, &labels, 1);
+        let scores = tasks.probe(&items, &items, Scale::Any).unwrap();
+        let of: Vec<_> = (scores.iter())
+            .map(|score| (score.metric.as_str(), score.interval.value))
+            .collect();
+        let f1 = (2.0 * 90.0 / 190.0) / 2.0;
+        assert_eq!(of[0], ("accuracy", 0.9));
+        assert!(
+            of[1].0 == "macro_f1" && (of[1].1 - f1).abs() < 1e-9,
+            "{of:?}"
+        );
     }
 
     #[test]

@@ -175,13 +175,18 @@ fn with_few_labels(findings: &[Finding]) -> Option<String> {
 
 /// What a task is called in a sentence.
 pub(super) fn task_in_words(task: &str) -> String {
-    match task.strip_prefix("knn") {
-        Some(k) => format!("{k} nearest neighbors"),
-        None if task == "linear" => "a linear probe".to_owned(),
-        None => match task.strip_prefix(FEW) {
-            Some("1") => "a probe on 1 label of each class".to_owned(),
-            Some(labels) => format!("a probe on {labels} labels of each class"),
-            None => task.to_owned(),
+    let labels = |count: &str| match count {
+        "1" => "a probe on 1 label of each class".to_owned(),
+        count => format!("a probe on {count} labels of each class"),
+    };
+    match task {
+        "linear" => "a linear probe".to_owned(),
+        "svm" => "a support vector machine".to_owned(),
+        "dtw1" => "the nearest by dynamic time warping".to_owned(),
+        _ => match (task.strip_prefix("knn"), task.strip_prefix(FEW)) {
+            (Some(count), _) => format!("{count} nearest neighbors"),
+            (_, Some(count)) => labels(count),
+            _ => task.to_owned(),
         },
     }
 }

@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within};
 use crate::error::Result;
 use crate::layers::head::normalize;
 use crate::layers::schedule::cosine_between;
@@ -51,19 +51,11 @@ impl Objective for Byol {
     type Method<E: Maskable> = ByolMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::StrongUneven,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::StrongUneven, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Sgd,
-            learning_rate: 0.45,
-            weight_decay: 1e-4,
-        }
+        Training::sgd(0.45, 1e-4)
     }
 
     fn check(&self) -> Result<()> {

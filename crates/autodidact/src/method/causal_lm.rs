@@ -12,10 +12,10 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, take, wordless};
+use super::{Loss, Method, Objective, Step, Training, take, wordless};
 use crate::error::Result;
 use crate::layers::Init;
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
+use crate::modality::{Encoder, Maskable, Need};
 
 /// The target of a place that has no next symbol.
 const NONE: i64 = -1;
@@ -32,25 +32,8 @@ impl Objective for CausalLm {
     const NEEDS: Need = Need::Next;
     type Method<E: Maskable> = CausalLmMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 32.
-            learning_rate: 8e-3,
-            weight_decay: 0.1,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        Ok(())
+        Training::adamw(1e-3, 0.1).for_batch(32)
     }
 
     fn build<E: Maskable>(&self, encoder: E, _: &mut Init) -> Result<CausalLmMethod<E>> {

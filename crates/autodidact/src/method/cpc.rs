@@ -20,12 +20,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Loss, Method, Objective, Optimizer, Step, Training, positive, share_right, take, timeless,
-};
+use super::{Loss, Method, Objective, Step, Training, positive, share_right, take, timeless};
 use crate::error::{Error, Result};
 use crate::layers::{Init, Linear};
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
+use crate::modality::{Encoder, Maskable, Need};
 
 /// Added to the score of what is no candidate, so that it counts for nothing.
 const NEVER: f32 = -1e9;
@@ -71,21 +69,8 @@ impl Objective for Cpc {
     const NEEDS: Need = Need::Ahead;
     type Method<E: Maskable> = CpcMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 32.
-            learning_rate: 8e-3,
-            weight_decay: 0.01,
-        }
+        Training::adamw(1e-3, 0.01).for_batch(32)
     }
 
     fn batch(&self) -> Option<usize> {

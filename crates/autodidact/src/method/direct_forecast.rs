@@ -21,10 +21,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take};
+use super::{Loss, Method, Objective, Step, Training, positive, take};
 use crate::error::{Error, Result};
 use crate::layers::{Init, Linear};
-use crate::modality::{Batch, Change, Encoder, Ending, Maskable, Need, Pretext};
+use crate::modality::{Batch, Encoder, Ending, Maskable, Need};
 
 /// The recipe's `[method]` for direct forecasts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,21 +47,8 @@ impl Objective for DirectForecast {
     const NEEDS: Need = Need::Ending;
     type Method<E: Maskable> = DirectForecastMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 32.
-            learning_rate: 8e-3,
-            weight_decay: 0.01,
-        }
+        Training::adamw(1e-3, 0.01).for_batch(32)
     }
 
     fn batch(&self) -> Option<usize> {

@@ -19,11 +19,11 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::hiding::Hiding;
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within, wordless};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within, wordless};
 use crate::error::Result;
 use crate::layers::state::host;
 use crate::layers::{Init, Linear};
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Symbols};
+use crate::modality::{Encoder, Maskable, Need, Symbols};
 use crate::random::Rng;
 
 /// Deviation of initial weights, as published.
@@ -75,21 +75,9 @@ impl Objective for Electra {
     const NEEDS: Need = Need::Symbols;
     type Method<E: Maskable> = ElectraMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // The published 5e-4 for a batch of 32: small networks, minutes.
-            learning_rate: 4e-3,
-            weight_decay: 0.01,
-        }
+        // The published rate of small networks.
+        Training::adamw(5e-4, 0.01).for_batch(32)
     }
 
     fn may_collapse(&self) -> bool {

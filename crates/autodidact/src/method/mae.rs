@@ -14,13 +14,11 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Loss, Method, Objective, Optimizer, Restored, Step, Training, device_of, positive, take, within,
-};
+use super::{Loss, Method, Objective, Restored, Step, Training, device_of, positive, take, within};
 use crate::error::{Error, Result};
 use crate::layers::masking::Mask;
 use crate::layers::{Init, LayerNorm, Linear, TransformerBlock};
-use crate::modality::{Batch, Change, Maskable, Need, Pretext};
+use crate::modality::{Batch, Maskable, Need};
 
 /// The recipe's `[method]` for MAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,20 +53,8 @@ impl Objective for Mae {
     const NEEDS: Need = Need::Hidden;
     type Method<E: Maskable> = MaeMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            learning_rate: 1e-3,
-            weight_decay: 0.05,
-        }
+        Training::adamw(1e-3, 0.05)
     }
 
     fn check(&self) -> Result<()> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hiding::Hiding;
 use super::next_sentence::{self, Follows};
-use super::{Loss, Method, Objective, Optimizer, Restored, Step, Training, take, within, wordless};
+use super::{Loss, Method, Objective, Restored, Step, Training, take, within, wordless};
 use crate::error::Result;
 use crate::layers::Init;
 use crate::layers::state::host;
@@ -72,24 +72,16 @@ impl Objective for MaskedLm {
     type Method<E: Maskable> = MaskedLmMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: if self.next_sentence > 0.0 {
-                Change::Paired
-            } else {
-                Change::Light
-            },
-            needs: Self::NEEDS,
-        }
+        let change = match self.next_sentence > 0.0 {
+            true => Change::Paired,
+            false => Change::Light,
+        };
+        Pretext::new(1, change, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 32: small networks, minutes.
-            learning_rate: 8e-3,
-            weight_decay: 0.01,
-        }
+        // For small networks and minutes.
+        Training::adamw(1e-3, 0.01).for_batch(32)
     }
 
     fn check(&self) -> Result<()> {

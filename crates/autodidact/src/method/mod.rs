@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::modality::{
-    self, Abilities, Encoder, ForModality, Maskable, Modality, Need, Pretext, Table,
+    self, Abilities, Change, Encoder, ForModality, Maskable, Modality, Need, Pretext, Table,
 };
 use crate::random::{Purpose, Rng, stream};
 use crate::recipe::Recipe;
@@ -32,8 +32,10 @@ pub trait Objective: Table + Default {
     /// The networks around an encoder.
     type Method<E: Maskable>: Method<E>;
 
-    /// What the method asks of the data and the network.
-    fn pretext(&self) -> Pretext;
+    /// What the method asks of the data and the network: one view, lightly changed, unless it says otherwise.
+    fn pretext(&self) -> Pretext {
+        Pretext::new(1, Change::Light, Self::NEEDS)
+    }
 
     /// The optimizer that suits it, before the recipe has its say.
     fn training(&self) -> Training;
@@ -71,7 +73,9 @@ pub trait Objective: Table + Default {
     ///
     /// # Errors
     /// Names the key, what it holds and what it may hold.
-    fn check(&self) -> Result<()>;
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Builds the networks around an encoder.
     ///
@@ -214,10 +218,47 @@ impl Step {
 pub struct Training {
     /// The optimizer.
     pub optimizer: Optimizer,
-    /// Peak learning rate for a batch of 256; it grows in proportion to the batch.
+    /// Peak learning rate for a batch of 256 items; it grows in proportion to the batch.
     pub learning_rate: f64,
     /// Decoupled for AdamW, added to the gradient for SGD and LARS.
     pub weight_decay: f64,
+}
+
+/// The batch that [`Training::learning_rate`] is meant for.
+pub(crate) const REFERENCE_BATCH: f64 = 256.0;
+
+impl Training {
+    /// By AdamW.
+    pub fn adamw(learning_rate: f64, weight_decay: f64) -> Self {
+        Self {
+            optimizer: Optimizer::Adamw,
+            learning_rate,
+            weight_decay,
+        }
+    }
+
+    /// By SGD with momentum.
+    pub fn sgd(learning_rate: f64, weight_decay: f64) -> Self {
+        Self {
+            optimizer: Optimizer::Sgd,
+            learning_rate,
+            weight_decay,
+        }
+    }
+
+    /// Of which nothing learns by gradient.
+    pub fn none() -> Self {
+        Self::sgd(1.0, 0.0)
+    }
+
+    /// The same, its learning rate meant for a batch of so many items.
+    #[must_use]
+    pub fn for_batch(self, batch: usize) -> Self {
+        Self {
+            learning_rate: self.learning_rate * REFERENCE_BATCH / batch as f64,
+            ..self
+        }
+    }
 }
 
 /// The optimizers there are.

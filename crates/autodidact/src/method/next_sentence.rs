@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, take};
+use super::{Loss, Method, Objective, Step, Training, take};
 use crate::error::{Error, Result};
 use crate::layers::{Init, Linear};
 use crate::modality::{Batch, Change, Encoder, Maskable, Need, Pretext};
@@ -35,24 +35,11 @@ impl Objective for NextSentence {
     type Method<E: Maskable> = NextSentenceMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Paired,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(1, Change::Paired, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 5e-4 for a batch of 32.
-            learning_rate: 4e-3,
-            weight_decay: 0.01,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        Ok(())
+        Training::adamw(5e-4, 0.01).for_batch(32)
     }
 
     fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<NextSentenceMethod<E>> {

@@ -17,7 +17,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, take, within};
+use super::{Loss, Method, Objective, Step, Training, take, within};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::state::{host, replaced};
@@ -52,20 +52,11 @@ impl Objective for Reliability {
     type Method<E: Maskable> = ReliabilityMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::Strong,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::Strong, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        // Nothing learns by gradient.
-        Training {
-            optimizer: Optimizer::Sgd,
-            learning_rate: 1.0,
-            weight_decay: 0.0,
-        }
+        Training::none()
     }
 
     /// What is estimated of each feature is two numbers: 8,000 pairs do, and of few items some views of each.

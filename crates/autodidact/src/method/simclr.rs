@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within};
 use crate::error::Result;
 use crate::layers::head::normalize;
 use crate::layers::{Init, Projector};
@@ -50,19 +50,11 @@ impl Objective for SimClr {
     type Method<E: Maskable> = SimClrMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::Strong,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::Strong, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Sgd,
-            learning_rate: 0.12,
-            weight_decay: 5e-4,
-        }
+        Training::sgd(0.12, 5e-4)
     }
 
     fn check(&self) -> Result<()> {

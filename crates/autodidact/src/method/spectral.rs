@@ -18,7 +18,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::closed_form::{Moments, shared_directions};
@@ -59,20 +59,11 @@ impl Objective for Spectral {
     type Method<E: Maskable> = SpectralMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::Strong,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::Strong, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        // Nothing learns by gradient.
-        Training {
-            optimizer: Optimizer::Sgd,
-            learning_rate: 1.0,
-            weight_decay: 0.0,
-        }
+        Training::none()
     }
 
     fn check(&self) -> Result<()> {

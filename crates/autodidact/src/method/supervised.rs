@@ -17,12 +17,12 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, device_of, take, within};
+use super::{Loss, Method, Objective, Step, Training, device_of, take, within};
 use crate::error::{Error, Result};
 use crate::layers::freeze::freeze;
 use crate::layers::state::trained;
 use crate::layers::{Init, Linear};
-use crate::modality::{Batch, Change, Encoder, Maskable, Need, Pretext};
+use crate::modality::{Batch, Encoder, Maskable, Need};
 
 /// The recipe's `[method]` for the supervised ceiling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,20 +63,8 @@ impl Objective for Supervised {
     const NEEDS: Need = Need::Vectors;
     type Method<E: Maskable> = SupervisedMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Sgd,
-            learning_rate: 0.2,
-            weight_decay: 5e-4,
-        }
+        Training::sgd(0.2, 5e-4)
     }
 
     fn needs_classes(&self) -> bool {

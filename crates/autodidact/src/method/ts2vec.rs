@@ -24,7 +24,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, take, timeless, within};
+use super::{Loss, Method, Objective, Step, Training, take, timeless, within};
 use crate::error::{Error, Result};
 use crate::layers::{Init, Teacher};
 use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Track};
@@ -64,20 +64,11 @@ impl Objective for Ts2Vec {
     type Method<E: Maskable> = Ts2VecMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::Overlapping,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::Overlapping, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 16.
-            learning_rate: 1.6e-2,
-            weight_decay: 0.01,
-        }
+        Training::adamw(1e-3, 0.01).for_batch(16)
     }
 
     fn batch(&self) -> Option<usize> {

@@ -16,10 +16,10 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within, wordless};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within, wordless};
 use crate::error::Result;
 use crate::layers::{Gru, Init, Linear};
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Symbols, Vocabulary};
+use crate::modality::{Encoder, Maskable, Need, Symbols, Vocabulary};
 use crate::random::Rng;
 
 /// The target of a place that asks for nothing.
@@ -53,21 +53,9 @@ impl Objective for Tsdae {
     const NEEDS: Need = Need::Symbols;
     type Method<E: Maskable> = TsdaeMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 5e-4 for a batch of 32: small networks, from scratch.
-            learning_rate: 4e-3,
-            weight_decay: 0.01,
-        }
+        // For small networks, from scratch.
+        Training::adamw(5e-4, 0.01).for_batch(32)
     }
 
     fn may_collapse(&self) -> bool {

@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, Method, Objective, Optimizer, Step, Training, positive, take, within};
+use super::{Loss, Method, Objective, Step, Training, positive, take, within};
 use crate::error::Result;
 use crate::layers::{Init, Projector};
 use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
@@ -56,19 +56,11 @@ impl Objective for VicReg {
     type Method<E: Maskable> = VicRegMethod<E>;
 
     fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 2,
-            change: Change::Strong,
-            needs: Self::NEEDS,
-        }
+        Pretext::new(2, Change::Strong, Self::NEEDS)
     }
 
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            learning_rate: 1e-3,
-            weight_decay: 1e-4,
-        }
+        Training::adamw(1e-3, 1e-4)
     }
 
     fn check(&self) -> Result<()> {

@@ -24,13 +24,12 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Loss, Method, Objective, Optimizer, Step, Training, positive, share_right, take, timeless,
-    within,
+    Loss, Method, Objective, Step, Training, positive, share_right, take, timeless, within,
 };
 use crate::error::{Error, Result};
 use crate::layers::head::normalize;
 use crate::layers::{Init, Linear};
-use crate::modality::{Change, Encoder, Maskable, Need, Pretext};
+use crate::modality::{Encoder, Maskable, Need};
 use crate::random::Rng;
 
 /// Added to the score of what is no candidate, so that it counts for nothing.
@@ -68,21 +67,8 @@ impl Objective for Wav2vec {
     const NEEDS: Need = Need::Ahead;
     type Method<E: Maskable> = Wav2vecMethod<E>;
 
-    fn pretext(&self) -> Pretext {
-        Pretext {
-            views: 1,
-            change: Change::Light,
-            needs: Self::NEEDS,
-        }
-    }
-
     fn training(&self) -> Training {
-        Training {
-            optimizer: Optimizer::Adamw,
-            // 1e-3 for a batch of 32.
-            learning_rate: 8e-3,
-            weight_decay: 0.01,
-        }
+        Training::adamw(1e-3, 0.01).for_batch(32)
     }
 
     fn batch(&self) -> Option<usize> {

@@ -173,6 +173,9 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
         None
     }
 
+    /// Brings what was measured of recordings, step by step, from the scale that networks see back to that of the data.
+    fn restore(&self, _values: &mut [f32]) {}
+
     /// What the network takes in where items are stretches of recordings ([`Source::recordings`]); `None` elsewhere.
     fn stretch(&self) -> Option<Stretch> {
         None

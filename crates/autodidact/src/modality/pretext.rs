@@ -14,6 +14,17 @@ pub struct Pretext {
     pub needs: Need,
 }
 
+impl Pretext {
+    /// So many views of each item, changed so much.
+    pub fn new(views: usize, change: Change, needs: Need) -> Self {
+        Self {
+            views,
+            change,
+            needs,
+        }
+    }
+}
+
 /// What a method needs of a network, beyond vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {

@@ -19,6 +19,9 @@ pub struct Evaluate {
     /// Up to how many labeled items a support vector machine learns from them as well, by the protocol of TS2Vec (Yue et al.
     /// 2022); 0 for never. Its time grows with their square.
     pub svm_up_to: usize,
+    /// Up to how many labeled items the nearest one is looked for by dynamic time warping as well, where one step of an item
+    /// follows another; 0 for never. Its time grows with their square.
+    pub warping_up_to: usize,
     /// Labels of each class that linear probes get to learn from; where a class has fewer, the number is left out.
     pub few_labels: Vec<usize>,
     /// Draws of those labels, 2 to 1000.
@@ -64,6 +67,7 @@ impl Default for Evaluate {
             neighbors: 20,
             more_neighbors: vec![1, 5, 200],
             svm_up_to: 2000,
+            warping_up_to: 2000,
             few_labels: vec![1, 5, 10, 50],
             draws: 5,
             clustering: true,
@@ -87,6 +91,7 @@ impl Evaluate {
         Self {
             more_neighbors: Vec::new(),
             svm_up_to: 0,
+            warping_up_to: 0,
             few_labels: Vec::new(),
             clustering: false,
             retrieval: Vec::new(),

@@ -8,15 +8,13 @@ use super::monitor::Checkup;
 use super::session::{Session, StepReport};
 use crate::error::{Error, Result};
 use crate::layers::schedule::warmup_cosine;
-use crate::method::Step;
+use crate::method::{REFERENCE_BATCH, Step};
 use crate::recipe::{Best, Duration, Length};
 use crate::run::{AppendLog, Checkpoint, Line, Metrics, Position, Progress, RunFolder};
 
 /// A run is looked at in every tenth of it and after every pass over the data, but not before as many items were
 /// learned from as take this many times as long as a look.
 const LOOK_COSTS: f64 = 10.0;
-/// The batch that learning rates are given for.
-pub(crate) const REFERENCE_BATCH: f64 = 256.0;
 
 /// What the loop tells whoever watches.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,6 @@ pub use gradients::Gradients;
 pub use labeled::Labeled;
 pub use likelihood::Likelihood;
 pub(crate) use likelihood::likelihood;
-pub(crate) use looping::REFERENCE_BATCH;
 pub use looping::{Event, Outcome, Stop, pretrain};
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use autodidact::error::{Error, Result};
+use autodidact::error::Result;
 use autodidact::judge::{
     Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
 };
 use autodidact::modality::Part;
 use autodidact::recipe::{Recipe, Usual};
-use autodidact::run::{RunFolder, write_atomic};
+use autodidact::run::RunFolder;
 use autodidact::train::Likelihood;
 
-use super::{reading_as, source_of};
+use super::{reading_as, source_of, write_json};
 use crate::arguments::Evaluate;
 use crate::progress::Bar;
 use crate::table::findings;
@@ -258,6 +258,9 @@ fn show(judged: &Judged) {
             "few_shot_N: a probe on N labels of each class, the mean of several draws and where one draw is to be expected"
         );
     }
+    if judged.results.iter().any(|found| found.task == "dtw1") {
+        println!("dtw1: the class of the nearest item by dynamic time warping of the values");
+    }
     for what in &judged.left_out {
         println!("{what}");
     }
@@ -291,13 +294,4 @@ fn finish(arguments: &Evaluate, found: &impl serde::Serialize) -> Result<ExitCod
         println!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_json(path: &Path, found: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(found).map_err(|error| {
-        Error::run("findings that JSON can't hold")
-            .at(path)
-            .because(error)
-    })?;
-    write_atomic(path, format!("{text}\n").as_bytes())
 }

@@ -9,7 +9,7 @@ use autodidact::recipe::{Duration, Recipe};
 use autodidact::run::RunFolder;
 use autodidact::train::Stop;
 
-use super::{STOP, hear_ctrl_c, put_data, put_path, report_unreadable, source_of};
+use super::{Listening, STOP, hear_ctrl_c, put_data, put_path, report_unreadable, source_of};
 use crate::arguments::{Finetune, Mode};
 use crate::progress::Progress;
 
@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: &Finetune) -> Result<ExitCode> {
     hear_ctrl_c()?;
     let mut progress = Progress::new();
     let mut watch = |event: &autodidact::train::Event| progress.show(event);
+    let listening = Listening::begin();
     let done = match (&arguments.resume, &arguments.run) {
         (Some(path), _) => {
             let folder = RunFolder::open(path)?;
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: &Finetune) -> Result<ExitCode> {
             .mend("autodidact finetune RUN LABELED")),
     };
     progress.finish();
+    drop(listening);
     let (folder, outcome, report) = done?;
     println!(
         "{} after {} steps in {}",
@@ -200,13 +202,14 @@ fn line(what: &str, judged: &Calibration) -> String {
         unknown => format!(", {unknown} of them of classes that it doesn't know"),
     };
     format!(
-        "{what:<15} {} right ({}–{}), the most frequent class alone {}; balanced {}; {} items{unknown}\n{:<15} \
+        "{what:<15} {} right ({}–{}), the most frequent class alone {}; balanced {}, macro-F1 {}; {} items{unknown}\n{:<15} \
          calibration: −log p {nll_before:.3} before, {nll:.3} after; expected error of the confidence {} before, {} after",
         percent(judged.accuracy),
         percent(judged.low),
         percent(judged.high),
         percent(judged.majority),
         percent(judged.balanced_accuracy),
+        percent(judged.macro_f1),
         judged.items,
         "",
         percent(error_before),

@@ -9,7 +9,7 @@ use autodidact::judge::generate;
 use autodidact::modality::Sampling;
 use autodidact::run::RunFolder;
 
-use super::{STOP, hear_ctrl_c};
+use super::{Listening, STOP, hear_ctrl_c};
 use crate::arguments::Generate;
 
 pub(crate) fn run(arguments: &Generate) -> Result<ExitCode> {
@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &Generate) -> Result<ExitCode> {
         top_p: arguments.top_p,
         seed: u64::from(arguments.seed),
     };
+    let _listening = Listening::begin();
     print!("{}", arguments.beginning);
     let mut hear = |more: &str| {
         print!("{more}");

@@ -1,5 +1,6 @@
 //! One file a verb.
 
+mod ahead;
 mod embed;
 mod evaluate;
 mod export;
@@ -21,6 +22,7 @@ use autodidact::datasets::{self, Store};
 use autodidact::error::{Error, Kind, Result};
 use autodidact::modality::{Part, SourceSpec};
 use autodidact::recipe::Recipe;
+use autodidact::run::write_atomic;
 
 use crate::arguments::{Command, Settings};
 use crate::progress::Bar;
@@ -28,11 +30,30 @@ use crate::progress::Bar;
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Lets Ctrl-C set [`STOP`], and end the program when it comes twice.
+/// Whether something looks at [`STOP`] now and then.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// As long as it lives, Ctrl-C sets [`STOP`], and something looks at that.
+struct Listening;
+
+impl Listening {
+    fn begin() -> Self {
+        LISTENING.store(true, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENING.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Lets Ctrl-C set [`STOP`] where something listens, and end the program elsewhere and when it comes twice.
 fn hear_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            // Asked twice: the last checkpoint is what there is.
+        if !LISTENING.load(Ordering::Relaxed) || STOP.swap(true, Ordering::Relaxed) {
+            // Files are written whole or not at all: what is there holds.
             std::process::exit(130);
         }
     })
@@ -197,6 +218,16 @@ fn source_of(
         spec.labels = Some(labels.to_path_buf());
     }
     Ok(spec)
+}
+
+/// Writes what was found as JSON.
+fn write_json(path: &Path, found: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(found).map_err(|error| {
+        Error::run("findings that JSON can't hold")
+            .at(path)
+            .because(error)
+    })?;
+    write_atomic(path, format!("{text}\n").as_bytes())
 }
 
 /// Says how many items were longer than the network takes in.

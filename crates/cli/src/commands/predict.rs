@@ -14,11 +14,14 @@ use autodidact::layers::state::State;
 use autodidact::modality::Part;
 use autodidact::run::RunFolder;
 
-use super::{reading_as, report_unreadable, source_of};
+use super::{ahead, reading_as, report_unreadable, source_of};
 use crate::arguments::Predict;
 use crate::progress::Bar;
 
 pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
+    if let Some(horizon) = arguments.forecast {
+        return ahead::run(arguments, horizon);
+    }
     let Some(data) = &arguments.data else {
         return stream(arguments);
     };

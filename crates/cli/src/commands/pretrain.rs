@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use autodidact::error::{Error, Kind, Result};
 use autodidact::recipe::{Duration, Length, Recipe};
-use autodidact::run::RunFolder;
+use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train::{self, Outcome, Session, Stop};
 
-use super::{STOP, evaluate, hear_ctrl_c, plan, put_data, put_path, recipe_of, report_unreadable};
+use super::{
+    Listening, STOP, evaluate, hear_ctrl_c, plan, put_data, put_path, recipe_of, report_unreadable,
+};
 use crate::arguments::{Pretrain, Settings};
 use crate::progress::Progress;
 
@@ -89,13 +91,24 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
         autodidact::method::of(&recipe)?
     );
     let folder = RunFolder::create(arguments.out.as_deref(), &name)?;
+    let outcome = carry_out(session.as_mut(), &folder, None, None)?;
+    Ok((folder, outcome, embedded))
+}
+
+/// Runs the loop from a checkpoint or the beginning, shows how it goes, and lets Ctrl-C end it with a checkpoint.
+fn carry_out(
+    session: &mut dyn Session,
+    folder: &RunFolder,
+    from: Option<Checkpoint>,
+    more: Option<Length>,
+) -> Result<Outcome> {
+    let _listening = Listening::begin();
     let mut progress = Progress::new();
-    let outcome = train::pretrain(session.as_mut(), &folder, None, None, &STOP, &mut |event| {
+    let outcome = train::pretrain(session, folder, from, more, &STOP, &mut |event| {
         progress.show(event)
     });
     progress.finish();
-    let outcome = outcome.map_err(|error| keep_going(error, &folder))?;
-    Ok((folder, outcome, embedded))
+    outcome.map_err(|error| keep_going(error, folder))
 }
 
 /// For a recipe with a budget, the same with what it leaves open chosen for that time on this machine.
@@ -162,17 +175,7 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         eprintln!("going on from the one before it, after {step} steps");
     }
     let mut session = train::reopen(&recipe)?;
-    let mut progress = Progress::new();
-    let outcome = train::pretrain(
-        session.as_mut(),
-        &folder,
-        Some(checkpoint),
-        more,
-        &STOP,
-        &mut |event| progress.show(event),
-    );
-    progress.finish();
-    let outcome = outcome.map_err(|error| keep_going(error, &folder))?;
+    let outcome = carry_out(session.as_mut(), &folder, Some(checkpoint), more)?;
     Ok((folder, outcome, embedded))
 }
 
@@ -200,15 +203,6 @@ fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>>
     let ceiling = RunFolder::create(Some(&folder.file("ceiling")), "ceiling")?;
     println!("the ceiling: the same network, trained with all labels for {steps} steps");
     let mut session = train::open(&recipe)?;
-    let mut progress = Progress::new();
-    let outcome = train::pretrain(
-        session.as_mut(),
-        &ceiling,
-        None,
-        None,
-        &STOP,
-        &mut |event| progress.show(event),
-    );
-    progress.finish();
-    Ok((outcome?.stop == Stop::Finished).then(|| ceiling.path().to_path_buf()))
+    let outcome = carry_out(session.as_mut(), &ceiling, None, None)?;
+    Ok((outcome.stop == Stop::Finished).then(|| ceiling.path().to_path_buf()))
 }

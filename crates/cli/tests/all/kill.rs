@@ -1,6 +1,8 @@
 //! A run that is killed at random moments, and goes on each time, ends like one that was left in peace.
 
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -117,4 +119,45 @@ fn metrics(folder: &RunFolder) -> Vec<serde_json::Value> {
             .retain(|name, _| !name.starts_with("time/"));
     }
     lines
+}
+
+#[cfg(unix)]
+#[test]
+fn asked_to_stop_a_run_ends_with_a_checkpoint_that_it_goes_on_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let child = autodidact(here)
+        .arg("pretrain")
+        .args(TINY)
+        .args(["--steps", "1000000", "--out", "run", "--no-evaluate"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let learning = here.join("run/metrics.jsonl");
+    for _ in 0..1200 {
+        if learning.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let asked = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(asked.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("autodidact pretrain --resume run"), "{said}");
+    assert!(here.join("run/checkpoints/last.safetensors").is_file());
+    let more = [
+        "pretrain",
+        "--resume",
+        "run",
+        "--steps",
+        "1",
+        "--no-evaluate",
+    ];
+    let out = succeeds(autodidact(here).args(more));
+    assert!(out.contains("finished after"), "{out}");
 }

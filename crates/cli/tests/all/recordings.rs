@@ -182,6 +182,62 @@ fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
 }
 
 #[test]
+fn what_comes_after_the_end_is_foretold_with_bounds_and_times() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    learned(here, 1500);
+    let predict = |extra: &[&str]| {
+        let mut command = autodidact(here);
+        command.args(["predict", "run", "--forecast"]).args(extra);
+        command
+    };
+    let out = succeeds(&mut predict(&["8", "--out", "next.csv"]));
+    assert!(
+        out.contains("8 steps from 2023-11-15 23:13:20 on") && out.contains("90 % of what comes"),
+        "{out}"
+    );
+    let table = fs::read_to_string(here.join("next.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 1 + 8 * 2, "{table}");
+    for (row, line) in lines[1..].iter().enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let step = 1500 + row / 2;
+        assert_eq!(fields[1], step.to_string(), "{line}");
+        assert_eq!(fields[3], ["a", "b"][row % 2], "{line}");
+        let [value, low, high] = [4, 5, 6].map(|at| fields[at].parse::<f64>().unwrap());
+        let phase = 0.3 * step as f64;
+        let came = [phase.sin(), (2.0 * phase).cos()][row % 2];
+        // On the scale that it was recorded on, which is not the network's.
+        assert!((value - came).abs() < 0.3, "{line}: {came}");
+        assert!(low < value && value < high, "{line}");
+    }
+    assert!(lines[16].contains("2023-11-15 23:20:20"), "{table}");
+    succeeds(autodidact(here).args(["report", "run", "--items", "20"]));
+    let page = fs::read_to_string(here.join("run/report.html")).unwrap();
+    assert!(page.contains("What comes next") && page.contains("8 steps after the end"));
+    // Another recording of the same, of which nothing is known but itself.
+    fs::write(here.join("other.csv"), wave(700)).unwrap();
+    succeeds(predict(&["3", "--coverage", "0.5", "--out", "next.jsonl"]).arg("other.csv"));
+    let lines = fs::read_to_string(here.join("next.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(
+        first["recording"].as_str().unwrap().starts_with("other"),
+        "{first}"
+    );
+    assert_eq!(
+        (&first["step"], &first["channel"]),
+        (&700.into(), &"a".into())
+    );
+
+    let (err, _) = fails(&mut predict(&["400"]));
+    assert!(err.contains("at least 2005 steps"), "{err}");
+    let (err, _) = fails(&mut predict(&["4", "--coverage", "1.5"]));
+    assert!(err.contains("a part between 0 and 1"), "{err}");
+    let (err, _) = fails(&mut predict(&["4", "--out", "next.npy"]));
+    assert!(err.contains(".csv, .parquet or .jsonl"), "{err}");
+}
+
+#[test]
 fn steps_are_answered_as_they_arrive() {
     let scratch = tempfile::tempdir().unwrap();
     let here = scratch.path();

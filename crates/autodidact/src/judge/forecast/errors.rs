@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(best_simple(&all), SIMPLE);
         let said = verdict(std::slice::from_ref(&all), &[4], &settings()).unwrap();
         assert!(
-            said.contains("can't be told from the same regression"),
+            said.contains("can't be told from a regression"),
             "{said}"
         );
         let found = findings(&[all], &[4], &settings()).unwrap();

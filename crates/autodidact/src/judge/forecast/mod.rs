@@ -1,5 +1,5 @@
-//! How well what comes next can be foretold from what a network makes of the steps before: the protocol, the same for every
-//! side.
+//! What comes next, foretold from what a network makes of the steps before; and how well that can be done: the protocol, the
+//! same for every side.
 //!
 //! After TS2Vec (Yue et al. 2022): from the vector of each step, frozen, a ridge regression to the next steps of all
 //! channels, whose penalty is chosen on the validation part; mean squared and absolute error on the test part, on the scale
@@ -8,6 +8,7 @@
 //! map of trend and remainder after DLinear (Zeng et al. 2023). Intervals are of a bootstrap over blocks of origins, since
 //! neighboring errors are alike.
 
+mod ahead;
 mod errors;
 mod sides;
 
@@ -15,6 +16,7 @@ use autodidact_eval::forecast::Parts;
 use autodidact_eval::interval::Bootstrap;
 use serde::{Deserialize, Serialize};
 
+pub use self::ahead::{Ahead, Curve, Foretold, Upcoming, foretell};
 use self::errors::{Blocks, best_simple, findings, joined, verdict};
 use self::sides::Known;
 pub(super) use self::sides::{WIDEST, last_values};
@@ -30,7 +32,7 @@ const SIDES: [(&str, &str); 7] = [
     ("pretrained", "this network"),
     ("with values", "this network and the last values"),
     ("untrained", "the untrained network"),
-    ("raw", "the same regression on the last values"),
+    ("raw", "a regression on the last values"),
     ("last value", "the last value"),
     ("last season", "the last season"),
     ("linear", "a linear map of trend and remainder"),
@@ -40,6 +42,7 @@ const BOTH: usize = 1;
 const UNTRAINED: usize = 2;
 /// From here on no network is needed.
 const SIMPLE: usize = 3;
+const LAST_VALUE: usize = 4;
 const SEASON: usize = 5;
 
 /// Everything that was found.
@@ -155,7 +158,14 @@ pub fn forecasts(
         filled += values.missing;
         channels = values.known.columns();
         seen |= following.learned(*recording).end > parts.test.start;
-        let sides = Known::of(following, *recording, values.known, parts.clone(), advance)?;
+        let sides = Known::of(
+            following,
+            *recording,
+            values.known,
+            parts.clone(),
+            true,
+            advance,
+        )?;
         if number == 0 {
             season = sides.season;
         }

@@ -1,14 +1,16 @@
 //! Who foretells, and from what: one recording at a time.
 
+use std::ops::Range;
+
 use autodidact_eval::forecast::{
-    ALPHAS, Decomposition, DecompositionSettings, Parts, judge, last_value, period, ridge,
+    ALPHAS, Decomposition, DecompositionSettings, Parts, Ridge, judge, last_value, period, ridge,
     seasonal_value,
 };
 use autodidact_eval::span::onto_span;
 use autodidact_eval::{EvalError, Matrix};
 
 use super::errors::{BLOCKS, Blocks};
-use super::{Example, SIDES};
+use super::{Example, LAST_VALUE, SEASON, SIDES, SIMPLE};
 use crate::error::{Error, Result};
 use crate::judge::embedding::Whom;
 use crate::judge::following::Following;
@@ -27,28 +29,82 @@ const SEEN: usize = 336;
 pub(super) struct Known {
     values: Matrix,
     parts: Parts,
-    /// Of the pretrained network, alone and beside the last values, of the untrained one, and the last values.
-    vectors: [Matrix; 4],
+    /// Of the pretrained network, alone and beside the last values, of the untrained one where it is asked, and the last
+    /// values.
+    vectors: [Option<Matrix>; SIMPLE + 1],
     pub(super) season: Option<usize>,
+    /// Steps that the linear map of trend and remainder sees.
+    seen: usize,
+}
+
+/// What one of [`SIDES`] has learned.
+pub(super) enum Forecaster<'a> {
+    /// From vectors of each step.
+    Vectors(&'a Matrix, Ridge),
+    LastValue,
+    LastSeason(usize),
+    Linear(Decomposition),
+}
+
+impl Forecaster<'_> {
+    /// What it says at the origins of a part.
+    pub(super) fn told(
+        &self,
+        values: &Matrix,
+        part: &Range<usize>,
+        horizon: usize,
+    ) -> autodidact_eval::Result<Matrix> {
+        match self {
+            Self::Vectors(vectors, ridge) => ridge.predict_part(vectors, part),
+            Self::LastValue => last_value(values, part, horizon),
+            Self::LastSeason(season) => seasonal_value(values, part, horizon, *season),
+            Self::Linear(linear) => linear.predict_part(values, part),
+        }
+    }
+
+    /// The penalty of its regression, where it is one.
+    pub(super) fn penalty(&self) -> Option<f64> {
+        match self {
+            Self::Vectors(_, ridge) => Some(ridge.alpha),
+            Self::Linear(linear) => Some(linear.alpha),
+            Self::LastValue | Self::LastSeason(_) => None,
+        }
+    }
 }
 
 impl Known {
+    pub(super) fn new(
+        values: Matrix,
+        parts: Parts,
+        vectors: [Option<Matrix>; SIMPLE + 1],
+        season: Option<usize>,
+    ) -> Self {
+        Self {
+            seen: SEEN.min(parts.train.len() / 2).max(1),
+            values,
+            parts,
+            vectors,
+            season,
+        }
+    }
+
+    /// Lets the network go along a recording; beside it, where that is wanted, the untrained one.
     pub(super) fn of(
         following: &dyn Following,
         recording: usize,
         values: Matrix,
         parts: Parts,
+        untrained: bool,
         advance: &mut dyn FnMut(&str, usize, usize),
     ) -> Result<Self> {
         let steps: Vec<usize> = (0..parts.test.end).collect();
         let (count, mut done) = (steps.len(), 0);
         let whom = [Whom::Pretrained, Whom::Untrained];
-        let networks = following.moments(recording, &steps, &whom, &mut |more| {
+        let whom = if untrained { &whom[..] } else { &whom[..1] };
+        let networks = following.moments(recording, &steps, whom, &mut |more| {
             done += more;
             advance("embedding each step", done, count);
         })?;
-        let [pretrained, untrained] = <[Matrix; 2]>::try_from(networks)
-            .map_err(|_| Error::data("vectors of another number of networks than were asked"))?;
         let values = values.select(&steps).map_err(unfit)?;
         let raw = last_values(&values, following.stretch()).map_err(unfit)?;
         let season = period(
@@ -63,14 +119,68 @@ impl Known {
             ..parts
         };
         let narrow = |vectors: &Matrix| onto_span(vectors, &parts.train, WIDEST).map_err(unfit);
-        let (pretrained, untrained) = (narrow(&pretrained)?, narrow(&untrained)?);
+        let mut networks = networks.iter().map(narrow);
+        let pretrained = networks
+            .next()
+            .transpose()?
+            .ok_or_else(|| Error::data("vectors of another number of networks than were asked"))?;
+        let untrained = networks.next().transpose()?;
         let both = side_by_side(&pretrained, &raw).map_err(unfit)?;
-        Ok(Self {
-            vectors: [pretrained, both, untrained, raw],
-            values,
-            parts,
-            season: season.map_err(unfit)?,
-        })
+        let vectors = [Some(pretrained), Some(both), untrained, Some(raw)];
+        Ok(Self::new(values, parts, vectors, season.map_err(unfit)?))
+    }
+
+    pub(super) fn values(&self) -> &Matrix {
+        &self.values
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// What the side of that place among [`SIDES`] learns from the training part, its penalty chosen on the validation part;
+    /// `None` where it has nothing to say.
+    pub(super) fn learned(
+        &self,
+        side: usize,
+        horizon: usize,
+        alphas: &[f64],
+    ) -> autodidact_eval::Result<Option<Forecaster<'_>>> {
+        let (values, parts) = (&self.values, &self.parts);
+        let learned = match self.vectors.get(side) {
+            Some(Some(vectors)) => ridge(vectors, values, parts, horizon, alphas)
+                .map(|ridge| Forecaster::Vectors(vectors, ridge)),
+            Some(None) => return Ok(None),
+            None if side == LAST_VALUE => return Ok(Some(Forecaster::LastValue)),
+            None if side == SEASON => return Ok(self.season.map(Forecaster::LastSeason)),
+            None => {
+                let settings = DecompositionSettings {
+                    window: self.seen,
+                    alphas: alphas.to_vec(),
+                    ..DecompositionSettings::default()
+                };
+                Decomposition::fit(values, parts, horizon, &settings).map(Forecaster::Linear)
+            }
+        };
+        match learned {
+            Ok(learned) => Ok(Some(learned)),
+            // Horizons longer than what is left of a shortened training part were counted with the whole of it.
+            Err(EvalError::FewRows { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What it then says at the origins of a part.
+    pub(super) fn told(
+        &self,
+        side: usize,
+        part: &Range<usize>,
+        horizon: usize,
+        alphas: &[f64],
+    ) -> autodidact_eval::Result<Option<Matrix>> {
+        let learned = self.learned(side, horizon, alphas)?;
+        let told = learned.map(|learned| learned.told(&self.values, part, horizon));
+        told.transpose()
     }
 
     /// What each of [`SIDES`] says at the origins of the test part; `None` where one has nothing to say.
@@ -79,37 +189,36 @@ impl Known {
         horizon: usize,
         step: &mut dyn FnMut(),
     ) -> autodidact_eval::Result<Vec<Option<Matrix>>> {
-        let (values, parts) = (&self.values, &self.parts);
-        let mut told = Vec::with_capacity(SIDES.len());
-        for vectors in &self.vectors {
+        let of_side = |side: usize| {
             step();
-            // Horizons longer than what is left of a shortened training part were counted with the whole of it.
-            let model = ridge(vectors, values, parts, horizon, &ALPHAS);
-            told.push(match model {
-                Ok(model) => Some(model.predict_part(vectors, &parts.test)?),
-                Err(EvalError::FewRows { .. }) => None,
-                Err(error) => return Err(error),
-            });
-        }
-        step();
-        told.push(Some(last_value(values, &parts.test, horizon)?));
-        step();
-        told.push(match self.season {
-            Some(season) => Some(seasonal_value(values, &parts.test, horizon, season)?),
-            None => None,
-        });
-        step();
-        let settings = DecompositionSettings {
-            window: SEEN.min(parts.train.len() / 2).max(1),
-            ..DecompositionSettings::default()
+            self.told(side, &self.parts.test, horizon, &ALPHAS)
         };
-        let linear = Decomposition::fit(values, parts, horizon, &settings);
-        told.push(match linear {
-            Ok(linear) => Some(linear.predict_part(values, &parts.test)?),
-            Err(EvalError::FewRows { .. }) => None,
-            Err(error) => return Err(error),
-        });
-        Ok(told)
+        (0..SIDES.len()).map(of_side).collect()
+    }
+
+    /// The same recording for one side to learn from as a whole, up to its last step, which is the one origin of the test part:
+    /// so many steps follow that nobody knows.
+    pub(super) fn whole_for(
+        mut self,
+        side: usize,
+        horizon: usize,
+    ) -> autodidact_eval::Result<Self> {
+        let steps = self.values.rows();
+        let places: Vec<usize> = (0..steps + horizon)
+            .map(|step| step.min(steps - 1))
+            .collect();
+        let longer = |matrix: &Matrix| matrix.select(&places);
+        for (place, vectors) in self.vectors.iter_mut().enumerate() {
+            // The others have nothing more to say, and each takes as much memory.
+            *vectors = match vectors.take() {
+                Some(vectors) if place == side => Some(longer(&vectors)?),
+                _ => None,
+            };
+        }
+        self.values = longer(&self.values)?;
+        self.parts.train.end = steps;
+        self.parts.test = steps - 1..steps + horizon;
+        Ok(self)
     }
 
     /// The errors of forecasts, by blocks of origins.
@@ -194,7 +303,6 @@ fn side_by_side(first: &Matrix, second: &Matrix) -> autodidact_eval::Result<Matr
 
 #[cfg(test)]
 mod tests {
-    use super::super::SIMPLE;
     use super::super::errors::{best_simple, findings, mean};
     use super::super::parts;
     use super::*;
@@ -211,12 +319,8 @@ mod tests {
     fn blocks_add_up_to_the_error_of_all_origins_and_gaps_of_sides_are_left_out() {
         let series = Matrix::from_vec(200, 2, (0..400).map(|x| (x as f32 * 0.7).sin()).collect());
         let series = series.unwrap();
-        let known = Known {
-            vectors: [0, 1, 2, 3].map(|_| last_values(&series, 8).unwrap()),
-            values: series.clone(),
-            parts: parts(200, &[0.5, 0.2, 0.3]),
-            season: None,
-        };
+        let vectors = [0, 1, 2, 3].map(|_| Some(last_values(&series, 8).unwrap()));
+        let known = Known::new(series.clone(), parts(200, &[0.5, 0.2, 0.3]), vectors, None);
         let told = known.foretell(5, &mut || ()).unwrap();
         assert_eq!(
             told.iter().map(Option::is_some).collect::<Vec<_>>(),

@@ -1,5 +1,5 @@
-//! Forecasts beside what came, and how unusual each step was under what was recorded: from what `evaluate` left in the run's
-//! folder.
+//! Forecasts beside what came, what comes next, and how unusual each step was under what was recorded: from what `evaluate`
+//! and `predict` left in the run's folder.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::curves::{Chart, Line, rounded, short};
 use super::text;
 use crate::error::{Error, Result};
-use crate::judge::{Anomalies, Example, Finding, Forecasts, Watched};
+use crate::judge::{Anomalies, Curve, Example, Finding, Forecasts, Upcoming, Watched};
 use crate::run::RunFolder;
 
 /// Scores are drawn up to so many times the threshold: beyond it, how far doesn't matter.
@@ -35,6 +35,9 @@ pub(super) fn recorded(folder: &RunFolder) -> Result<Vec<Recorded>> {
     let mut found = Vec::new();
     if let Some(forecasts) = read::<Forecasts>(folder, "forecast.json")? {
         found.push(of_forecasts(forecasts));
+    }
+    if let Some(upcoming) = read::<Upcoming>(folder, "foretold.json")? {
+        found.push(of_upcoming(upcoming));
     }
     if let Some(anomalies) = read::<Anomalies>(folder, "anomalies.json")? {
         found.push(of_anomalies(anomalies));
@@ -81,6 +84,31 @@ fn of_forecasts(found: Forecasts) -> Recorded {
         columns,
         headline,
         verdict,
+    }
+}
+
+fn of_upcoming(found: Upcoming) -> Recorded {
+    let count: usize = found.by.values().sum();
+    let recordings = match count {
+        1 => "the recording".to_owned(),
+        count => format!("each of {count} recordings"),
+    };
+    Recorded {
+        title: "What comes next",
+        headline: format!("{} steps after the end of {recordings}.", found.horizon),
+        verdict: format!(
+            "By whoever foretold the fourth fifth of a recording best, a network or not. {:.0} % of what comes is to lie \
+             within the bounds, if it goes on as in the last fifth.",
+            100.0 * found.coverage
+        ),
+        about: "How many recordings each foretells, and some of them: the last values that were recorded, those that are \
+                foretold, and their bounds."
+            .to_owned(),
+        columns: vec!["recordings".to_owned()],
+        rows: (found.by.into_iter())
+            .map(|(by, count)| (by, vec![count.to_string()]))
+            .collect(),
+        charts: found.curves.iter().map(upcoming).collect(),
     }
 }
 
@@ -150,17 +178,11 @@ fn table(
 /// Steps from the one that was known last.
 fn example(of: &Example) -> Chart {
     let known = of.past.len() as f64;
-    let line = |name: &str, values: &[f32], from: f64| Line {
-        name: name.to_owned(),
-        points: (values.iter().enumerate())
-            .map(|(at, &value)| (from + at as f64, rounded(f64::from(value))))
-            .collect(),
-    };
     let mut lines = vec![
-        line("before", &of.past, 1.0 - known),
-        line("came", &of.came, 1.0),
-        line("foretold", &of.foretold, 1.0),
-        line(&of.by, &of.simple, 1.0),
+        stepwise("before", &of.past, 1.0 - known),
+        stepwise("came", &of.came, 1.0),
+        stepwise("foretold", &of.foretold, 1.0),
+        stepwise(&of.by, &of.simple, 1.0),
     ];
     lines.retain(|line| !line.points.is_empty());
     let error = |told: &[f32]| {
@@ -177,6 +199,35 @@ fn example(of: &Example) -> Chart {
             of.by,
             error(&of.simple)
         ),
+        lines,
+        bands: Vec::new(),
+    }
+}
+
+fn stepwise(name: &str, values: &[f32], from: f64) -> Line {
+    Line {
+        name: name.to_owned(),
+        points: (values.iter().enumerate())
+            .map(|(at, &value)| (from + at as f64, rounded(f64::from(value))))
+            .collect(),
+    }
+}
+
+/// Steps by their number in the recording.
+fn upcoming(of: &Curve) -> Chart {
+    let first = of.first as f64;
+    let mut lines = vec![
+        stepwise("recorded", &of.past, first - of.past.len() as f64),
+        stepwise("foretold", &of.foretold, first),
+    ];
+    if let Some([low, high]) = &of.bounds {
+        lines.push(stepwise("not below", low, first));
+        lines.push(stepwise("not above", high, first));
+    }
+    Chart {
+        title: of.name.clone(),
+        about: String::new(),
+        summary: format!("what comes from step {} on", of.first),
         lines,
         bands: Vec::new(),
     }
@@ -253,6 +304,16 @@ mod tests {
             chart.summary,
             "squared error of the forecast 0.500, of the last value 2.50"
         );
+        let chart = upcoming(&Curve {
+            name: "a".to_owned(),
+            first: 10,
+            past: vec![1.0, 2.0],
+            foretold: vec![3.0],
+            bounds: Some([vec![2.0], vec![4.0]]),
+        });
+        let points: Vec<_> = chart.lines.iter().map(|line| line.points.clone()).collect();
+        assert_eq!(points[0], [(8.0, 1.0), (9.0, 2.0)]);
+        assert_eq!(points[1..], [[(10.0, 3.0)], [(10.0, 2.0)], [(10.0, 4.0)]]);
         let [values, scores] = watched(&Watched {
             name: "b".to_owned(),
             every: 10,

@@ -229,6 +229,10 @@ impl Modality for SeriesData {
         })
     }
 
+    fn restore(&self, values: &mut [f32]) {
+        self.measured.restore(values);
+    }
+
     fn stretch(&self) -> Option<Stretch> {
         Some(Stretch {
             steps: self.longest(),

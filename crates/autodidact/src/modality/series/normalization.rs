@@ -107,7 +107,7 @@ impl SeriesMeasurements {
         Ok(Self {
             channels: sums.len(),
             calendar: (source.recordings()).map_or(0, |recordings| {
-                sums.len().saturating_sub(recordings.measured())
+                sums.len().saturating_sub(recordings.measured().len())
             }),
             mean: sums.iter().map(|sums| sums.mean as f32).collect(),
             deviation: (deviation.into_iter())
@@ -165,6 +165,18 @@ impl SeriesMeasurements {
             .flat_map(|step| step.iter().zip(self.mean.iter().zip(&self.deviation)))
             .map(normalize)
             .collect()
+    }
+
+    /// Brings what was measured, step by step, from the scale that the network sees back to that of the data.
+    pub(super) fn restore(&self, values: &mut [f32]) {
+        let measured = self.channels - self.calendar;
+        for step in values.chunks_exact_mut(measured) {
+            for (value, (mean, deviation)) in
+                step.iter_mut().zip(self.mean.iter().zip(&self.deviation))
+            {
+                *value = (f64::from(*value) * f64::from(*deviation) + f64::from(*mean)) as f32;
+            }
+        }
     }
 }
 

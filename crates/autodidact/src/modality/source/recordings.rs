@@ -8,8 +8,9 @@ use crate::error::Result;
 pub trait Recordings<Item>: Send + Sync {
     /// Number of recordings in the part that is open.
     fn count(&self) -> usize;
-    /// How many of the values of a step were measured: they come first. What follows is known of any step beforehand.
-    fn measured(&self) -> usize;
+    /// The names of what was measured: of the values of a step they come first. What follows is known of any step
+    /// beforehand.
+    fn measured(&self) -> &[String];
     /// The name of one: the path inside the folder or archive.
     fn name(&self, recording: usize) -> String;
     /// Number of steps of one, with those that belong to another part.
@@ -24,6 +25,12 @@ pub trait Recordings<Item>: Send + Sync {
     fn ending(&self, recording: usize, step: usize, most: usize) -> Result<Item>;
     /// Which steps of one are known not to be normal; `None` where nobody said.
     fn abnormal(&self, recording: usize) -> Option<Vec<bool>>;
+    /// When the step so many after the last one of a recording would be, as it is written; `None` where times aren't known
+    /// or steps are irregular.
+    fn after(&self, recording: usize, steps: usize) -> Option<String>;
+    /// Brings what was measured, step by step, from the one scale that recordings are brought to back to the scale of one of
+    /// them; where they are left on their own, nothing changes.
+    fn rescale(&self, recording: usize, values: &mut [f32]);
 }
 
 /// What a setting means that is a number of steps, or below 1 the part of all of them.

@@ -35,6 +35,8 @@ const END: [&str; 4] = ["[SEP]", "</s>", "<|endoftext|>", "<eos>"];
 const MASK: [&str; 3] = ["[MASK]", "<mask>", "<|mask|>"];
 /// Text that is turned into symbols at once, in bytes: the crate keeps many notes on each.
 const CHUNK: usize = 1 << 16;
+/// How high symbols of a loaded tokenizer may be numbered: tables of them are made, of so many rows.
+const MOST: usize = 1 << 22;
 
 /// A tokenizer with what the rest needs to know of it.
 #[derive(Debug, Clone)]
@@ -164,6 +166,12 @@ impl Words {
             .values()
             .max()
             .map_or(0, |&last| last as usize + 1);
+        if size > MOST {
+            return Err(Error::data(format!(
+                "a tokenizer whose symbols are numbered up to {size}"
+            ))
+            .expected(format!("{MOST} symbols at most")));
+        }
         Ok(Self {
             padding: find(&PADDING).unwrap_or(end),
             begin: find(&BEGIN).unwrap_or(end),
@@ -507,6 +515,11 @@ mod tests {
         std::fs::write(&broken, "{\"model\": 3}").unwrap();
         let error = Words::learn(&reading(&broken), std::iter::empty()).unwrap_err();
         assert!(error.to_string().contains("no tokenizer"), "{error}");
+        // One symbol with a number that no table has room for.
+        let model = r#"{"type": "WordLevel", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "[SEP]": 4294967294}}"#;
+        let json = format!(r#"{{"version": "1.0", "added_tokens": [], "model": {model}}}"#);
+        let error = Words::parse(json.into_bytes()).unwrap_err().to_string();
+        assert!(error.contains("numbered up to 4294967295"), "{error}");
         let missing = Words::learn(&reading(Path::new("wordpice")), std::iter::empty());
         assert!(missing.unwrap_err().to_string().contains("wordpice"));
     }

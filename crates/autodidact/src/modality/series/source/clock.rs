@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::collect::Regular;
+
 /// Distinct steps of time that are counted in a recording.
 const MOST_STEPS: usize = 1 << 14;
 /// A step longer than this many usual ones is a gap.
@@ -107,13 +109,44 @@ fn time_of_day(text: &str) -> Option<f64> {
     (fits && fields.next().is_none()).then_some(hours * 3600.0 + minutes * 60.0 + seconds - ahead)
 }
 
+/// A time as it is written: a date where it is later than 1973, since 1970 in seconds, and else the number itself.
+pub(super) fn written(seconds: f64) -> String {
+    /// Milliseconds of a day.
+    const DAY: i64 = 86_400_000;
+    if !(1e8..1e12).contains(&seconds) {
+        return seconds.to_string();
+    }
+    let time = (seconds * 1e3).round() as i64;
+    let (days, of_day) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+    // Howard Hinnant's civil_from_days.
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (minutes, rest) = (of_day / 60_000, of_day % 60_000);
+    let (hour, minute, second) = (minutes / 60, minutes % 60, rest / 1000);
+    let fraction = match rest % 1000 {
+        0 => String::new(),
+        milliseconds => format!(".{milliseconds:03}"),
+    };
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}")
+}
+
 /// The times of a recording, as they come.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
+    first: Option<f64>,
     last: Option<f64>,
     /// Which way time runs: 0 until it has run.
     direction: i8,
     same: usize,
+    /// Whether the time of some row isn't known.
+    missed: bool,
     /// How often each step of time came, in microseconds.
     steps: HashMap<u64, usize>,
 }
@@ -158,8 +191,14 @@ impl Clock {
                 None => {}
             }
         }
+        self.first.get_or_insert(time);
         self.last = Some(time);
         true
+    }
+
+    /// Takes a row whose time isn't known.
+    pub(super) fn miss(&mut self) {
+        self.missed = true;
     }
 
     /// Whether the latest row comes first.
@@ -191,6 +230,23 @@ impl Clock {
             gaps,
             longest: if gaps > 0 { longest / 1e6 } else { 0.0 },
             same: self.same,
+        })
+    }
+
+    /// When rows are, where that is known of all of them and they are regular.
+    pub(super) fn regular(&self) -> Option<Regular> {
+        let pace = self.pace().filter(|pace| !pace.irregular)?;
+        if self.same > 0 || self.missed {
+            return None;
+        }
+        let last = if self.is_descending() {
+            self.first
+        } else {
+            self.last
+        };
+        Some(Regular {
+            last: last?,
+            step: pace.usual,
         })
     }
 
@@ -233,6 +289,20 @@ mod tests {
         assert!(is_date("2016-07-01") && !is_date("2016"));
     }
 
+    #[test]
+    fn times_are_written_so_that_they_are_read_again() {
+        for text in [
+            "2016-07-01 00:00:00",
+            "2000-02-29 23:59:59.250",
+            "1999-12-31 12:00:00",
+            "2100-03-01 00:00:01",
+            "12.5",
+            "-3",
+        ] {
+            assert_eq!(written(seconds(text).unwrap()), text);
+        }
+    }
+
     fn run(times: &[f64]) -> (Clock, usize) {
         let mut clock = Clock::default();
         let turns = times.iter().filter(|&&time| !clock.tick(time)).count();
@@ -245,8 +315,15 @@ mod tests {
         let pace = clock.pace().unwrap();
         assert_eq!((turns, pace.usual, pace.same), (0, 1.0, 1));
         assert_eq!((pace.gaps, pace.longest, pace.irregular), (1, 4.0, false));
+        let regular = |last, step| Some(Regular { last, step });
+        assert_eq!(clock.regular(), None);
+        let (mut clock, _) = run(&[0.0, 1.0, 2.0, 3.0, 7.0, 8.0]);
+        assert_eq!(clock.regular(), regular(8.0, 1.0));
+        clock.miss();
+        assert_eq!(clock.regular(), None);
+        assert_eq!(run(&[9.0, 7.0, 5.0]).0.regular(), regular(9.0, 2.0));
         let (clock, _) = run(&[0.0, 1.0, 2.2, 3.1, 4.4]);
-        assert!(clock.pace().unwrap().irregular);
+        assert!(clock.pace().unwrap().irregular && clock.regular().is_none());
         assert!(run(&[1.0]).0.pace().is_none());
     }
 

@@ -25,6 +25,15 @@ pub(super) struct Recording {
     pub(super) marks: Vec<Mark>,
     /// The time of each step, in seconds; empty where times aren't kept.
     pub(super) times: Vec<f64>,
+    /// When steps are, where that is known and they are regular.
+    pub(super) regular: Option<Regular>,
+}
+
+/// Times of regular steps, in seconds: of the last step, and from one to the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Regular {
+    pub(super) last: f64,
+    pub(super) step: f64,
 }
 
 /// The least and the largest value of a channel, and how many there are.
@@ -243,6 +252,7 @@ impl Collect {
             steps: tape.steps,
             marks: tape.marks,
             times: tape.times.unwrap_or_default(),
+            regular: tape.regular,
         });
         Ok(())
     }

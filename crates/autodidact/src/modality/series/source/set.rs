@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::about::about;
 use super::classes::{Classes, bring};
-use super::collect::{Collect, Recording};
+use super::clock;
+use super::collect::{Collect, Recording, Regular};
 use super::files::Found;
 use super::shape::{Kind, Survey, survey};
 use super::table::{self, Feed};
@@ -27,9 +28,10 @@ const NORMAL: [&str; 8] = ["0", "0.0", "normal", "no", "false", "ok", "healthy",
 /// Series, their classes, and what was found out about them.
 pub struct SeriesSet {
     blob: Blob,
-    /// Values a step, of which these were measured.
+    /// Values a step, the first of which were measured.
     channels: usize,
-    measured: usize,
+    /// What those are called.
+    measured: Vec<String>,
     recordings: Vec<Recording>,
     items: Vec<Item>,
     /// Whether items are windows.
@@ -193,7 +195,7 @@ fn assemble(
         classes: names,
         blob: spill.finish().at_path(path)?,
         channels: width,
-        measured: channels.len(),
+        measured: channels,
         recordings,
         items,
         windowed,
@@ -261,7 +263,7 @@ impl SeriesSet {
             (mean as f32, if varies { deviation as f32 } else { 1.0 })
         };
         // The calendar is the same for all.
-        let scales = (0..self.channels).map(|channel| match channel < self.measured {
+        let scales = (0..self.channels).map(|channel| match channel < self.measured.len() {
             true => of_channel(channel),
             false => (0.0, 1.0),
         });
@@ -274,8 +276,8 @@ impl Recordings<Series> for SeriesSet {
         self.open.len()
     }
 
-    fn measured(&self) -> usize {
-        self.measured
+    fn measured(&self) -> &[String] {
+        &self.measured
     }
 
     fn name(&self, recording: usize) -> String {
@@ -329,6 +331,22 @@ impl Recordings<Series> for SeriesSet {
         // Of a recording that nothing is said about, nothing is wrong.
         steps.resize(recording.steps, false);
         Some(steps)
+    }
+
+    fn after(&self, recording: usize, steps: usize) -> Option<String> {
+        let Regular { last, step } = self.recordings[self.open[recording]].regular?;
+        Some(clock::written(last + steps as f64 * step))
+    }
+
+    fn rescale(&self, recording: usize, values: &mut [f32]) {
+        let Some(scale) = self.scales.get(self.open[recording]) else {
+            return;
+        };
+        for step in values.chunks_exact_mut(self.measured.len()) {
+            for (value, (mean, deviation)) in step.iter_mut().zip(scale) {
+                *value = *value * deviation + mean;
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::calendar;
 use super::clock::Clock;
+use super::collect::Regular;
 use crate::modality::source::layout::Split;
 
 /// Empty steps that a gap in time may become; a longer one parts two recordings.
@@ -52,6 +53,8 @@ pub(super) struct Tape {
     /// The time of each step, in seconds, where they are kept; not a number where it can't be read.
     pub(super) times: Option<Vec<f64>>,
     pub(super) clock: Clock,
+    /// When its steps are, once it has ended, where that is known and they are regular.
+    pub(super) regular: Option<Regular>,
     /// Channels that are measured.
     channels: usize,
     /// Whether channels of the calendar follow them.
@@ -94,6 +97,7 @@ impl Tape {
             marks: Vec::new(),
             times: None,
             clock: Clock::default(),
+            regular: None,
             channels,
             calendar,
             resample,
@@ -118,6 +122,9 @@ impl Tape {
                 return Step::Taken;
             }
             time => {
+                if time.is_none() {
+                    self.clock.miss();
+                }
                 self.push(time, row, class);
                 return Step::Taken;
             }
@@ -200,6 +207,17 @@ impl Tape {
     /// Ends the recording: what was gathered becomes a step, and what runs backward is turned round.
     pub(super) fn finish(&mut self) {
         self.close_bin();
+        self.regular = match &self.bin {
+            Some(bin) => {
+                let first = bin.begin;
+                let other = self.begin_of(first, bin.number.unsigned_abs());
+                Some(Regular {
+                    last: first.max(other),
+                    step: self.resample,
+                })
+            }
+            None => self.clock.regular(),
+        };
         self.bin = None;
         if !self.clock.is_descending() || self.stored.is_some() {
             return;

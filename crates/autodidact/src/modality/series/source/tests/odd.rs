@@ -288,6 +288,10 @@ fn recordings_on_scales_of_their_own_are_brought_to_one_by_their_beginning() {
         }
         let recordings = source.recordings().unwrap();
         assert_eq!(recordings.ending(1, 1, 1).unwrap().values[..], [1.0, 0.0]);
+        let mut values = [-1.0, 0.0, 7.0, 1.0];
+        recordings.rescale(1, &mut values);
+        assert_eq!(values, [-4000.0, 7.0, 4000.0, 8.0]);
+        assert_eq!(recordings.after(1, 1), None);
     }
 }
 
@@ -308,7 +312,10 @@ fn the_calendar_stands_after_what_was_measured_and_in_gaps() {
     }
     assert!(series.values[14].is_nan());
     let recordings = set.recordings().unwrap();
-    assert_eq!(recordings.measured(), 1);
+    assert_eq!(recordings.measured(), ["x"]);
+    let after = |of: &dyn Recordings<Series>, steps| of.after(0, steps);
+    assert_eq!(after(recordings, 1).as_deref(), Some("2024-01-02 00:00:00"));
+    assert_eq!(after(recordings, 3).as_deref(), Some("2024-01-02 12:00:00"));
     let said = set.describe();
     assert!(
         said.contains("7 channels") && said.contains("day, week, year"),
@@ -316,7 +323,10 @@ fn the_calendar_stands_after_what_was_measured_and_in_gaps() {
     );
     // What runs backward is turned round with its times.
     let table = "date,x\n2024-01-01 06:00,2\n2024-01-01 00:00,1\n";
-    let series = of_file("a.csv", table, "calendar = true").get(0).unwrap();
+    let set = of_file("a.csv", table, "calendar = true");
+    let next = after(set.recordings().unwrap(), 1);
+    assert_eq!(next.as_deref(), Some("2024-01-01 12:00:00"));
+    let series = set.get(0).unwrap();
     assert_eq!(series.values[0], 1.0);
     assert!(series.values[2] > 0.99 && series.values[8] > 0.99);
     let error = refused("a.csv", "x,y\n1,2\n3,4\n", "calendar = true");
