@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 LENGTH, BATCH, WIDTH, DEPTH, HEADS = 64, 12, 128, 4, 4
-PEAK, FLOOR, WARMUP = 1e-3, 1e-4, 100
+PEAK, FLOOR, WARMUP = 3e-3, 3e-5, 100
 
 
 class Block(nn.Module):

@@ -21,9 +21,6 @@ use crate::recipe::{Evaluate, Usual};
 /// What a detector says of a recording after its known beginning, in quartile ranges of the scores that tell what is usual,
 /// above their median.
 pub(super) struct Said {
-    /// Of the steps that tell what is usual at first.
-    pub(super) before: Vec<f64>,
-    /// Of those to judge.
     pub(super) scores: Vec<f64>,
     /// From which score on each step is an alarm.
     pub(super) thresholds: Vec<f64>,
@@ -86,32 +83,15 @@ pub(super) fn watch(
         .fit(&values.select(&known_rows).map_err(unfit)?)
         .map_err(unfit)?;
     let seed = seed.wrapping_add(recording as u64);
-    let (by_network, by_values) = (distance(&networks[0])?, distance(&raw)?);
-    let together = together(&by_network, &by_values, &say).map_err(unfit)?;
     Ok(vec![
-        by_network,
-        together,
+        distance(&networks[0])?,
         surprise(&networks[0], values, first..known, &say).map_err(unfit)?,
         distance(&networks[1])?,
-        by_values,
+        distance(&raw)?,
         plain(forest.scores(values).map_err(unfit)?)?,
         plain(moving_z_score(values, window.max(2)).map_err(unfit)?)?,
         plain(random_scores(values.rows(), seed))?,
     ])
-}
-
-/// What two detectors that know the same steps say together: the mean of their scores, each as sign · ln(1 + |score|), so that
-/// one that is beside itself doesn't outweigh the other (averages of detectors: Aggarwal and Sathe 2015).
-fn together(one: &Said, other: &Said, say: &Say) -> autodidact_eval::Result<Said> {
-    let tame = |score: f64| score.signum() * score.abs().ln_1p();
-    let mean = |one: &[f64], other: &[f64]| -> Vec<f64> {
-        let pairs = one.iter().zip(other);
-        pairs
-            .map(|(&one, &other)| (tame(one) + tame(other)) / 2.0)
-            .collect()
-    };
-    let before = mean(&one.before, &other.before);
-    say.of(&before, mean(&one.scores, &other.scores))
 }
 
 /// How far each step is from what was foretold from the vector of the one before: the root of the mean square over the
@@ -162,14 +142,12 @@ impl Say {
     /// Scores of the steps to judge, on the scale of those that tell what is usual: the known ones `before`, or the last
     /// before each step.
     pub(super) fn of(&self, before: &[f64], after: Vec<f64>) -> autodidact_eval::Result<Said> {
-        let first = Scale::of(before, self.rate)?;
         let mut said = Said {
-            before: before.iter().map(|score| first.of_score(*score)).collect(),
             scores: Vec::with_capacity(after.len()),
             thresholds: Vec::with_capacity(after.len()),
         };
         match self.usual {
-            Usual::Beginning => first.apply(&after, &mut said),
+            Usual::Beginning => Scale::of(before, self.rate)?.apply(&after, &mut said),
             Usual::Recent => {
                 let all = [before, &after].concat();
                 let span = before.len();
@@ -217,14 +195,10 @@ impl Scale {
         })
     }
 
-    fn of_score(&self, score: f64) -> f64 {
-        ((score - self.median) / self.unit).clamp(-1e12, 1e12)
-    }
-
     fn apply(&self, scores: &[f64], said: &mut Said) {
-        said.scores
-            .extend(scores.iter().map(|score| self.of_score(*score)));
-        let threshold = self.of_score(self.threshold);
+        let scale = |score: &f64| ((score - self.median) / self.unit).clamp(-1e12, 1e12);
+        said.scores.extend(scores.iter().map(scale));
+        let threshold = scale(&self.threshold);
         said.thresholds
             .resize(said.thresholds.len() + scores.len(), threshold);
     }
@@ -265,24 +239,6 @@ mod tests {
         assert_eq!(said.alarms(), [false, true]);
         let said = of(&[3.0; 60], &[3.0, 3.1], 0.05);
         assert_eq!((said.alarms(), said.scores[0]), (vec![false, true], 0.0));
-    }
-
-    #[test]
-    fn two_together_find_what_either_finds_and_neither_outweighs_the_other() {
-        let say = say(Usual::Beginning, 0.02);
-        let known: Vec<f64> = (0..101).map(|step| f64::from(step * 37 % 101)).collect();
-        let said = |scores: [f64; 4]| say.of(&known, scores.to_vec()).unwrap();
-        let (one, other) = (
-            said([50.0, 1e6, 50.0, 250.0]),
-            said([50.0, 50.0, 250.0, 250.0]),
-        );
-        let both = together(&one, &other, &say).unwrap();
-        assert_eq!(both.before.len(), 101);
-        assert_eq!(both.alarms(), [false, true, true, true]);
-        let [_, far, near, twice] = both.scores[..] else {
-            panic!("four scores");
-        };
-        assert!(near < twice && far < 5.0 * twice, "{:?}", both.scores);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! The beginning of each recording is taken as known and as mostly normal; nobody labels it. Every later step gets a score
 //! from what came up to it alone: how far the vector of the stretch that ends there lies from the known ones (of the
-//! pretrained network, of the untrained one, of the values themselves, and of the first and the last together), how far the
-//! step is from what was foretold from the pretrained network's vector of the step before, and what plain detectors say. From the known scores comes a threshold for a
+//! pretrained network, of the untrained one, of the values themselves), how far the step is from what was foretold from the
+//! pretrained network's vector of the step before, and what plain detectors say. From the known scores comes a threshold for a
 //! false-alarm rate that is stated beforehand (conformal: Laxhammar and Falkman 2010), and to bring recordings on one scale,
 //! scores are measured in quartile ranges of the known ones. Where what is usual changes with time, `evaluate.usual =
 //! "recent"` takes as many of the last steps for the known ones, for every detector alike. The labels only judge.
@@ -35,12 +35,8 @@ const FEWEST_STEPS: usize = 50;
 const POINTS: usize = 2000;
 
 /// The detectors, and what they are called in a sentence.
-const DETECTORS: [(&str, &str); 8] = [
+const DETECTORS: [(&str, &str); 7] = [
     ("pretrained", "distance by this network"),
-    (
-        "with values",
-        "distance by this network and by values together",
-    ),
     ("foretold", "what this network foretold"),
     ("untrained", "distance by the untrained network"),
     ("raw", "distance by values"),
@@ -48,11 +44,10 @@ const DETECTORS: [(&str, &str); 8] = [
     ("moving z-score", "a moving z-score"),
     ("random", "chance"),
 ];
-/// The places of some of them.
-const TOGETHER: usize = 1;
-const UNTRAINED: usize = 3;
+/// The place of one of them.
+const UNTRAINED: usize = 2;
 /// From here on no network is needed.
-const PLAIN: usize = 4;
+const PLAIN: usize = 3;
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -263,7 +258,6 @@ mod tests {
         let mut scores = vec![0.0; 3901];
         scores[1] = 9.0;
         let said = Said {
-            before: Vec::new(),
             thresholds: vec![5.0; scores.len()],
             scores,
         };

@@ -185,10 +185,7 @@ mod tests {
         assert_eq!((all[5].len(), all[0].len()), (0, 6));
         assert_eq!(best_simple(&all), SIMPLE);
         let said = verdict(std::slice::from_ref(&all), &[4], &settings()).unwrap();
-        assert!(
-            said.contains("can't be told from a regression"),
-            "{said}"
-        );
+        assert!(said.contains("can't be told from a regression"), "{said}");
         let found = findings(&[all], &[4], &settings()).unwrap();
         assert!(found.iter().all(|one| one.who != "last season"));
     }
