@@ -39,7 +39,10 @@ pub(super) fn run(arguments: &Predict, horizon: usize) -> Result<ExitCode> {
     bar.finish();
     let found = found?;
     write_foretold(&arguments.out, &found)?;
-    write_json(&folder.file("foretold.json"), &found.upcoming())?;
+    // The run's page is about its own data; and a run that others share may be read-only.
+    if arguments.data.is_none() {
+        write_json(&folder.file("foretold.json"), &found.upcoming())?;
+    }
     show(&found);
     println!("written to {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)

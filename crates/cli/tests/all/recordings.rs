@@ -229,12 +229,61 @@ fn what_comes_after_the_end_is_foretold_with_bounds_and_times() {
         (&700.into(), &"a".into())
     );
 
+    // The run's page goes on telling of the run's own data.
+    let kept = fs::read_to_string(here.join("run/foretold.json")).unwrap();
+    assert!(kept.contains("\"horizon\": 8"), "{kept}");
+
     let (err, _) = fails(&mut predict(&["400"]));
     assert!(err.contains("at least 2005 steps"), "{err}");
     let (err, _) = fails(&mut predict(&["4", "--coverage", "1.5"]));
     assert!(err.contains("a part between 0 and 1"), "{err}");
     let (err, _) = fails(&mut predict(&["4", "--out", "next.npy"]));
     assert!(err.contains(".csv, .parquet or .jsonl"), "{err}");
+}
+
+/// So many series, a row each behind its class: a step up and then down, or down and then up, early or late.
+fn bumps(series: std::ops::Range<usize>) -> String {
+    let mut table = String::new();
+    for number in series {
+        let (class, at) = (number % 2, 5 + number * 7 % 11);
+        let sign = if class == 0 { 1.0 } else { -1.0 };
+        let _ = write!(table, "{}", class + 1);
+        for step in 0..60usize {
+            let value = match step.checked_sub(at) {
+                Some(0..3) => sign,
+                Some(3..6) => -sign,
+                _ => 0.0,
+            };
+            let _ = write!(table, "\t{value}");
+        }
+        table.push('\n');
+    }
+    table
+}
+
+#[test]
+fn values_are_compared_by_warping_time_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    fs::write(here.join("X_TRAIN.tsv"), bumps(0..24)).unwrap();
+    fs::write(here.join("X_TEST.tsv"), bumps(24..60)).unwrap();
+    succeeds(autodidact(here).args(["pretrain", "X", "--no-evaluate", "--out", "run"]));
+    let dtw = |data: &[&str]| {
+        let mut command = autodidact(here);
+        command.args(["evaluate", "run"]).args(data);
+        let out = succeeds(command.args(["--json", "found.json"]));
+        let text = fs::read(here.join("found.json")).unwrap();
+        let found: Value = serde_json::from_slice(&text).unwrap();
+        (value(&found, "raw", "dtw1", "accuracy"), out)
+    };
+    let (right, out) = dtw(&[]);
+    assert!(
+        right > 0.99 && out.contains("dynamic time warping"),
+        "{out}"
+    );
+    // Where a share is set aside, the values looked at are those of the same items.
+    let (right, out) = dtw(&["X_TRAIN.tsv"]);
+    assert!(right > 0.99, "{out}");
 }
 
 #[test]
