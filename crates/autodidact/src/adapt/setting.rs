@@ -27,8 +27,8 @@ const RATE_OF_CLASSIFIER: f64 = 3e-2;
 const LAYER_DECAY: f64 = 0.9;
 /// The part of the labeled items that is held out, to end in time and to calibrate on.
 const HELD: f64 = 0.2;
-/// Looks without a better loss on held-out items, of about ten in a run.
-const PATIENCE: i64 = 4;
+/// Looks without a better loss on held-out items, of the five in the second half of a run.
+const PATIENCE: i64 = 3;
 
 /// What the user may say about a fine-tuning.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -165,7 +165,8 @@ pub struct Train {
     /// are labels).
     pub best: Best,
     /// Looks in a row without a better score after which the run ends early, and the best weights are kept instead of
-    /// the last; 0 goes on to the end and keeps the last.
+    /// the last; 0 goes on to the end and keeps the last. The first half of a run never ends it: while the rate is high,
+    /// a loss may grow before it falls.
     #[serde(skip_serializing_if = "is_zero")]
     pub patience: u64,
     /// Where a run with a budget corrected its number of steps: `[at step, steps in all]`. Written by the run itself.

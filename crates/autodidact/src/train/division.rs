@@ -2,8 +2,9 @@
 
 use super::labeled;
 use super::loader::split;
+use super::windows::Windows;
 use crate::error::{Error, Result};
-use crate::modality::Labels;
+use crate::modality::{Labels, Source};
 use crate::recipe::{Data, Train};
 
 /// Batches of the validation loss, at most.
@@ -36,15 +37,19 @@ pub(super) fn bound(train: &Train, items: usize) -> usize {
 }
 
 /// Divides the items into those to learn from and those held out, and makes the batch no larger than the data.
-pub(super) fn divide(
+pub(super) fn divide<Item>(
     train: &mut Train,
     data: &Data,
+    source: &dyn Source<Item>,
     usable: Vec<usize>,
     labels: Option<&Labels>,
 ) -> (Vec<usize>, Vec<usize>) {
     let parts = train.accumulate;
+    let windows = Windows::of(source);
+    let windows = windows.as_ref();
     if let (Some(labels), true) = (labels, data.by_class) {
-        let (learned, held) = labeled::split(labels, &usable, data.validation, train.seed);
+        let part = data.validation;
+        let (learned, held) = labeled::split(labels, &usable, windows, part, train.seed);
         if learned.len() >= 2 * parts {
             train.batch_size = bound(train, learned.len());
             return (learned, held);
@@ -64,6 +69,14 @@ pub(super) fn divide(
     };
     // Losses that compare the items of a batch want whole ones.
     let held = held / batch * batch;
+    if let Some(windows) = windows {
+        let items = std::slice::from_ref(&usable);
+        let (learned, held) = windows.divide(items, |_| held, train.seed);
+        return match learned.len() >= batch {
+            true => (learned, held),
+            false => (usable, Vec::new()),
+        };
+    }
     let (learned, held) = split(usable.len(), held, train.seed);
     let pick = |places: Vec<usize>| places.into_iter().map(|place| usable[place]).collect();
     (pick(learned), pick(held))

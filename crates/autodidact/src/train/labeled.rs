@@ -2,6 +2,7 @@
 
 use rand::seq::SliceRandom;
 
+use super::windows::Windows;
 use crate::error::{Error, Result};
 use crate::modality::Labels;
 use crate::random::{Purpose, stream};
@@ -48,18 +49,23 @@ pub(super) fn choose(labels: &Labels, data: &Data, seed: u64) -> Result<Vec<usiz
     Ok(draw(&members, wanted, seed, SHARE).0)
 }
 
-/// Splits items into those to learn from and the part held out, class by class, each ascending.
+/// Splits items into those to learn from and the part held out, class by class, each ascending. Of windows that overlap
+/// none is held out while another is learned from.
 pub(super) fn split(
     labels: &Labels,
     items: &[usize],
+    windows: Option<&Windows>,
     part: f64,
     seed: u64,
 ) -> (Vec<usize>, Vec<usize>) {
     let part = part.min(MOST_HELD as f64 / items.len().max(1) as f64);
     let members = by_class(labels, items.iter().copied());
     // Of a class's few items none is held out before there are several.
-    let wanted = |all: usize| all - (part * all as f64).round() as usize;
-    draw(&members, wanted, seed, HELD)
+    let held = |all: usize| (part * all as f64).round() as usize;
+    match windows {
+        Some(windows) => windows.divide(&members, held, seed),
+        None => draw(&members, |all| all - held(all), seed, HELD),
+    }
 }
 
 /// Items of each class among some.
@@ -140,19 +146,19 @@ mod tests {
     fn a_part_of_each_class_is_held_out_and_nothing_is_in_both() {
         let labels = labels();
         let all = chosen(None, None, 0);
-        let (learned, held) = split(&labels, &all, 0.2, 0);
+        let (learned, held) = split(&labels, &all, None, 0.2, 0);
         assert_eq!(counts(&labels, &held), [12, 6, 0, 0]);
         let mut both: Vec<usize> = learned.iter().chain(&held).copied().collect();
         both.sort_unstable();
         assert_eq!(both, all);
-        let (learned, held) = split(&labels, &chosen(None, Some(2), 0), 0.2, 0);
+        let (learned, held) = split(&labels, &chosen(None, Some(2), 0), None, 0.2, 0);
         assert_eq!((learned.len(), held.len()), (5, 0));
         let many = Labels {
             classes: vec!["x".to_owned(), "y".to_owned()],
             of: (0..50_000).map(|item| Some(item % 2)).collect(),
         };
         let all: Vec<usize> = (0..50_000).collect();
-        assert_eq!(split(&many, &all, 0.2, 0).1.len(), MOST_HELD);
+        assert_eq!(split(&many, &all, None, 0.2, 0).1.len(), MOST_HELD);
     }
 
     #[test]

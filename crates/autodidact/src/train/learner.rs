@@ -93,7 +93,8 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             }
             None => {
                 enough(usable.len(), "items", &plan.train, source.advice())?;
-                let (learned, held) = divide(&mut plan.train, &plan.data, usable, labels);
+                let (learned, held) =
+                    divide(&mut plan.train, &plan.data, source.as_ref(), usable, labels);
                 ([&source, &source].map(Arc::clone), learned, held)
             }
         };

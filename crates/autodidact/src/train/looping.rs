@@ -15,6 +15,9 @@ use crate::run::{AppendLog, Checkpoint, Line, Metrics, Position, Progress, RunFo
 /// A run is looked at in every tenth of it and after every pass over the data, but not before as many items were
 /// learned from as take this many times as long as a look.
 const LOOK_COSTS: f64 = 10.0;
+/// From which part of a run on looks that find nothing better count: before, the rate is so high that a loss may grow
+/// before it falls.
+const PATIENT: f64 = 0.5;
 
 /// What the loop tells whoever watches.
 #[derive(Debug, Clone, PartialEq)]
@@ -426,7 +429,7 @@ impl<'a> Run<'a> {
             self.position.stale = 0;
             let best = self.snapshot()?;
             best.write(&self.folder.best())?;
-        } else {
+        } else if self.position.progress.done() >= PATIENT {
             self.position.stale += 1;
         }
         Ok(())

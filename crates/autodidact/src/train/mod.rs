@@ -14,6 +14,7 @@ mod optimizer;
 mod planning;
 mod session;
 mod start;
+mod windows;
 
 pub use gradients::Gradients;
 pub use labeled::Labeled;

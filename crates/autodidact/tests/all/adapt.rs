@@ -157,8 +157,9 @@ fn a_run_that_gets_no_better_ends_early_with_the_weights_that_were_best() {
     stuck.put("train.patience", 2).unwrap();
     stuck.put("method.last_stages", 0).unwrap();
     let outcome = run(&stuck, &path, None);
-    // The third look of ten, two after the best: passes over the data, which end every 7 steps here, don't count.
-    assert_eq!((outcome.early, outcome.steps), (true, 12));
+    // The sixth look of ten, the second that counts: neither the first half of the run does, nor passes over the data, which
+    // end every 7 steps here.
+    assert_eq!((outcome.early, outcome.steps), (true, 24));
     let folder = RunFolder::open(&path).unwrap();
     let best = Checkpoint::read(&folder.best()).unwrap();
     let last = Checkpoint::read(&folder.last()).unwrap();

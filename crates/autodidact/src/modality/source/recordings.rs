@@ -17,6 +17,8 @@ pub trait Recordings<Item>: Send + Sync {
     fn steps(&self, recording: usize) -> usize;
     /// The steps of one that belong to the part that is learned from.
     fn learned(&self, recording: usize) -> Range<usize>;
+    /// The recording that an item is cut from, and the steps that it is.
+    fn window(&self, item: usize) -> (usize, Range<usize>);
     /// The stretch that ends with `step`, of as many steps as there are before it and `most` at most, whatever part they
     /// belong to.
     ///

@@ -297,6 +297,16 @@ impl Recordings<Series> for SeriesSet {
         }
     }
 
+    fn window(&self, item: usize) -> (usize, Range<usize>) {
+        let Item {
+            recording,
+            from,
+            steps,
+        } = self.items[item];
+        let before = self.open.partition_point(|&open| open < recording);
+        (before, from..from + steps)
+    }
+
     fn ending(&self, recording: usize, step: usize, most: usize) -> Result<Series> {
         let number = self.open[recording];
         let name = || format!("{}/{step:06}", self.recordings[number].name);
