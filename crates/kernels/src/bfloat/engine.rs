@@ -54,6 +54,15 @@ impl Engine {
         }
     }
 
+    /// Whether it multiplies only twice as fast as `f32`.
+    pub(crate) fn only_halves(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let halves = self == Self::Vectors;
+        #[cfg(not(target_arch = "x86_64"))]
+        let halves = false;
+        halves
+    }
+
     /// Whether the AVX-512 of `Tiles` and `Vectors` is there.
     pub(super) fn vectors(self) -> bool {
         self != Self::Plain

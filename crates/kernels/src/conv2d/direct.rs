@@ -120,7 +120,7 @@ pub(crate) fn forward(
     bias: Option<&[f32]>,
     engine: Option<Engine>,
 ) -> FlexTensor {
-    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+    if let Some(engine) = engine.filter(|&engine| mixed::multiplies(engine, shapes)) {
         return mixed::forward(engine, shapes, x, weight, bias);
     }
     if pointwise::applies(shapes) {
@@ -244,7 +244,7 @@ pub(crate) fn input_gradient(
     gradient: &[f32],
     engine: Option<Engine>,
 ) -> FlexTensor {
-    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+    if let Some(engine) = engine.filter(|&engine| mixed::multiplies(engine, shapes)) {
         return mixed::input_gradient(engine, shapes, weight, gradient);
     }
     if pointwise::applies(shapes) {
@@ -286,7 +286,7 @@ pub(crate) fn weight_gradient(
     gradient: &[f32],
     engine: Option<Engine>,
 ) -> FlexTensor {
-    if let Some(engine) = engine.filter(|_| mixed::multiplies(shapes)) {
+    if let Some(engine) = engine.filter(|&engine| mixed::multiplies(engine, shapes)) {
         return mixed::weight_gradient(engine, shapes, x, gradient);
     }
     if pointwise::applies(shapes) {

@@ -6,13 +6,15 @@
 use burn_flex::FlexTensor;
 
 use super::shapes::Shapes;
+use super::winograd;
 use crate::bfloat::{self, Engine, Product, Rounded, Weight};
 use crate::buffer::{Shared, Unwritten, in_parts, part, tensor, threads};
 use crate::window::{Walk, Windows};
 
-/// Whether these products are multiplied in bf16.
-pub(super) fn multiplies(shapes: &Shapes) -> bool {
-    shapes.options.groups == 1
+/// Whether an engine multiplies these products. Vectors of pairs have half of the multiplications to do, less than half of
+/// which Winograd's filtering leaves in `f32`.
+pub(super) fn multiplies(engine: Engine, shapes: &Shapes) -> bool {
+    shapes.options.groups == 1 && !(engine.only_halves() && winograd::applies(shapes))
 }
 
 /// The output, `[batch, height, width, out]`.

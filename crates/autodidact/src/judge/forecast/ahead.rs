@@ -12,7 +12,6 @@ use std::ops::Range;
 use autodidact_eval::Matrix;
 use autodidact_eval::anomaly::threshold::conformal;
 use autodidact_eval::forecast::{ALPHAS, Parts, judge};
-
 use serde::{Deserialize, Serialize};
 
 use super::sides::{Forecaster, Known};
@@ -187,7 +186,7 @@ pub fn foretell(
         recordings.push(ahead(following, recording, known, horizon, coverage)?);
     }
     advance("foretelling", count, count);
-    let needed = 5 * (horizon + 1);
+    let needed = horizon.saturating_add(1).saturating_mul(5);
     if recordings.is_empty() {
         return Err(Error::data("no recording long enough to be foretold")
             .at(data.path.clone().unwrap_or_default())
