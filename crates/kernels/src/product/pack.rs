@@ -253,19 +253,24 @@ unsafe fn interleave_two(runs: [*const f32; 2], depth: usize, dest: *mut f32, wi
         #[cfg(target_arch = "x86_64")]
         {
             use core::arch::x86_64::{
-                _mm_castps_pd, _mm_loadu_ps, _mm_storeh_pd, _mm_storel_pd, _mm_unpackhi_ps,
+                _mm_castps_pd, _mm_cvtsd_f64, _mm_loadu_ps, _mm_unpackhi_pd, _mm_unpackhi_ps,
                 _mm_unpacklo_ps,
             };
             let [a, b] = runs;
+            // Two floats at once; those that store half a vector want it aligned like an f64.
+            let store = |dest: *mut f32, pair| dest.cast::<f64>().write_unaligned(pair);
             while k + 4 <= depth {
                 let (a, b) = (_mm_loadu_ps(a.add(k)), _mm_loadu_ps(b.add(k)));
                 let (low, high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
                 let (low, high) = (_mm_castps_pd(low), _mm_castps_pd(high));
                 let dest = dest.add(k * width);
-                _mm_storel_pd(dest.cast(), low);
-                _mm_storeh_pd(dest.add(width).cast(), low);
-                _mm_storel_pd(dest.add(2 * width).cast(), high);
-                _mm_storeh_pd(dest.add(3 * width).cast(), high);
+                store(dest, _mm_cvtsd_f64(low));
+                store(dest.add(width), _mm_cvtsd_f64(_mm_unpackhi_pd(low, low)));
+                store(dest.add(2 * width), _mm_cvtsd_f64(high));
+                store(
+                    dest.add(3 * width),
+                    _mm_cvtsd_f64(_mm_unpackhi_pd(high, high)),
+                );
                 k += 4;
             }
         }
