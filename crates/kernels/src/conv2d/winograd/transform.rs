@@ -218,7 +218,6 @@ impl Written<'_> {
         assert!(self.block.end <= self.tiles.count() && columns.is_multiple_of(S::F32_LANES));
         assert!(self.plan.length(self.block.len()) <= self.products.len());
         assert!(self.finish.bias.is_none_or(|bias| bias.len() == columns));
-        // The floor comes first: where a value is NaN, x86 takes the second operand, which must show.
         let floor = simd.splat_f32s(if self.finish.relu {
             0.0
         } else {
@@ -255,11 +254,11 @@ impl Written<'_> {
                         let s = sums[i];
                         let y = simd.add_f32s(s[0], simd.add_f32s(s[1], s[2]));
                         let dest = dest.add(i * width * columns + channel);
-                        let y = simd.max_f32s(floor, simd.add_f32s(y, bias));
+                        let y = at_least(simd, floor, simd.add_f32s(y, bias));
                         store(simd, dest, y);
                         if both {
                             let y = simd.sub_f32s(simd.sub_f32s(s[1], s[2]), s[3]);
-                            let y = simd.max_f32s(floor, simd.add_f32s(y, bias));
+                            let y = at_least(simd, floor, simd.add_f32s(y, bias));
                             store(simd, dest.add(columns), y);
                         }
                     }
@@ -300,6 +299,17 @@ fn taps(u: &[f32; COMPONENTS]) -> [f32; 9] {
         taps[3 * i..3 * i + 3].copy_from_slice(&row);
     }
     taps
+}
+
+/// The larger of two, and what is no number as it is.
+#[inline(always)]
+fn at_least<S: Simd>(simd: S, floor: S::f32s, value: S::f32s) -> S::f32s {
+    match S::F32_LANES {
+        // Of single floats the larger is the one that is a number.
+        1 => simd.select_f32s(simd.less_than_f32s(value, floor), floor, value),
+        // Where one is none, x86 takes the second, and others take that one.
+        _ => simd.max_f32s(floor, value),
+    }
 }
 
 /// Adds up the parts of the sums of components, in their order, and makes of them the gradient of
