@@ -37,7 +37,7 @@ impl Precision {
             }
             (Self::Bf16, Some(instructions)) => {
                 format!(
-                    "bf16 into f32 in convolutions and linear layers ({instructions}), f32 in all else"
+                    "bf16 into f32 in convolutions and linear layers where that is faster ({instructions}), f32 in all else"
                 )
             }
             (Self::Bf16, None) => {

@@ -1,10 +1,13 @@
 //! Which items are learned from and which are held out, and how many go into a batch.
 
+use rand::seq::SliceRandom;
+
 use super::labeled;
 use super::loader::split;
 use super::windows::Windows;
 use crate::error::{Error, Result};
 use crate::modality::{Labels, Source};
+use crate::random::{Purpose, stream};
 use crate::recipe::{Data, Train};
 
 /// Batches of the validation loss, at most.
@@ -71,7 +74,9 @@ pub(super) fn divide<Item>(
     let held = held / batch * batch;
     if let Some(windows) = windows {
         let items = std::slice::from_ref(&usable);
-        let (learned, held) = windows.divide(items, |_| held, train.seed);
+        let (learned, mut held) = windows.divide(items, |_| held, train.seed);
+        // Losses that compare the items of a batch would find neighbors in it, which are alike.
+        held.shuffle(&mut stream(train.seed, Purpose::Split, &[]));
         return match learned.len() >= batch {
             true => (learned, held),
             false => (usable, Vec::new()),

@@ -11,8 +11,8 @@ use crate::bfloat::{self, Engine, Product, Rounded, Weight};
 use crate::buffer::{Shared, Unwritten, in_parts, part, tensor, threads};
 use crate::window::{Walk, Windows};
 
-/// Whether an engine multiplies these products. Vectors of pairs have half of the multiplications to do, less than half of
-/// which Winograd's filtering leaves in `f32`.
+/// Whether an engine multiplies these products. Vectors of pairs leave half of the multiplications, Winograd's filtering in
+/// `f32` 4 of 9.
 pub(super) fn multiplies(engine: Engine, shapes: &Shapes) -> bool {
     shapes.options.groups == 1 && !(engine.only_halves() && winograd::applies(shapes))
 }
