@@ -117,6 +117,18 @@ fn an_empty_batch_gives_an_empty_output() {
     assert!(gradient.iter().all(|value| *value == 0.0));
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn it_goes_before_vectors_of_pairs_and_not_before_tiles() {
+    use crate::bfloat::Engine;
+    use crate::conv2d::mixed::multiplies;
+
+    let taken = shapes([8, 4, 4, 64], 64, padded([1, 1]));
+    assert!(!multiplies(Engine::Vectors, &taken) && multiplies(Engine::Tiles, &taken));
+    let left = shapes([8, 3, 3, 64], 64, padded([1, 1]));
+    assert!(multiplies(Engine::Vectors, &left));
+}
+
 #[test]
 fn where_tiles_would_reach_far_past_the_image_the_convolution_is_direct() {
     assert!(!applies(&shapes([8, 1, 1, 64], 64, padded([1, 1]))));
