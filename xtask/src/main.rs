@@ -21,7 +21,7 @@ usage: cargo xtask check [--no-tests]
   --no-tests   leaves the tests out
   format       formats all files, also those that `cargo fmt` doesn't find
   --check      only says which are not formatted
-  bench        times whole training steps (B to F, or by name) or single kernels
+  bench        times whole training steps (B to G, or by name) or single kernels
     --against-torch PYTHON   takes turns with PyTorch, in the Python that has it
     --json FILE              writes every measure down
     --rounds N               turns of each side, 3 unless told

@@ -35,7 +35,8 @@ pub(crate) enum Command {
     Views(Views),
     /// One HTML page about a run: verdict, map, neighbors, views, near-duplicates, outliers, curves
     Report(Report),
-    /// What this machine can train in a time (--budget 30m), from a few steps of each size; trains nothing
+    /// What this machine can train of images in a time (--budget, 10m unless told), from a few steps of each size; trains
+    /// nothing
     Plan(Plan),
     /// The methods there are
     Methods,
@@ -106,7 +107,7 @@ pub(crate) struct Settings {
     /// Where to compute (`autodidact devices`)
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// f32, or bf16 for faster products on processors that have AMX or AVX512-BF16
+    /// f32, or bf16 for faster products on processors with AMX (hardly faster with AVX512-BF16 alone)
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
     /// Decides everything that is random
@@ -149,7 +150,8 @@ pub(crate) struct Evaluate {
     /// Data to judge on; without it, the data's own test part, or a share set aside
     #[arg(long, value_name = "DATA")]
     pub(crate) test: Option<PathBuf>,
-    /// Labels that override those found in the data: a CSV of name and label
+    /// Labels that override those found in the data: a CSV of name and label; with --anomalies a file of stretches
+    /// (`recording,start,end`, or NAB's JSON)
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// A run of the method `supervised`, shown beside as the ceiling
@@ -212,7 +214,7 @@ pub(crate) struct Finetune {
     /// Let classes count alike, however many items each has
     #[arg(long)]
     pub(crate) balance: bool,
-    /// By how much slower a stage learns than the next, up to 1 [default: 0.9, from scratch 1]
+    /// By how much slower a stage learns than the next, up to 1 [default: 0.9 with --mode all, else 1, also from scratch]
     #[arg(long, value_name = "FACTOR")]
     pub(crate) layer_decay: Option<f64>,
     /// Length in passes over the labeled items, at most [default: 5 to 100, by their number]

@@ -6,7 +6,7 @@ use crate::classification;
 use crate::error::{EvalError, Result};
 use crate::labels::Encoded;
 use crate::matrix::Matrix;
-use crate::probe::{LogisticRegression, standardize_together};
+use crate::probe::{ProbeSettings, Scaling, linear_probe};
 use crate::sampling::{generator, permutation};
 
 /// Index sets with `per_class` items of every class, each ascending; draw *i* is the same whatever the number of
@@ -41,17 +41,20 @@ pub fn draws(labels: &[u32], per_class: usize, draws: usize, seed: u64) -> Resul
     Ok((0..draws).map(draw).collect())
 }
 
-/// The penalty of a probe on a few labels, which leave nothing to choose it on: scikit-learn's default.
+/// The penalty of a probe on a few labels, which leave nothing to choose it on: scikit-learn's default, for rows about as
+/// long as a unit vector.
 const C: f64 = 1.;
 /// The same where features are taken as they are, of length 1 and mostly 0; about the best for weighted counts of words.
 const C_AS_THEY_ARE: f64 = 10.;
+/// Rounds in which a few labels tell how features are to be scaled.
+const ROUNDS: usize = 5;
 
 /// Whether a linear probe that learned from `per_class` labeled items of each class is right about each test item,
 /// for each of several [`draws`] of those items.
 ///
-/// The features are standardized by all training rows, which needs no labels, and scaled by the root of their
-/// number of columns, so that a penalty of 1 means the same for vectors of any width; without `standardize` they are
-/// taken as they are.
+/// The penalty grows with the number of columns, so that it means the same for vectors of any width. The features are
+/// scaled together or each, whichever tells more of the drawn items by each other (together, where that is the same: one
+/// item of each class can't tell); with `as_they_are` they are taken so.
 ///
 /// # Errors
 ///
@@ -68,25 +71,29 @@ pub fn probe(
     per_class: usize,
     draws: usize,
     seed: u64,
-    standardize: bool,
+    as_they_are: bool,
 ) -> Result<Vec<Vec<bool>>> {
     EvalError::check_length("training labels", train_labels.len(), train.rows())?;
+    train.check_columns(test)?;
     let sets = self::draws(train_labels, per_class, draws, seed)?;
-    let (train, test, c) = if standardize {
-        let (train, test) = standardize_together(train, test)?;
-        (train, test, C)
-    } else {
-        train.check_columns(test)?;
-        (train.clone(), test.clone(), C_AS_THEY_ARE)
+    let (scalings, c) = match as_they_are {
+        true => (vec![Scaling::Unscaled], C_AS_THEY_ARE),
+        false => (
+            vec![Scaling::Together, Scaling::Each],
+            C / train.columns().max(1) as f64,
+        ),
+    };
+    let settings = ProbeSettings {
+        scalings,
+        candidates: vec![c],
+        rounds: ROUNDS,
+        seed,
+        ..ProbeSettings::default()
     };
     let judge = |set: &Vec<usize>| {
         let labels: Vec<u32> = set.iter().map(|&row| train_labels[row]).collect();
-        let regression = LogisticRegression {
-            c,
-            ..LogisticRegression::default()
-        };
-        let model = regression.fit(&train.select(set)?, &labels)?;
-        classification::hits(&model.predict(&test)?, test_labels)
+        let found = linear_probe(&train.select(set)?, &labels, test, &settings)?;
+        classification::hits(&found.predictions, test_labels)
     };
     sets.par_iter().map(judge).collect()
 }
@@ -110,7 +117,7 @@ mod tests {
             Matrix::from_vec(400, 2, data.collect()).unwrap()
         };
         let accuracy = |x: &Matrix, per_class| {
-            let hits = probe(x, &labels, x, &labels, per_class, 8, 1, true).unwrap();
+            let hits = probe(x, &labels, x, &labels, per_class, 8, 1, false).unwrap();
             assert_eq!(hits.len(), 8);
             let right = hits.iter().flatten().filter(|&&hit| hit).count();
             right as f64 / (8. * 400.)
@@ -119,7 +126,7 @@ mod tests {
         assert!(0.4 < few && few + 0.05 < many, "{few} and {many}");
         assert!((accuracy(&matrix(1000.), 50) - many).abs() < 0.01);
         assert!(matches!(
-            probe(&matrix(1.), &labels, &matrix(1.), &labels, 101, 1, 0, true),
+            probe(&matrix(1.), &labels, &matrix(1.), &labels, 101, 1, 0, false),
             Err(EvalError::FewItems { .. })
         ));
     }

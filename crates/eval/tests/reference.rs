@@ -4,7 +4,7 @@ use autodidact_eval::anomaly::ranking::{average_precision, roc_auc};
 use autodidact_eval::classification::{Confusion, accuracy};
 use autodidact_eval::cluster::{adjusted_rand_index, normalized_mutual_information};
 use autodidact_eval::forecast::{self, ALPHAS, Parts};
-use autodidact_eval::probe::{LogisticRegression, Probe, ProbeSettings};
+use autodidact_eval::probe::{LogisticRegression, Probe, ProbeSettings, Scaling};
 use autodidact_eval::svm::{Svm, SvmProbe, svm_probe};
 use autodidact_eval::{Matrix, knn, representation};
 
@@ -81,6 +81,7 @@ fn the_probe_is_scikit_learns_on_standardized_features() {
     for classes in [2, 4] {
         let ((x, labels), (new, _)) = (data(300, 6, classes, 1), data(200, 6, classes, 5));
         let settings = ProbeSettings {
+            scalings: vec![Scaling::Each],
             candidates: vec![0.01],
             tolerance: 2e-6,
             ..Default::default()

@@ -84,7 +84,7 @@ fn open(setting: &Setting, recipe: &mut Recipe) -> Result<Box<dyn Session>> {
         .labeled()
         .map_or(0, |labeled| labeled.items.iter().sum());
     let batch = session.train().batch_size;
-    setting.settle(recipe, items, batch)?;
+    setting.settle(recipe, items, batch, session.has_features())?;
     train::open(recipe)
 }
 

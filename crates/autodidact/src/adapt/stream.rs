@@ -239,6 +239,9 @@ impl Adaptation {
             state,
             position: Position {
                 updates,
+                // The weights that scored best stay with the run that this one came from.
+                best: None,
+                stale: 0,
                 ..self.position.clone()
             },
         })?;

@@ -153,6 +153,7 @@ mod tests {
             classes: vec![Some(1), None],
             class_names: vec!["cat".to_owned(), "dog".to_owned()],
             features: vec![Matrix::from_vec(2, 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.5]).unwrap()],
+            windows: Vec::new(),
             unreadable: Vec::new(),
             shortened: 0,
             beyond: 0,

@@ -1,7 +1,8 @@
 //! A run's encoder, frozen, and what it makes of data.
 
 use std::marker::PhantomData;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use autodidact_eval::Matrix;
 use burn::module::Module;
@@ -48,6 +49,8 @@ pub struct Embedded {
     pub class_names: Vec<String>,
     /// `[items, dimensions]`, one for each who was asked.
     pub features: Vec<Matrix>,
+    /// The recording that each is cut from and the steps that it is, row by row; empty where items are cut from none.
+    pub windows: Vec<(usize, Range<usize>)>,
     /// Items that couldn't be read: name and what was wrong.
     pub unreadable: Vec<(String, String)>,
     /// How many items are longer than the network takes in, so that it saw a part of them only.
@@ -167,6 +170,9 @@ pub trait Frozen {
     /// What the items' own numbers are.
     fn raw(&self) -> Raw;
 
+    /// Whether some data is what the run learned from, whatever part of it.
+    fn is_own(&self, data: &SourceSpec) -> bool;
+
     /// Whether the run learned from labels.
     fn saw_labels(&self) -> bool;
 }
@@ -207,6 +213,7 @@ impl ForModality for OfKind<'_> {
             device,
             unreadable,
             saw_labels,
+            own: self.recipe.data()?.path,
         }))
     }
 }
@@ -239,6 +246,8 @@ pub(super) struct FrozenRun<M: Modality> {
     /// The part of the items that may be unreadable.
     unreadable: f64,
     saw_labels: bool,
+    /// Where the data lies that the run learned from; `None` where it is embedded.
+    own: Option<PathBuf>,
 }
 
 impl<M: Modality> FrozenRun<M> {
@@ -307,6 +316,10 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             advance(done, count);
         })?;
         let (read, features) = (embedded.read, embedded.matrices);
+        let windows = match source.recordings() {
+            Some(of) => read.iter().map(|&index| of.window(index)).collect(),
+            None => Vec::new(),
+        };
         let unreadable: Vec<_> = embedded
             .unreadable
             .into_iter()
@@ -322,6 +335,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
                 .collect(),
             class_names: labels.map_or_else(Vec::new, |Labels { classes, .. }| classes.clone()),
             features,
+            windows,
             unreadable,
             shortened: embedded.shortened,
             beyond,
@@ -449,9 +463,23 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         M::RAW
     }
 
+    fn is_own(&self, data: &SourceSpec) -> bool {
+        same_place(self.own.as_deref(), data.path.as_deref())
+    }
+
     fn saw_labels(&self) -> bool {
         self.saw_labels
     }
+}
+
+/// Whether data lies at the same place, by whatever path; `None` is the embedded data.
+fn same_place(one: Option<&Path>, other: Option<&Path>) -> bool {
+    let place = |path: &Path| {
+        // Sets that are named without what tells their parts apart lie nowhere themselves.
+        let found = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+        found.unwrap_or_else(|_| path.to_path_buf())
+    };
+    one.map(place) == other.map(place)
 }
 
 /// So many of them at most, evenly over all: data is often sorted by class.
@@ -520,6 +548,23 @@ impl<M: Modality> ForObjective for SheetOfMethod<'_, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_is_the_runs_own_by_whatever_path_and_other_data_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path();
+        std::fs::create_dir(root.join("inner")).unwrap();
+        std::fs::write(root.join("a.csv"), "x").unwrap();
+        let same = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|name| root.join(name));
+            same_place(Some(&one), Some(&other))
+        };
+        assert!(same("a.csv", "inner/../a.csv"));
+        assert!(!same("a.csv", "inner"));
+        // There is no such file, only those of its parts.
+        assert!(same("Adiac", "Adiac") && !same("Adiac", "Beef"));
+        assert!(same_place(None, None) && !same_place(None, Some(root)));
+    }
 
     #[test]
     fn some_items_are_taken_evenly_and_few_all() {

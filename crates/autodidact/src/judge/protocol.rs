@@ -19,6 +19,7 @@ use crate::layers::state::State;
 use crate::modality::{Part, Raw, SourceSpec};
 use crate::random::{Purpose, stream};
 use crate::recipe::Evaluate;
+use crate::train::windows::Windows;
 
 /// What is judged on, and what it may learn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +45,10 @@ pub struct Judged {
     pub classes: usize,
     /// The verdict in words.
     pub verdict: String,
-    /// Whether the items judged on were set aside from the same data: pretraining has then seen them, without labels.
+    /// Whether the items judged on were set aside from the data whose labels were learned from.
     pub set_aside: bool,
+    /// Whether that is the data that the run learned from: pretraining has then seen them, without labels.
+    pub seen: bool,
     /// Whether the run itself learned from labels, which may be those of the items judged on.
     pub saw_labels: bool,
     /// One line each for who, at what task.
@@ -88,7 +91,7 @@ pub fn evaluate(
         labeled(embedded, spec)
     };
     let train = embed(&parts.train, "embedding the items to learn from")?;
-    let mut beyond = train.beyond;
+    let (mut beyond, mut between) = (train.beyond, 0);
     let (train, test, set_aside) = match &parts.test {
         Some(spec) => {
             let test = embed(spec, "embedding the items to judge on")?;
@@ -97,8 +100,9 @@ pub fn evaluate(
             (train, test, false)
         }
         None => {
-            let (train, test) = set_aside_items(&train, settings.holdout, seed)?;
-            (train, test, true)
+            let (learned, judged) = set_aside_items(&train, settings.holdout, seed)?;
+            between = train.items.len() - learned.items.len() - judged.items.len();
+            (learned, judged, true)
         }
     };
     let (train_labels, test_labels) = (known(&train), known(&test));
@@ -109,6 +113,11 @@ pub fn evaluate(
     if beyond > 0 {
         left_out.push(format!(
             "{beyond} labeled items, evenly: the others say enough for a quick look; `autodidact evaluate RUN` looks at all"
+        ));
+    }
+    if between > 0 {
+        left_out.push(format!(
+            "{between} labeled windows: they share steps with those that are judged on, so nothing was learned from them"
         ));
     }
     let (mut done, steps) = (0, names.len() * asked.steps());
@@ -172,6 +181,7 @@ pub fn evaluate(
         classes: train.class_names.len(),
         verdict: verdict.surely(test_labels.len()).to_string(),
         set_aside,
+        seen: set_aside && frozen.is_own(&parts.train),
         saw_labels: frozen.saw_labels(),
         results,
         left_out,
@@ -230,24 +240,33 @@ fn same_classes(train: &Embedded, mut test: Embedded, spec: &SourceSpec) -> Resu
     Ok(test)
 }
 
-/// Splits labeled items into those to learn from and those to judge on, class by class.
+/// Splits labeled items into those to learn from and those to judge on, class by class. Of windows that overlap none is
+/// judged while another is learned from: it would be known already.
 fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, Embedded)> {
-    let mut rng = stream(seed, Purpose::Evaluation, &[0]);
-    let (mut learn, mut judge) = (Vec::new(), Vec::new());
-    for class in 0..all.class_names.len() as u32 {
-        let mut members: Vec<usize> = (0..all.classes.len())
-            .filter(|&row| all.classes[row] == Some(class))
-            .collect();
-        members.shuffle(&mut rng);
-        let aside = (members.len() as f64 * share).round() as usize;
-        judge.extend(members.drain(..aside.min(members.len().saturating_sub(1))));
-        learn.extend(members);
-    }
+    let of_class = |class: u32| -> Vec<usize> {
+        let rows = 0..all.classes.len();
+        rows.filter(|&row| all.classes[row] == Some(class))
+            .collect()
+    };
+    let members: Vec<Vec<usize>> = (0..all.class_names.len() as u32).map(of_class).collect();
+    let aside =
+        |count: usize| ((count as f64 * share).round() as usize).min(count.saturating_sub(1));
+    let windows = Windows::among(all.windows.clone());
+    let (learn, judge) = match &windows {
+        Some(windows) => windows.divide(&members, aside, seed),
+        None => shuffled(members, aside, seed),
+    };
     if judge.is_empty() {
-        return Err(Error::data(format!("{} labeled items", all.classes.len()))
-            .expected("several of each class, to learn from some and judge on others"));
+        let apart = match windows {
+            Some(_) => {
+                "several of each class that share no steps, to learn from some and judge on others"
+            }
+            None => "several of each class, to learn from some and judge on others",
+        };
+        return Err(Error::data(format!("{} labeled items", all.classes.len())).expected(apart));
     }
     let take = |rows: &[usize]| -> Result<Embedded> {
+        let windows = rows.iter().filter_map(|&row| all.windows.get(row).cloned());
         Ok(Embedded {
             items: rows.iter().map(|&row| all.items[row]).collect(),
             names: rows.iter().map(|&row| all.names[row].clone()).collect(),
@@ -259,12 +278,29 @@ fn set_aside_items(all: &Embedded, share: f64, seed: u64) -> Result<(Embedded, E
                 .map(|matrix: &Matrix| matrix.select(rows))
                 .collect::<std::result::Result<_, _>>()
                 .map_err(unfit)?,
+            windows: windows.collect(),
             unreadable: all.unreadable.clone(),
             shortened: all.shortened,
             beyond: all.beyond,
         })
     };
     Ok((take(&learn)?, take(&judge)?))
+}
+
+/// Of each group, in any order, what is left and so many that are set aside.
+fn shuffled(
+    groups: Vec<Vec<usize>>,
+    aside: impl Fn(usize) -> usize,
+    seed: u64,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut rng = stream(seed, Purpose::Evaluation, &[0]);
+    let (mut left, mut taken) = (Vec::new(), Vec::new());
+    for mut members in groups {
+        members.shuffle(&mut rng);
+        taken.extend(members.drain(..aside(members.len())));
+        left.extend(members);
+    }
+    (left, taken)
 }
 
 impl Parts {
@@ -299,4 +335,59 @@ impl Parts {
 
 pub(super) fn unfit(error: EvalError) -> Error {
     Error::data("features that can't be judged").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+
+    /// Items of two classes that take turns after 25 of each, which are these steps of these recordings.
+    fn labeled_windows(windows: Vec<(usize, Range<usize>)>) -> Embedded {
+        let count = windows.len();
+        Embedded {
+            items: (0..count).collect(),
+            names: (0..count).map(|row| row.to_string()).collect(),
+            classes: (0..count).map(|row| Some((row / 25 % 2) as u32)).collect(),
+            class_names: vec!["a".to_owned(), "b".to_owned()],
+            features: vec![Matrix::from_vec(count, 1, vec![0.0; count]).unwrap()],
+            windows,
+            unreadable: Vec::new(),
+            shortened: 0,
+            beyond: 0,
+        }
+    }
+
+    #[test]
+    fn no_step_that_is_judged_on_is_one_that_was_learned_from() {
+        let windows = (0..200).map(|row| (0, 10 * row..10 * row + 20));
+        let all = labeled_windows(windows.collect());
+        for seed in 0..5 {
+            let (learned, judged) = set_aside_items(&all, 0.2, seed).unwrap();
+            assert_eq!(judged.items.len(), 40);
+            assert!(learned.items.len() > 100);
+            assert_eq!(judged.windows[0], all.windows[judged.items[0]]);
+            for (_, one) in &judged.windows {
+                let overlaps =
+                    |other: &Range<usize>| one.start < other.end && other.start < one.end;
+                assert!(!learned.windows.iter().any(|(_, other)| overlaps(other)));
+            }
+        }
+    }
+
+    #[test]
+    fn of_items_that_share_no_recording_each_is_learned_from_or_judged_on() {
+        let alone: Vec<(usize, Range<usize>)> = (0..200).map(|row| (row, 0..20)).collect();
+        for windows in [alone.clone(), Vec::new()] {
+            let mut all = labeled_windows(alone.clone());
+            all.windows = windows;
+            let (learned, judged) = set_aside_items(&all, 0.2, 0).unwrap();
+            assert_eq!((learned.items.len(), judged.items.len()), (160, 40));
+            assert_eq!(
+                judged.windows.len(),
+                if all.windows.is_empty() { 0 } else { 40 }
+            );
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use autodidact_eval::cluster::{KMeans, adjusted_rand_index, normalized_mutual_information};
 use autodidact_eval::interval::{Bootstrap, Interval, bootstrap, bootstrap_statistic};
-use autodidact_eval::probe::{ProbeSettings, linear_probe};
+use autodidact_eval::probe::{Probe, ProbeSettings, Scaling, linear_probe};
 use autodidact_eval::svm::{SvmProbe, svm_probe};
 use autodidact_eval::{Matrix, classification, few_shot, knn, retrieval, warping};
 
@@ -19,6 +19,12 @@ const WIDE: usize = 1024;
 const WIDE_PENALTIES: [f64; 3] = [1e-4, 1e-3, 1e-2];
 /// The penalties that are tried on weighted counts, which are short and mostly 0.
 const MEANT_PENALTIES: [f64; 3] = [1.0, 10.0, 100.0];
+/// Items up to which each of five parts of them is held out in turn to choose a probe by, and not one alone.
+const FEW_ROWS: usize = 1000;
+/// Those parts.
+const ROUNDS: usize = 5;
+/// Items that tell how features are to be scaled, of more.
+const MANY_ROWS: usize = 5000;
 /// Iterations of a wide probe, at most.
 const WIDE_ITERATIONS: usize = 60;
 /// Starts of k-means, of which the tightest clusters are taken.
@@ -54,7 +60,7 @@ pub(super) struct Tasks<'a> {
 /// What the scales of features mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
-    /// Nothing: probes bring each feature to the same.
+    /// Something or nothing: probes choose.
     Any,
     /// How much a feature tells, as the weights of words do.
     Meant,
@@ -211,10 +217,21 @@ impl<'a> Tasks<'a> {
         };
         if scale == Scale::Meant {
             settings.candidates = MEANT_PENALTIES.to_vec();
-            settings.standardize = false;
+            settings.scalings = vec![Scaling::Unscaled];
         } else if bank.columns() > WIDE {
             settings.candidates = WIDE_PENALTIES.to_vec();
             settings.max_iterations = WIDE_ITERATIONS;
+        }
+        if self.train.len() <= FEW_ROWS {
+            settings.rounds = ROUNDS;
+        }
+        if self.train.len() > MANY_ROWS && settings.scalings.len() > 1 {
+            let some = ProbeSettings {
+                max_fit_rows: Some(MANY_ROWS),
+                ..settings.clone()
+            };
+            let found = Probe::fit(bank, self.train, &some).map_err(unfit)?;
+            settings.scalings = vec![found.scaling];
         }
         let probe = linear_probe(bank, self.train, queries, &settings).map_err(unfit)?;
         let mut scores = vec![self.accuracy("linear".to_owned(), &probe.predictions)?];
@@ -288,7 +305,7 @@ impl<'a> Tasks<'a> {
             count,
             self.settings.draws,
             self.seed,
-            scale == Scale::Any,
+            scale == Scale::Meant,
         )
         .map_err(unfit)?;
         let accuracy = |right: &Vec<bool>| {

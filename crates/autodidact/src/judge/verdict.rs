@@ -3,7 +3,7 @@
 use std::fmt;
 
 use autodidact_eval::interval::Interval;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How someone did at a task, with the 95 % interval over the test items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,10 +16,22 @@ pub struct Finding {
     pub metric: String,
     /// The value.
     pub value: f64,
-    /// Lower end of the interval.
+    /// Lower end of the interval; minus infinity where none can be told.
+    #[serde(deserialize_with = "or_lowest")]
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper end of the interval; infinity where none can be told.
+    #[serde(deserialize_with = "or_highest")]
     pub high: f64,
+}
+
+/// A lower end, or `null`: JSON has no infinities.
+fn or_lowest<'de, D: Deserializer<'de>>(end: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(end)?.unwrap_or(f64::NEG_INFINITY))
+}
+
+/// An upper end, or `null`.
+fn or_highest<'de, D: Deserializer<'de>>(end: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(end)?.unwrap_or(f64::INFINITY))
 }
 
 impl Finding {
@@ -254,6 +266,25 @@ mod tests {
             idle.starts_with("Pretraining did not help: the untrained network serves as well."),
             "{idle}"
         );
+    }
+
+    #[test]
+    fn an_interval_without_ends_is_kept_and_read_again() {
+        let mut finding = Finding {
+            who: "raw".to_owned(),
+            task: "720 ahead".to_owned(),
+            metric: "mse".to_owned(),
+            value: 0.5,
+            low: f64::NEG_INFINITY,
+            high: f64::INFINITY,
+        };
+        let kept = |finding: &Finding| serde_json::to_string(finding).unwrap();
+        let text = kept(&finding);
+        assert!(text.contains(r#""low":null,"high":null"#), "{text}");
+        assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+        (finding.low, finding.high) = (0.25, 0.75);
+        let text = kept(&finding);
+        assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
     }
 
     #[test]

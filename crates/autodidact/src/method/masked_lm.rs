@@ -3,7 +3,7 @@
 //! Loss: −log p(xₜ | what is left of x), averaged over the hidden places of the batch. Which places are hidden is drawn
 //! anew each time; of these, a part is replaced by the symbol for hidden ones, another by a random symbol, and the rest
 //! is left as it is, so that the network has to say something of every place. `whole_words` hides all symbols of a word
-//! together. With `next_sentence` that many times the loss of [`super::next_sentence`] is added, as in BERT.
+//! together. With `next_sentence` that many times the loss of [`super::next_sentence`] is added, after BERT.
 //!
 //! Devlin et al., *BERT* (2018), google-research/bert, where 15 % are hidden, four fifths of them by the mask, a tenth at
 //! random. Drawn anew for every view as Liu et al., *RoBERTa* (2019), who also leave the next sentence out, as is the
@@ -36,7 +36,8 @@ pub struct MaskedLm {
     pub random: f64,
     /// Whether all symbols of a word are hidden, or none.
     pub whole_words: bool,
-    /// The weight of the loss of whether two stretches follow each other, 0 (none) to 100; in BERT 1.
+    /// The weight of the loss of whether two stretches follow each other, 0 (none) to 100; in BERT 1. In minutes half of
+    /// that tells what follows as well and leaves more to the symbols.
     pub next_sentence: f64,
 }
 
@@ -131,8 +132,8 @@ impl<E: Encoder> Method<E> for MaskedLmMethod<E> {
         let Some(follows) = &self.follows else {
             return Ok((Loss::new(symbols).over(count), ()));
         };
-        let labels = next_sentence::labels(&batch)?;
-        let (next, right) = follows.loss(self.encoder.pool(tokens), labels);
+        let (stretches, labels) = next_sentence::asked(&batch)?;
+        let (next, right) = follows.loss(tokens, stretches, labels);
         let total = symbols.clone() + next.clone().mul_scalar(self.next_sentence);
         let loss = Loss::new(total)
             .part("symbols", &symbols)
@@ -232,7 +233,7 @@ mod tests {
         let both = settings
             .build(Toy::new(8, &device), &mut Init::new(0, &device))
             .unwrap();
-        let batch = ToyBatch::new(&ids).labeled(vec![1]);
+        let batch = ToyBatch::new(&ids).of_stretches(1, &device);
         let (loss, ()) = both.loss(vec![batch], &AT).unwrap();
         let parts: Vec<f64> = loss.parts.iter().map(|(_, part)| scalar(part)).collect();
         assert!((parts[0] - symbols).abs() < 1e-6);

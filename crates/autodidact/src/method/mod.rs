@@ -7,6 +7,7 @@ mod hiding;
 #[cfg(test)]
 mod toy;
 
+use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,12 @@ pub trait Method<E: Encoder>: Module + 'static {
         0.0
     }
 
+    /// The same, begun with what a linear classifier tells by the encoder's vectors, `[items, dim]` with their classes, and a
+    /// line for people; for a method that learns from classes.
+    fn read_out(self, _vectors: &Matrix, _classes: &[u32]) -> (Self, Option<String>) {
+        (self, None)
+    }
+
     /// What the method makes of a batch, for people to look at; `None` for a method that restores nothing.
     ///
     /// # Errors
@@ -156,6 +163,8 @@ pub struct Loss {
     /// How many predictions it is the mean of, for a method whose batches of as many items may hold more or fewer of
     /// them; `None` where items count alike.
     pub predictions: Option<u64>,
+    /// What its items weigh together, for a method whose items don't count alike; `None` where they do.
+    pub weight: Option<f64>,
     /// The mean −log p of the predicted symbols, where the total has other things in it as well.
     pub symbols: Option<Tensor<1>>,
 }
@@ -167,6 +176,7 @@ impl Loss {
             total,
             parts: Vec::new(),
             predictions: None,
+            weight: None,
             symbols: None,
         }
     }
@@ -175,6 +185,13 @@ impl Loss {
     #[must_use]
     pub fn over(mut self, predictions: usize) -> Self {
         self.predictions = Some(predictions as u64);
+        self
+    }
+
+    /// Says what its items weigh together: what the batch counts for among others.
+    #[must_use]
+    pub fn weighing(mut self, weight: f64) -> Self {
+        self.weight = Some(weight);
         self
     }
 

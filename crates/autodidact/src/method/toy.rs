@@ -25,6 +25,7 @@ pub(super) struct Toy {
 pub(super) struct ToyBatch {
     pub(super) symbols: Arc<Symbols>,
     own: Option<Vec<u32>>,
+    stretches: Option<Tensor<2, Int>>,
     rows: Rows,
 }
 
@@ -57,14 +58,19 @@ impl ToyBatch {
                 documents: vec![1; ids.len()],
             }),
             own: None,
+            stretches: None,
             rows: Rows::default(),
         }
     }
 
-    /// The same with labels that the views made for themselves.
-    pub(super) fn labeled(self, own: Vec<u32>) -> Self {
+    /// The same as two stretches, the second of which begins in the middle, with the label that the view made for itself.
+    pub(super) fn of_stretches(self, own: u32, device: &Device) -> Self {
+        let length = self.symbols.length;
+        let second = (0..length).map(|place| i64::from(place >= length / 2));
+        let second = TensorData::new(second.collect(), [1, length]);
         Self {
-            own: Some(own),
+            own: Some(vec![own]),
+            stretches: Some(Tensor::from_data(second, device)),
             ..self
         }
     }
@@ -77,6 +83,10 @@ impl Batch for ToyBatch {
 
     fn own_labels(&self) -> Option<&[u32]> {
         self.own.as_deref()
+    }
+
+    fn stretches(&self) -> Option<&Tensor<2, Int>> {
+        self.stretches.as_ref()
     }
 }
 

@@ -154,9 +154,7 @@ impl Shared {
             .iter()
             .zip(b)
             .map(|(a, b)| {
-                let ahead = b.start as i64 - a.start as i64;
-                // Where the starts lie no whole tokens apart, those are taken together that are nearest.
-                let ahead = (ahead as f64 / stride.max(1) as f64).round() as i64;
+                let ahead = ahead(a, b, stride.max(1) as i64);
                 let first = ahead.max(0);
                 let end = (a.tokens as i64).min(b.tokens as i64 + ahead);
                 [first, first - ahead, end - first]
@@ -179,6 +177,19 @@ impl Shared {
             from,
         })
     }
+}
+
+/// How many tokens `b` begins after `a`. Where the starts lie no whole tokens apart, those are taken together that are
+/// nearest; but of crops that share steps, one token at least is of both.
+fn ahead(a: &Track, b: &Track, stride: i64) -> i64 {
+    let [of_a, of_b] = [a, b].map(|track| track.tokens as i64);
+    let apart = b.start as i64 - a.start as i64;
+    let near = (apart as f64 / stride as f64).round() as i64;
+    if -of_b * stride < apart && apart < of_a * stride {
+        // No `clamp`, which panics where a crop has no tokens.
+        return near.min(of_a - 1).max(1 - of_b);
+    }
+    near
 }
 
 /// `length` tokens of each row from a place of its own, `[batch, tokens, dim]` → `[batch, length, dim]`.
@@ -218,10 +229,20 @@ fn hierarchical(mut a: Tensor<3>, mut b: Tensor<3>, instance: f64, temporal_unit
         [a, b] = [a, b].map(joined);
     }
     let [items, moments] = [items, moments].map(|sum| sum.div_scalar(scales as f64));
-    let total = items.clone().mul_scalar(instance) + moments.clone().mul_scalar(1.0 - instance);
+    let mut total = items.clone().mul_scalar(instance) + moments.clone().mul_scalar(1.0 - instance);
+    // Few moments may be one before any are told apart.
+    if instance == 0.0 && scales <= temporal_unit.saturating_add(1) {
+        total = total + nothing(a);
+    }
     Loss::new(total)
         .part("items", &items)
         .part("moments", &moments)
+}
+
+/// 0, and still of the graph: a step that tells nothing apart is one whose gradients are 0, not one without any.
+fn nothing(x: Tensor<3>) -> Tensor<1> {
+    // Bounded first: 0 times an infinite sum is no number.
+    x.tanh().sum().mul_scalar(0.0)
 }
 
 /// The larger of each value of two neighboring moments, `[batch, moments, dim]` → `[batch, ⌊moments / 2⌋, dim]`.
@@ -388,9 +409,44 @@ mod tests {
         let tracks = [vec![track(0, 5)], vec![track(13, 5)]];
         let shared = Shared::of(&tracks, 4, &mut rng()).unwrap();
         assert_eq!((shared.length, shared.from), (2, [vec![3], vec![0]]));
-        let apart = [vec![track(0, 3)], vec![track(3, 3)]];
-        let error = Shared::of(&apart, 1, &mut rng()).unwrap_err().to_string();
-        assert!(error.contains("no moment"), "{error}");
+        for (apart, stride) in [([(0, 3), (3, 3)], 1), ([(0, 2), (16, 2)], 8)] {
+            let tracks = apart.map(|(start, tokens)| vec![track(start, tokens)]);
+            let error = Shared::of(&tracks, stride, &mut rng());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("no moment"), "{error}");
+        }
+    }
+
+    /// The nearest token may lie beyond the end of a crop.
+    #[test]
+    fn crops_that_share_fewer_steps_than_half_a_token_share_one() {
+        for (crops, expected) in [
+            ([(0, 1), (5, 1)], [0usize, 0]),
+            ([(5, 1), (0, 1)], [0, 0]),
+            ([(0, 2), (15, 3)], [1, 0]),
+            ([(21, 3), (1, 3)], [0, 2]),
+        ] {
+            let tracks = crops.map(|(start, tokens)| vec![Track { start, tokens }]);
+            let mut rng = stream(0, Purpose::Method, &[]);
+            let shared = Shared::of(&tracks, 8, &mut rng).unwrap();
+            assert_eq!(shared.length, 1, "{crops:?}");
+            assert_eq!(shared.from, expected.map(|first| vec![first]), "{crops:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_tells_nothing_apart_has_gradients_and_they_are_zero() {
+        for moments in [1usize, 2, 7] {
+            let device = tests_device();
+            // As large as values get: their sum is infinite.
+            let tokens = || Tensor::<3>::full([2, moments, 3], f32::MAX, &device);
+            let a = tokens().require_grad();
+            let loss = hierarchical(a.clone(), tokens(), 0.0, 2);
+            let gradients = loss.total.backward();
+            assert_eq!(scalar(loss.total), 0.0);
+            let of_a = host(a.grad(&gradients).unwrap());
+            assert!(of_a.iter().all(|&value| value == 0.0), "{of_a:?}");
+        }
     }
 
     #[test]

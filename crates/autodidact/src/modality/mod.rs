@@ -14,13 +14,14 @@ mod symbols;
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
 use crate::layers::Init;
+use crate::recipe::Recipe;
 pub use encoder::{Encoder, Maskable, Readout, Tokens};
 pub use ordered::{Causal, Ending, Ordered, Track};
 pub use picture::Picture;
@@ -45,6 +46,8 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const ABLE: Abilities;
     /// Whether views differ in length, so that batches of alike ones ([`Modality::extent`]) save work.
     const RAGGED: bool = false;
+    /// Settings of `[encoder]` that say what a method asks of the network, and not what its weights are.
+    const ASKED: &'static [&'static str] = &[];
     /// An item on the host: an image, a document, a window, an event with its neighborhood.
     type Item: Clone + Send + Sync + 'static;
     /// An item as the network will see it, with the label it made for itself: the rotation, the crop's place.
@@ -239,12 +242,17 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
         )
     }
 
-    /// What a folder of published weights settles; `None` where the folder holds none, or none for this kind of data.
+    /// What a folder or a file of published weights settles; `None` where it holds none, or none for this kind of data.
     ///
     /// # Errors
     /// When it holds a network of this kind of data that can't be taken over, or is damaged.
-    fn published(_folder: &Path) -> Result<Option<Published>> {
+    fn published(_path: &Path) -> Result<Option<Published>> {
         Ok(None)
+    }
+
+    /// What a run settles, besides `[encoder]`, for another that starts from its weights, in `folder`.
+    fn settled_by(_run: &Recipe, _folder: &Path) -> Vec<Setting> {
+        Vec::new()
     }
 
     /// The encoder as a folder that others' programs load.
@@ -360,6 +368,12 @@ pub trait Batch: Clone + Send + 'static {
         None
     }
 
+    /// Which of the two stretches that a view is made of each token belongs to, 0 for the first and 1 for the second,
+    /// `[batch, tokens]`; padding may have either. `None` where views are one.
+    fn stretches(&self) -> Option<&Tensor<2, Int>> {
+        None
+    }
+
     /// The batch without the last steps of each item, so many, and those steps; `None` where items have none. Of an item that
     /// is not longer the first step stays, and nothing is told.
     fn ending(&self, _steps: usize) -> Option<Ending<Self>> {
@@ -413,13 +427,13 @@ macro_rules! modalities {
             Err(Error::recipe(format!("no kind of data named `{name}`")).expected(known.join(", ")))
         }
 
-        /// What a folder of published weights settles, for the kind of data that its network is for; `None` where it holds
-        /// none.
+        /// What a folder or a file of published weights settles, for the kind of data that its network is for; `None` where
+        /// it holds none.
         ///
         /// # Errors
         /// When it holds a network that can't be taken over, or is damaged.
-        pub fn published(folder: &Path) -> Result<Option<Published>> {
-            $(if let Some(found) = <$folder::$modality>::published(folder)? {
+        pub fn published(path: &Path) -> Result<Option<Published>> {
+            $(if let Some(found) = <$folder::$modality>::published(path)? {
                 return Ok(Some(found));
             })+
             Ok(None)

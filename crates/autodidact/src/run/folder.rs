@@ -55,7 +55,7 @@ impl RunFolder {
     /// # Errors
     /// When there is none, or its weights are of a network that can't be taken over.
     pub fn open(path: &Path) -> Result<Self> {
-        let published = match path.join("recipe.toml").is_file() {
+        let published = match path.join("recipe.toml").is_file() || !path.is_dir() {
             true => None,
             false => modality::published(path)?.map(Arc::new),
         };
@@ -65,8 +65,10 @@ impl RunFolder {
                 published,
             });
         }
-        let found = if path.exists() {
+        let found = if path.is_dir() {
             "no recipe.toml in it"
+        } else if path.exists() {
+            "a file"
         } else {
             "no such folder"
         };

@@ -27,12 +27,53 @@ pub struct Progress {
     replayed: Vec<[u64; 2]>,
     /// Seconds given, if the length is one of time.
     budget: Option<f64>,
+    /// What guesses go by. It is not kept: after an interruption the machine may be another.
+    #[serde(skip)]
+    pace: Pace,
+}
+
+/// How long the steps of this process took, with looks and checkpoints between them. Its first step is left out: in it is
+/// what a start costs, such as reading the data and what a GPU compiles.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Pace {
+    /// The first one, too.
+    taken: u64,
+    /// Of all steps but the first.
+    seconds: f64,
+}
+
+impl Pace {
+    fn add(&mut self, seconds: f64) {
+        if self.taken > 0 {
+            self.seconds += seconds;
+        }
+        self.taken += 1;
+    }
+
+    /// Steps that were timed.
+    fn timed(&self) -> u64 {
+        self.taken.saturating_sub(1)
+    }
+
+    /// Seconds that a step takes, where any was timed.
+    fn of_a_step(&self) -> Option<f64> {
+        (self.timed() > 0).then(|| (self.seconds / self.timed() as f64).max(1e-9))
+    }
+
+    /// Whether it is known well enough to plan the seconds that are left by it.
+    fn is_known(&self, left: f64) -> bool {
+        self.timed() >= TIMED || self.seconds > SLOW * left
+    }
 }
 
 /// What a run with a budget thinks its number of steps is before it has timed any.
 const FIRST_GUESS: u64 = 1000;
 /// Steps that are timed before the first guess is corrected.
 const TIMED: u64 = 3;
+/// Fewer do where they took so much of what is left: a run of a few slow steps can't wait.
+const SLOW: f64 = 0.2;
+/// The part of the budget that a run may end early by, where it knows of no step that would fit in.
+const SPARED: f64 = 0.05;
 /// A guess that is off by less is kept.
 const TOLERANCE: f64 = 0.01;
 /// The smallest part of the budget between two corrections.
@@ -69,6 +110,7 @@ impl Progress {
             },
             replayed: replayed.to_vec(),
             budget,
+            pace: Pace::default(),
         }
     }
 
@@ -132,9 +174,10 @@ impl Progress {
         (self.done > 0.0).then(|| self.elapsed / self.done * (1.0 - self.done))
     }
 
-    /// One step further, `seconds` later. `steps_taken` in this process took `steps_seconds` in all: what guesses go by.
-    pub fn advance(&mut self, seconds: f64, steps_taken: u64, steps_seconds: f64) {
+    /// One step further, `seconds` after the one before, or after the start of this process.
+    pub fn advance(&mut self, seconds: f64) {
         self.elapsed += seconds;
+        self.pace.add(seconds);
         let left = self.total.saturating_sub(self.step).max(1);
         self.done += (1.0 - self.done) / left as f64;
         self.step += 1;
@@ -145,13 +188,31 @@ impl Progress {
         {
             self.correct(self.replayed[position][1]);
         } else if let Some(budget) = self.budget {
-            self.guess(budget, steps_taken, steps_seconds);
+            match self.pace.of_a_step() {
+                Some(pace) => self.guess(budget, pace),
+                None => self.guess_untimed(budget, seconds),
+            }
         }
     }
 
-    fn guess(&mut self, budget: f64, steps_taken: u64, steps_seconds: f64) {
+    /// Before a step is timed only the end is looked out for: of a total guessed by what a start costs, which is far too
+    /// small, the schedule would run ahead.
+    fn guess_untimed(&mut self, budget: f64, first_step: f64) {
         let left = budget - self.elapsed;
-        let pace = steps_seconds / steps_taken.max(1) as f64;
+        let last = self.total <= self.step;
+        let spared = match last {
+            true => first_step * 0.5,
+            false => SPARED * budget,
+        };
+        if left < spared {
+            self.correct(self.step);
+        } else if last {
+            self.correct(self.step + 1);
+        }
+    }
+
+    fn guess(&mut self, budget: f64, pace: f64) {
+        let left = budget - self.elapsed;
         if left < pace * 0.5 {
             // The budget is spent: this was the last step.
             self.correct(self.step);
@@ -162,9 +223,10 @@ impl Progress {
             / self.total.saturating_sub(self.step).max(1) as f64;
         let last = self.corrections.last().map_or(0, |last| last[0]);
         let spaced = (self.step - last) as f64 * pace > SPACING * budget;
-        let first = self.corrections.len() == 1 && steps_taken >= TIMED;
+        let first = self.corrections.len() == 1;
+        let due = self.pace.is_known(left) && (first || spaced);
         let ending = self.total <= self.step || left < 2.0 * SPACING * budget;
-        if off > TOLERANCE && (first || spaced || ending) {
+        if off > TOLERANCE && (due || ending) {
             self.correct(guess);
         }
     }
@@ -187,7 +249,7 @@ mod tests {
         let mut seen = Vec::new();
         while !progress.finished() {
             seen.push(progress.done());
-            progress.advance(1.0, 1, 1.0);
+            progress.advance(1.0);
         }
         assert_eq!(seen.len(), 10);
         for (step, done) in seen.iter().enumerate() {
@@ -199,12 +261,9 @@ mod tests {
     #[test]
     fn a_budget_ends_in_time_with_its_schedule_done_though_the_pace_changes() {
         let mut progress = Progress::new(Length::Budget(100.0), 5, &[]);
-        let (mut taken, mut spent) = (0, 0.0);
         while !progress.finished() {
             let seconds = if progress.step() < 50 { 0.5 } else { 1.5 };
-            taken += 1;
-            spent += seconds;
-            progress.advance(seconds, taken, spent);
+            progress.advance(seconds);
             assert!(progress.step() < 1000);
         }
         assert!(
@@ -216,25 +275,85 @@ mod tests {
         assert!(progress.corrections().len() < 60);
     }
 
+    /// Goes on to the end of a budget of 100 s. The first step takes `start` seconds more than the others: the schedule
+    /// must not run ahead of the time that they have.
+    fn on_time(mut progress: Progress, start: f64, pace: f64) -> Progress {
+        let (before, begun) = (progress.done(), progress.elapsed + start);
+        let mut seconds = start + pace;
+        while !progress.finished() {
+            progress.advance(seconds);
+            seconds = pace;
+            let time = (progress.elapsed - begun) / (100.0 - begun);
+            let most = before + (1.0 - before) * time + 0.06;
+            assert!(progress.done() < most, "{progress:?} at {time}");
+        }
+        let elapsed = progress.elapsed;
+        assert!((elapsed - 100.0).abs() < 5.0, "{start} {pace}: {elapsed}");
+        progress
+    }
+
+    /// As after an interruption.
+    fn read_back(progress: &Progress) -> Progress {
+        let kept = serde_json::to_string(progress).unwrap();
+        serde_json::from_str(&kept).unwrap()
+    }
+
+    #[test]
+    fn what_a_start_costs_is_not_taken_for_the_pace_of_a_run() {
+        let new = || Progress::new(Length::Budget(100.0), 5, &[]);
+        for (start, pace) in [
+            (0.0, 0.05),
+            (40.0, 0.05),
+            (90.0, 0.05),
+            (0.0, 3.0),
+            (20.0, 3.0),
+            (0.0, 12.0),
+            (70.0, 10.0),
+        ] {
+            let progress = on_time(new(), start, pace);
+            assert!(progress.done() > 0.95, "{start} {pace}: {progress:?}");
+            assert!(progress.corrections().len() < 60);
+        }
+        // Nobody knows whether another step would fit in.
+        assert_eq!(on_time(new(), 96.0, 0.05).step(), 1);
+    }
+
+    #[test]
+    fn what_it_costs_to_go_on_is_not_taken_for_the_pace_either() {
+        let new = || Progress::new(Length::Budget(100.0), 5, &[]);
+        let mut progress = new();
+        while progress.elapsed < 30.0 {
+            progress.advance(0.05);
+        }
+        let progress = on_time(read_back(&progress), 10.0, 0.05);
+        assert!(progress.done() > 0.95, "{progress:?}");
+        // Only the last step is left.
+        let mut progress = new();
+        while progress.step() + 1 < progress.total() {
+            progress.advance(3.0);
+        }
+        let mut progress = read_back(&progress);
+        progress.advance(4.0);
+        assert!(progress.finished(), "{progress:?}");
+    }
+
     #[test]
     fn the_corrections_repeat_the_progress_without_the_clock() {
         let mut first = Progress::new(Length::Budget(100.0), 5, &[]);
-        let (mut taken, mut spent, mut seen) = (0, 0.0, Vec::new());
+        let mut seen = Vec::new();
         while !first.finished() {
             let seconds = if first.step().is_multiple_of(7) {
                 2.0
             } else {
                 0.5
             };
-            taken += 1;
-            spent += seconds;
-            first.advance(seconds, taken, spent);
+            first.advance(seconds);
             seen.push(first.done());
         }
         let mut again = Progress::new(Length::Steps(first.step()), 5, &first.corrections());
         let mut repeated = Vec::new();
         while !again.finished() {
-            again.advance(9.0, 1, 9.0);
+            again.advance(9.0);
             repeated.push(again.done());
         }
         assert_eq!(repeated.len(), seen.len());

@@ -86,3 +86,118 @@ pub(super) fn divide<Item>(
     let pick = |places: Vec<usize>| places.into_iter().map(|place| usable[place]).collect();
     (pick(learned), pick(held))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::error::Result;
+    use crate::modality::{Part, Recordings};
+
+    /// So many windows of 20 steps of one recording, one every ten.
+    struct Recorded(usize);
+
+    impl Source<()> for Recorded {
+        fn len(&self) -> usize {
+            self.0
+        }
+
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn get(&self, _: usize) -> Result<()> {
+            Ok(())
+        }
+
+        fn labels(&self) -> Option<&Labels> {
+            None
+        }
+
+        fn recordings(&self) -> Option<&dyn Recordings<()>> {
+            Some(self)
+        }
+
+        fn other_parts(&self) -> &[Part] {
+            &[]
+        }
+
+        fn describe(&self) -> String {
+            "one recording".to_owned()
+        }
+    }
+
+    impl Recordings<()> for Recorded {
+        fn count(&self) -> usize {
+            1
+        }
+
+        fn measured(&self) -> &[String] {
+            &[]
+        }
+
+        fn name(&self, _: usize) -> String {
+            "recording".to_owned()
+        }
+
+        fn steps(&self, _: usize) -> usize {
+            10 * self.0 + 10
+        }
+
+        fn learned(&self, recording: usize) -> Range<usize> {
+            0..self.steps(recording)
+        }
+
+        fn window(&self, item: usize) -> (usize, Range<usize>) {
+            (0, 10 * item..10 * item + 20)
+        }
+
+        fn ending(&self, _: usize, _: usize, _: usize) -> Result<()> {
+            Ok(())
+        }
+
+        fn abnormal(&self, _: usize) -> Option<Vec<bool>> {
+            None
+        }
+
+        fn after(&self, _: usize, _: usize) -> Option<String> {
+            None
+        }
+
+        fn rescale(&self, _: usize, _: &mut [f32]) {}
+    }
+
+    fn divided(windows: usize, batch: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut train = Train {
+            batch_size: batch,
+            ..Train::default()
+        };
+        let data = Data {
+            validation: 0.2,
+            ..Data::default()
+        };
+        let usable = (0..windows).collect();
+        divide(&mut train, &data, &Recorded(windows), usable, None)
+    }
+
+    /// A batch of neighbors would be of stretches that are alike, and a loss that compares them of little meaning.
+    #[test]
+    fn a_batch_of_what_is_held_out_of_a_recording_is_of_all_its_stretches() {
+        let (_, held) = divided(4000, 64);
+        assert_eq!(held.len(), 256);
+        for batch in held.chunks(64) {
+            let mut places = batch.to_vec();
+            places.sort_unstable();
+            let neighbors = places.windows(2).filter(|pair| pair[1] == pair[0] + 1);
+            assert!(neighbors.count() < 32, "{places:?}");
+            assert!(places[63] - places[0] > 2000, "{places:?}");
+        }
+    }
+
+    #[test]
+    fn where_too_little_would_be_left_of_a_recording_nothing_is_held_out() {
+        let (learned, held) = divided(40, 32);
+        assert_eq!((learned.len(), held.len()), (40, 0));
+    }
+}

@@ -60,8 +60,11 @@ pub(super) fn split(
 ) -> (Vec<usize>, Vec<usize>) {
     let part = part.min(MOST_HELD as f64 / items.len().max(1) as f64);
     let members = by_class(labels, items.iter().copied());
-    // Of a class's few items none is held out before there are several.
-    let held = |all: usize| (part * all as f64).round() as usize;
+    // Of a class's few items none is held out before there are several, and one at least is learned from.
+    let held = |all: usize| {
+        let rounded = (part * all as f64).round() as usize;
+        rounded.min(all.saturating_sub(1))
+    };
     match windows {
         Some(windows) => windows.divide(&members, held, seed),
         None => draw(&members, |all| all - held(all), seed, HELD),
@@ -153,6 +156,9 @@ mod tests {
         assert_eq!(both, all);
         let (learned, held) = split(&labels, &chosen(None, Some(2), 0), None, 0.2, 0);
         assert_eq!((learned.len(), held.len()), (5, 0));
+        let (learned, held) = split(&labels, &all, None, 0.5, 0);
+        assert_eq!(counts(&labels, &learned), [30, 15, 1, 0]);
+        assert_eq!(counts(&labels, &held), [30, 15, 0, 0]);
         let many = Labels {
             classes: vec!["x".to_owned(), "y".to_owned()],
             of: (0..50_000).map(|item| Some(item % 2)).collect(),

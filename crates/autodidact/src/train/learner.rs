@@ -30,6 +30,9 @@ use crate::recipe::{Plan, Recipe, Train};
 /// Held-out pieces that are looked at while training goes on, at most; its end sees all.
 const PIECES_LOOKED_AT: usize = 512;
 
+/// Items that a classifier begins with, at most: more would take from the time for learning.
+const READ_OUT_FROM: usize = 5000;
+
 /// One method at work on one kind of data.
 pub(super) struct Learner<M: Modality, O: Objective> {
     plan: Plan<M, O>,
@@ -158,6 +161,43 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             .expect("put back at the end of each step")
     }
 
+    /// The vectors of some items and their classes, for a method that learns from labels; `None` where none can be read.
+    fn vectors(&self, indices: &[usize]) -> Result<Option<(Matrix, Vec<u32>)>> {
+        let source = self.items.source.as_ref();
+        let labels = source.labels();
+        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+            return Ok(None);
+        };
+        let readable: Vec<usize> = (indices.iter().copied())
+            .filter(|&index| source.get(index).is_ok())
+            .collect();
+        if readable.is_empty() {
+            return Ok(None);
+        }
+        let device = self.device.clone().inner();
+        let encoder = self.model().encoder().valid();
+        let who = [Who::Network(&encoder, &device)];
+        let mut seen = features(&self.plan.modality, source, &readable, &who, |_| {})?;
+        let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
+        Ok(Some((seen.matrices.remove(0), classes.collect())))
+    }
+
+    /// Begins a classifier with what the vectors of some items tell; a line for people.
+    fn read_out(&mut self) -> Result<Option<String>> {
+        let learned = &self.items.indices;
+        let count = learned.len().min(READ_OUT_FROM);
+        let some: Vec<usize> = (0..count)
+            .map(|place| learned[place * learned.len() / count])
+            .collect();
+        let Some((vectors, classes)) = self.vectors(&some)? else {
+            return Ok(None);
+        };
+        let model = self.model.take().expect("put back at the end of each step");
+        let (model, line) = model.read_out(&vectors, &classes);
+        self.model = Some(model);
+        Ok(line)
+    }
+
     /// Items that a look embeds undisturbed, at most.
     fn sampled(&self) -> usize {
         match self.may_collapse() {
@@ -263,6 +303,10 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
         trained_values(self.model()) > 0
     }
 
+    fn has_features(&self) -> bool {
+        self.model().encoder().features_width().is_some()
+    }
+
     fn describe(&self) -> Vec<String> {
         let held = match self.held_out.indices.len() {
             0 => String::new(),
@@ -295,9 +339,9 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn begin(&mut self) -> Result<Vec<String>> {
-        // Given weights have begun before.
+        // Given weights have begun before; a classifier of theirs begins with what they tell.
         if self.plan.train.init.is_some() {
-            return Ok(Vec::new());
+            return Ok(self.read_out()?.into_iter().collect());
         }
         let began = std::time::Instant::now();
         let items = &self.items;
@@ -499,23 +543,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>> {
-        let source = self.items.source.as_ref();
-        let labels = source.labels();
-        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
-            return Ok(None);
-        };
-        let readable: Vec<usize> = (self.held_out.indices.iter().copied())
-            .filter(|&index| source.get(index).is_ok())
-            .collect();
-        if readable.is_empty() {
-            return Ok(None);
-        }
-        let device = self.device.clone().inner();
-        let encoder = self.model().encoder().valid();
-        let who = [Who::Network(&encoder, &device)];
-        let mut seen = features(&self.plan.modality, source, &readable, &who, |_| {})?;
-        let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
-        Ok(Some((seen.matrices.remove(0), classes.collect())))
+        self.vectors(&self.held_out.indices)
     }
 
     fn unreadable(&self) -> Vec<(String, String)> {

@@ -100,7 +100,7 @@ impl Means {
     /// Adds the loss of a batch of so many items.
     fn add(&mut self, loss: &Loss, items: usize) {
         let predictions = loss.predictions.map(|predictions| predictions as f64);
-        let weight = predictions.unwrap_or(items as f64);
+        let weight = loss.weight.or(predictions).unwrap_or(items as f64);
         if weight == 0.0 {
             return;
         }
@@ -119,23 +119,31 @@ impl Means {
 
     /// The mean of what is minimized.
     pub(super) fn total(&self) -> f64 {
-        self.total / self.weight.max(1.0)
+        self.mean(self.total)
     }
 
     /// The mean −log p of predicted symbols.
     pub(super) fn symbols(&self) -> f64 {
-        self.symbols / self.weight.max(1.0)
+        self.mean(self.symbols)
     }
 
     /// The means of the loss's parts.
     pub(super) fn parts(&self) -> Vec<(&'static str, f64)> {
-        let mean = |&(name, sum): &(&'static str, f64)| (name, sum / self.weight.max(1.0));
+        let mean = |&(name, sum): &(&'static str, f64)| (name, self.mean(sum));
         self.parts.iter().map(mean).collect()
+    }
+
+    /// What a sum comes to by the weight of all that was added; 0 where that was nothing.
+    fn mean(&self, sum: f64) -> f64 {
+        match self.weight > 0.0 {
+            true => sum / self.weight,
+            false => 0.0,
+        }
     }
 }
 
-/// The mean loss of a method on items by their places, `batch` at a time: over its predictions where it counts them,
-/// and else over the items. What is random about it is the same each time.
+/// The mean loss of a method on items by their places, `batch` at a time: over its predictions where it counts them, by
+/// the weights of the items where they have some, and else over the items. What is random about it is the same each time.
 pub(super) fn mean_loss<M: Modality, T: Method<M::Encoder>>(
     model: &T,
     items: &Items<M>,
@@ -181,5 +189,17 @@ mod tests {
         assert!((found.bits_per_byte.unwrap() - 1.5).abs() < 1e-6);
         assert_eq!(found.predictions, 10);
         assert_eq!(Likelihood::new(&means, Some(0.0)).bits_per_byte, None);
+    }
+
+    #[test]
+    fn a_batch_counts_by_what_its_items_weigh_also_where_that_is_little() {
+        let scalar = |value: f64| Tensor::<1>::from_data([value as f32], &Device::default());
+        let mut means = Means::default();
+        for (loss, weight) in [(1.0, 0.125), (9.0, 0.0), (3.0, 0.375)] {
+            let loss = Loss::new(scalar(loss)).part("half", &scalar(loss / 2.0));
+            means.add(&loss.weighing(weight), 4);
+        }
+        assert_eq!((means.total(), means.parts()), (2.5, vec![("half", 1.25)]));
+        assert_eq!(Means::default().total(), 0.0);
     }
 }

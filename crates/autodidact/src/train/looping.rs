@@ -126,9 +126,7 @@ struct Run<'a> {
     metrics: Metrics,
     log: AppendLog,
     position: Position,
-    began: Instant,
     ticked: Instant,
-    taken: u64,
     checkpointed: Instant,
     smooth: Option<Smooth>,
     looked: Option<Checkup>,
@@ -152,7 +150,8 @@ impl<'a> Run<'a> {
         watch: &'a mut dyn FnMut(&Event),
     ) -> Result<Self> {
         let resumed = from.is_some();
-        let began = Instant::now();
+        // What a start costs is time that the run has spent: it counts with the first step.
+        let ticked = Instant::now();
         let per_epoch = session.steps_per_epoch();
         let mut position = match from {
             Some(checkpoint) => {
@@ -219,15 +218,17 @@ impl<'a> Run<'a> {
             metrics,
             log,
             position,
-            began,
-            ticked: began,
-            taken: 0,
+            ticked,
             checkpointed: Instant::now(),
             smooth: None,
             looked: None,
             batch,
         };
         if !resumed {
+            // Nothing may come to be better than what a run that keeps the best began with.
+            if run.session.train().patience > 0 {
+                run.look()?;
+            }
             // From here on there is always something to go on from.
             run.checkpoint()?;
         }
@@ -247,13 +248,10 @@ impl<'a> Run<'a> {
             seed,
         };
         let report = self.session.step(at, rate)?;
-        self.taken += 1;
         // What happened between the steps, looks and checkpoints, is time that the run has spent too.
         let seconds = self.ticked.elapsed().as_secs_f64();
         self.ticked = Instant::now();
-        self.position
-            .progress
-            .advance(seconds, self.taken, self.began.elapsed().as_secs_f64());
+        self.position.progress.advance(seconds);
         let step = self.position.progress.step();
         self.gather(&report, seconds);
         if step.is_multiple_of(log_every) || self.position.progress.finished() {
@@ -407,10 +405,9 @@ impl<'a> Run<'a> {
             false => Vec::new(),
         };
         for warning in warnings {
-            // The numbers in a warning change from look to look; what it is about doesn't.
-            let gist: String = warning.0.chars().take(40).collect();
-            if !self.position.warned.contains(&gist) {
-                self.position.warned.push(gist);
+            let gist = warning.gist();
+            if !self.position.warned.iter().any(|said| said == gist) {
+                self.position.warned.push(gist.to_owned());
                 self.say(&warning.0)?;
             }
         }

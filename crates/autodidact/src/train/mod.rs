@@ -14,7 +14,7 @@ mod optimizer;
 mod planning;
 mod session;
 mod start;
-mod windows;
+pub(crate) mod windows;
 
 pub use gradients::Gradients;
 pub use labeled::Labeled;

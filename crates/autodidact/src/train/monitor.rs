@@ -37,6 +37,15 @@ pub struct Checkup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(pub String);
 
+impl Warning {
+    /// What it is about. The numbers in a warning, and with them its length, change from look to look; its beginning
+    /// doesn't.
+    pub(super) fn gist(&self) -> &str {
+        let numbers = |letter: char| letter.is_ascii_digit();
+        self.0.split(numbers).next().unwrap_or_default()
+    }
+}
+
 impl Checkup {
     pub(super) fn new(
         plain: &Matrix,
@@ -139,4 +148,31 @@ fn unfit(error: EvalError) -> Error {
     Error::training("embeddings that can't be measured")
         .because(error)
         .mend("go on from the last checkpoint with a lower train.learning_rate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_about_the_same_whatever_its_numbers() {
+        let gists = |deviation, rankme: [f64; 2]| -> [String; 2] {
+            rankme.map(|rankme| {
+                let checkup = Checkup {
+                    rankme,
+                    dimensions: 512,
+                    deviation,
+                    alignment: None,
+                    uniformity: -1.0,
+                    knn: None,
+                };
+                checkup.warnings()[0].gist().to_owned()
+            })
+        };
+        let [few, fewer] = gists(0.5, [7.2, 3.1]);
+        assert_eq!(few, fewer);
+        assert!(few.contains("uses only"), "{few}");
+        let [collapsed, _] = gists(0.05, [7.2, 3.1]);
+        assert!(collapsed.contains("collapsing"), "{collapsed}");
+    }
 }

@@ -111,7 +111,7 @@ pub fn choose(
     if let Some(method) = opened.method() {
         measured.put("method.name", method)?;
     }
-    let asked = session.train().batch_size;
+    let (asked, parts) = (session.train().batch_size, session.train().accumulate);
     // What is gathered in closed form is the same in batches of any size, and quicker in large ones.
     let batch_is_open = session.by_gradient() && !recipe.has("train", "batch_size");
 
@@ -119,14 +119,11 @@ pub fn choose(
     for rung in ladder {
         let items = if session.by_gradient() { TRIED } else { asked };
         let trial = try_out(&with(&measured, &rung.settings)?, items)?;
-        let mut batch = asked;
-        while batch_is_open
-            && batch / 2 >= LEAST_BATCH
-            && trial.speed * seconds < LEAST_STEPS * batch as f64
-        {
-            batch /= 2;
-        }
         let learned = trial.speed * seconds;
+        let batch = match batch_is_open {
+            true => batch_for(asked, parts, learned),
+            false => asked,
+        };
         let enough = learned >= rung.pays_from;
         let grown = batch as f64 / trial.batch as f64;
         let candidate = Candidate {
@@ -167,6 +164,21 @@ pub fn choose(
         recipe,
         seconds: began.elapsed().as_secs_f64(),
     }))
+}
+
+/// The batch that leaves a run enough steps to learn from so many items: `asked`, halved as long as there are too few. Each
+/// of its parts has as many items, two at least.
+fn batch_for(asked: usize, parts: usize, learned: f64) -> usize {
+    let least = LEAST_BATCH.max(2 * parts);
+    let mut batch = asked;
+    while learned < LEAST_STEPS * batch as f64 {
+        let half = batch / 2 / parts * parts;
+        if half < least {
+            break;
+        }
+        batch = half;
+    }
+    batch
 }
 
 /// The rungs without the settings that the recipe makes itself, each sort once.
@@ -284,6 +296,23 @@ mod tests {
         assert!(names("[encoder]\nwidth = 64\n[views]\nsize = 32").is_empty());
         // Given weights are of one size.
         assert!(names("[train]\ninit = \"run\"").is_empty());
+    }
+
+    #[test]
+    fn a_smaller_batch_has_as_many_parts_as_the_one_asked_for() {
+        for (asked, parts, expected) in [
+            (256, 1, 64),
+            (100, 1, 100),
+            (270, 9, 135),
+            (192, 64, 192),
+            (1000, 8, 120),
+        ] {
+            let batch = batch_for(asked, parts, 1.0);
+            assert_eq!(batch, expected, "{asked} in {parts}");
+            assert_eq!(batch_for(asked, parts, 1e9), asked);
+        }
+        // 25,600 items are 200 steps of 128.
+        assert_eq!(batch_for(512, 2, 25_600.0), 128);
     }
 
     const SMALL: &str = "

@@ -29,6 +29,8 @@ pub trait Session: Send {
     fn values(&self) -> usize;
     /// Whether the method learns by gradient.
     fn by_gradient(&self) -> bool;
+    /// Whether the encoder's vectors are a map of fixed features.
+    fn has_features(&self) -> bool;
     /// Lines for people: what the data is, what the network is.
     fn describe(&self) -> Vec<String>;
     /// Steps in a pass over the data.

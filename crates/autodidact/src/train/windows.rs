@@ -15,15 +15,18 @@ use crate::random::{Purpose, stream};
 const STRETCHES: [usize; 4] = [8, 4, 2, 1];
 
 /// Which steps of which recording each item is.
-pub(super) struct Windows(Vec<(usize, Range<usize>)>);
+pub(crate) struct Windows(Vec<(usize, Range<usize>)>);
 
 impl Windows {
     /// Those of a source, where several items come from one recording.
     pub(super) fn of<Item>(source: &dyn Source<Item>) -> Option<Self> {
         let recordings = source.recordings()?;
-        let windows: Vec<_> = (0..source.len())
-            .map(|item| recordings.window(item))
-            .collect();
+        let windows = (0..source.len()).map(|item| recordings.window(item));
+        Self::among(windows.collect())
+    }
+
+    /// Those of some items, in their order, where several come from one recording.
+    pub(crate) fn among(windows: Vec<(usize, Range<usize>)>) -> Option<Self> {
         let mut seen = BTreeSet::new();
         let several = !windows.iter().all(|(recording, _)| seen.insert(*recording));
         several.then_some(Self(windows))
@@ -31,7 +34,7 @@ impl Windows {
 
     /// Divides groups of items, each ascending, into what is learned from and the `wanted` of so many that are held out
     /// of each group. What overlaps these is in neither, but of no group is nothing learned.
-    pub(super) fn divide(
+    pub(crate) fn divide(
         &self,
         groups: &[Vec<usize>],
         wanted: impl Fn(usize) -> usize,

@@ -9,7 +9,7 @@ use autodidact::method::supervised::Supervised;
 use autodidact::method::{Method, Objective};
 use autodidact::modality::Encoder;
 use autodidact::modality::image::{Architecture, ImageEncoder, ImageNetwork};
-use autodidact::recipe::Recipe;
+use autodidact::recipe::{Length, Recipe};
 use autodidact::run::{Checkpoint, RunFolder};
 use autodidact::train;
 
@@ -250,6 +250,29 @@ fn what_is_watched_is_learned_from_within_its_budget() {
             adaptation.encoder()
         );
     }
+}
+
+/// The best weights of the run that it came from aren't in its folder, so it must not go back to them.
+#[test]
+fn what_went_on_learning_is_a_run_that_can_be_resumed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, out) = (scratch.path().join("run"), scratch.path().join("out"));
+    let mut patient = recipes_of_series("ts2vec").remove(0);
+    patient.put("train.patience", 5).unwrap();
+    run(&patient, &whole, None);
+    let folder = RunFolder::open(&whole).unwrap();
+    let (last, _) = folder.checkpoint().unwrap();
+    assert!(last.position.best.is_some());
+    let adaptation = Adaptation::open(&folder, Pace::default()).unwrap();
+    let out = RunFolder::create(Some(&out), "").unwrap();
+    adaptation.write(&out).unwrap();
+    let (adapted, _) = out.checkpoint().unwrap();
+    assert_eq!((adapted.position.best, adapted.position.stale), (None, 0));
+    let mut session = train::reopen(&out.recipe().unwrap()).unwrap();
+    let (more, stop) = (Some(Length::Steps(2)), AtomicBool::new(false));
+    let session = session.as_mut();
+    train::pretrain(session, &out, Some(adapted), more, &stop, &mut |_| {}).unwrap();
+    assert!(out.best().is_file());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use autodidact::error::Result;
 use autodidact::judge::{
     Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
 };
-use autodidact::modality::Part;
+use autodidact::modality::{Part, SourceSpec};
 use autodidact::recipe::{Recipe, Usual};
 use autodidact::run::RunFolder;
 use autodidact::train::Likelihood;
@@ -58,6 +58,7 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
 fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<ExitCode> {
     let spec = source_of(recipe, arguments.data.as_deref(), None, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
+    let spec = judged_on(encoder.as_ref(), spec)?;
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
     let mut found = watched(|advance| {
         forecasts(
@@ -99,6 +100,7 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     let labels = arguments.labels.as_deref();
     let spec = source_of(recipe, arguments.data.as_deref(), labels, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
+    let spec = judged_on(encoder.as_ref(), spec)?;
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
     let mut found =
         watched(|advance| anomalies(encoder.as_ref(), &spec, &settings, seed, advance))?;
@@ -131,6 +133,15 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     finish(arguments, &found)
 }
 
+/// The part of some data to judge on: its test part where it has one. Where the end of recordings is set apart these are
+/// whole all the same, so that what comes before is known.
+fn judged_on(encoder: &dyn Frozen, mut spec: SourceSpec) -> Result<SourceSpec> {
+    if encoder.splits(&spec)?.test {
+        spec.part = Some(Part::Test);
+    }
+    Ok(spec)
+}
+
 /// Judges a run by pairs with scores: on the data to judge on, its test part where it has one.
 fn by_pairs(
     folder: &RunFolder,
@@ -139,10 +150,7 @@ fn by_pairs(
     arguments: &Evaluate,
 ) -> Result<ExitCode> {
     let data = arguments.test.as_deref().or(arguments.data.as_deref());
-    let mut spec = source_of(recipe, data, None, None)?;
-    if encoder.splits(&spec)?.test {
-        spec.part = Some(Part::Test);
-    }
+    let spec = judged_on(encoder, source_of(recipe, data, None, None)?)?;
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
     let mut found = watched(|advance| similarity(encoder, &spec, &settings, seed, advance))?;
     found.run = folder.path().display().to_string();
@@ -167,11 +175,9 @@ fn foretold(
     let spec = match data {
         None => None,
         Some(data) => {
-            let mut spec = source_of(recipe, Some(data), None, None)?;
-            if frozen(recipe, &weights, folder.path())?.splits(&spec)?.test {
-                spec.part = Some(Part::Test);
-            }
-            Some(spec)
+            let spec = source_of(recipe, Some(data), None, None)?;
+            let encoder = frozen(recipe, &weights, folder.path())?;
+            Some(judged_on(encoder.as_ref(), spec)?)
         }
     };
     let found = likelihood(recipe, &weights, folder.path(), spec.as_ref())?;
@@ -269,9 +275,11 @@ fn show(judged: &Judged) {
             "this run learned from labels: what it is judged on tells something only if those labels weren't among them"
         );
     } else if judged.set_aside {
-        println!(
-            "the data has no test part: the judged items were set aside from it, and pretraining has seen them unlabeled"
-        );
+        let seen = match judged.seen {
+            true => ", and pretraining has seen them unlabeled",
+            false => "",
+        };
+        println!("the data has no test part: the judged items were set aside from it{seen}");
     }
     println!("\n{}\n", judged.verdict);
 }

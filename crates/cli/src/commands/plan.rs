@@ -6,14 +6,20 @@ use autodidact::error::{Error, Result};
 use autodidact::recipe::Duration;
 use autodidact::train::{self, Candidate, Choice};
 
-use super::recipe_of;
+use super::pretrain::recipe_or_embedded;
 use crate::arguments::Plan;
 
 /// What is planned for when nobody says: as long as a run without a length.
 const DEFAULT_BUDGET: Duration = Duration(600.0);
 
 pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
-    let recipe = recipe_of(&arguments.settings, arguments.data.as_deref())?;
+    let settings = &arguments.settings;
+    if settings.epochs.is_some() || settings.steps.is_some() {
+        return Err(Error::recipe("a plan for --epochs or --steps")
+            .expected("a time, since a plan says what can be trained in it")
+            .mend("give --budget instead, such as --budget 30m"));
+    }
+    let (recipe, _) = recipe_or_embedded(settings, arguments.data.as_deref())?;
     let budget = recipe.budget()?.unwrap_or(DEFAULT_BUDGET);
     let session = train::open(&recipe)?;
     println!("{budget} on this machine, from a few steps of each size:");
@@ -30,7 +36,8 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
         Error::recipe("a recipe that leaves no size open")
             .expected("a dictionary of patches or a resnet18 whose encoder.width or views.size is left to the budget")
             .mend(
-                "leave them out; the sizes of other networks, and of given weights, are not chosen",
+                "leave them out; the sizes of other networks (also of the embedded images' own), and of given weights, are \
+                 not chosen",
             )
     })?;
     println!("{}", verdict(&choice, budget));

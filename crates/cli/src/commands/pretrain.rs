@@ -56,29 +56,37 @@ pub(crate) fn run(arguments: Pretrain) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The recipe that the flags describe or, with nothing said, the one that was made for the embedded data; and whether it is
+/// about that data.
+pub(super) fn recipe_or_embedded(
+    settings: &Settings,
+    data: Option<&Path>,
+) -> Result<(Recipe, bool)> {
+    let recipe = recipe_of(settings, data)?;
+    let embedded = data.is_none() && recipe.text("data", "path").is_none();
+    if !embedded || settings.recipe.is_some() || settings.method.is_some() {
+        return Ok((recipe, embedded));
+    }
+    let named = Settings {
+        recipe: Some(EMBEDDED.to_owned()),
+        epochs: settings.epochs,
+        steps: settings.steps,
+        budget: settings.budget,
+        encoder: settings.encoder.clone(),
+        batch_size: settings.batch_size,
+        device: settings.device.clone(),
+        precision: settings.precision,
+        seed: settings.seed,
+        labels: settings.labels.clone(),
+        set: settings.set.clone(),
+        ..Settings::default()
+    };
+    Ok((recipe_of(&named, None)?, embedded))
+}
+
 fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
     let data = arguments.data.as_deref();
-    let settings = &arguments.settings;
-    let mut recipe = recipe_of(settings, data)?;
-    // With nothing said, the embedded data and the recipe that was made for it.
-    let embedded = data.is_none() && recipe.text("data", "path").is_none();
-    if embedded && settings.recipe.is_none() && settings.method.is_none() {
-        let named = Settings {
-            recipe: Some(EMBEDDED.to_owned()),
-            epochs: settings.epochs,
-            steps: settings.steps,
-            budget: settings.budget,
-            encoder: settings.encoder.clone(),
-            batch_size: settings.batch_size,
-            device: settings.device.clone(),
-            precision: settings.precision,
-            seed: settings.seed,
-            labels: settings.labels.clone(),
-            set: settings.set.clone(),
-            ..Settings::default()
-        };
-        recipe = recipe_of(&named, None)?;
-    }
+    let (mut recipe, embedded) = recipe_or_embedded(&arguments.settings, data)?;
     put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
     let mut session = train::open(&recipe)?;
     if let Some(chosen) = within_budget(&recipe, session.as_ref())? {
@@ -142,11 +150,14 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         return Err(Error::recipe(
             "another method, network, batch or seed for a run that has begun",
         )
-        .expected("only data, a length, --precision or --set for a run that is resumed")
+        .expected("only data, labels, a length, --device, --precision or --set for a resumed run")
         .mend("begin a new run"));
     }
     put_data(&mut recipe, arguments.data.as_deref())?;
     put_path(&mut recipe, "data.labels", settings.labels.as_deref())?;
+    if let Some(device) = &settings.device {
+        recipe.put("train.device", device.as_str())?;
+    }
     if let Some(precision) = settings.precision {
         recipe.put("train.precision", precision.to_string())?;
     }

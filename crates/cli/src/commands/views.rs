@@ -7,11 +7,11 @@ use autodidact::judge::views_sheet;
 use autodidact::modality::Sheet;
 use autodidact::run::write_atomic;
 
-use super::recipe_of;
+use super::pretrain::recipe_or_embedded;
 use crate::arguments::Views;
 
 pub(crate) fn run(arguments: &Views) -> Result<ExitCode> {
-    let recipe = recipe_of(&arguments.settings, arguments.data.as_deref())?;
+    let (recipe, _) = recipe_or_embedded(&arguments.settings, arguments.data.as_deref())?;
     match views_sheet(&recipe, arguments.items)? {
         Sheet::Png(picture) => {
             write_atomic(&arguments.out, &picture)?;

@@ -33,9 +33,14 @@ fn wave(steps: usize) -> String {
 /// A run on windows of so many steps of the wave.
 fn learned(here: &Path, steps: usize) -> String {
     fs::write(here.join("wave.csv"), wave(steps)).unwrap();
+    learned_from(here, "wave.csv")
+}
+
+/// A run on windows of data that is there.
+fn learned_from(here: &Path, data: &str) -> String {
     succeeds(autodidact(here).args([
         "pretrain",
-        "wave.csv",
+        data,
         "--method",
         "reliability",
         "--out",
@@ -179,6 +184,43 @@ fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
         "forecast_parts=[0,1,1]",
     ]));
     assert!(err.contains("three numbers above 0"), "{err}");
+    // Of other data pretraining has seen nothing.
+    fs::write(here.join("other.csv"), wave(400)).unwrap();
+    let out = succeeds(autodidact(here).args(["evaluate", "run", "other.csv", "--forecast", "4"]));
+    assert!(
+        out.contains("4 ahead mse") && !out.contains("pretraining has seen"),
+        "{out}"
+    );
+}
+
+#[test]
+fn recordings_that_are_set_apart_are_those_that_are_judged_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    fs::write(here.join("W_TRAIN.csv"), wave(850)).unwrap();
+    fs::write(here.join("W_TEST.csv"), wave(1100)).unwrap();
+    learned_from(here, "W");
+    let evaluate = |asked: &[&str]| -> (Value, String) {
+        let mut command = autodidact(here);
+        command.args(["evaluate", "run"]).args(asked);
+        let out = succeeds(command.args(["--json", "found.json"]));
+        let found = fs::read(here.join("found.json")).unwrap();
+        (serde_json::from_slice(&found).unwrap(), out)
+    };
+    let (found, out) = evaluate(&["--forecast", "4"]);
+    let shown = found["examples"][0]["name"].as_str().unwrap();
+    assert!(
+        found["recordings"] == 1 && shown.contains("TEST"),
+        "{found}"
+    );
+    assert!(!out.contains("pretraining has seen"), "{out}");
+    // Nothing went wrong in what was learned from.
+    let marked = ["--set", "known=0.4", "--reading", "label=anomaly"];
+    let (found, _) = evaluate(&[&["--anomalies"][..], &marked].concat());
+    assert_eq!(
+        (&found["recordings"], &found["abnormal"]),
+        (&1.into(), &60.into())
+    );
 }
 
 #[test]
@@ -284,6 +326,14 @@ fn values_are_compared_by_warping_time_too() {
     // Where a share is set aside, the values looked at are those of the same items.
     let (right, out) = dtw(&["X_TRAIN.tsv"]);
     assert!(right > 0.99, "{out}");
+    // Of other data pretraining has seen nothing.
+    fs::create_dir(here.join("other")).unwrap();
+    fs::write(here.join("other/X_TRAIN.tsv"), bumps(0..60)).unwrap();
+    let (_, out) = dtw(&["other/X_TRAIN.tsv"]);
+    assert!(
+        out.contains("were set aside from it") && !out.contains("pretraining has seen"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -85,3 +85,69 @@ fn an_encoder_is_exported_and_another_run_starts_from_it() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_left_open_of_a_network_is_as_in_the_weights_that_a_run_starts_from() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let pretrain = |arguments: &[&str], out: &str| {
+        let mut command = autodidact(here);
+        command.arg("pretrain").args(arguments);
+        command.args(["--steps", "1", "--no-evaluate", "--out", out]);
+        succeeds(&mut command);
+        fs::read_to_string(here.join(out).join("recipe.toml")).unwrap()
+    };
+    let small = [
+        "--method",
+        "simclr",
+        "--batch-size",
+        "16",
+        "--set",
+        "data.synthetic_items=200",
+        "--set",
+        "views.crops=[{count=2,size=16}]",
+    ];
+    let residual = ["--encoder", "resnet34", "--set", "encoder.width=4"];
+    pretrain(&[&small[..], &residual].concat(), "residual");
+    succeeds(autodidact(here).args(["export", "residual", "--out", "w.safetensors"]));
+    for (from, out) in [("w.safetensors", "second"), ("residual", "third")] {
+        let recipe = pretrain(&[&small[..], &["--init", from]].concat(), out);
+        assert!(recipe.contains("name = \"resnet34\"\n"), "{recipe}");
+        assert!(recipe.contains("width = 4\n"), "{recipe}");
+    }
+    // Words stay those that the vectors are of, though other texts would have made others.
+    let lines = |of: &[&str]| {
+        let lines = (0..60).map(|n| of[n % of.len()].repeat(1 + n % 3) + "\n");
+        format!("text\n{}", lines.collect::<String>())
+    };
+    fs::write(here.join("one.csv"), lines(&["red fox ", "blue bird "])).unwrap();
+    fs::write(here.join("two.csv"), lines(&["green tree ", "old stone "])).unwrap();
+    let words = [
+        "one.csv",
+        "--method",
+        "masked_lm",
+        "--batch-size",
+        "8",
+        "--set",
+        "encoder.width=8",
+        "--set",
+        "encoder.heads=2",
+        "--set",
+        "encoder.depth=1",
+        "--set",
+        "views.length=32",
+    ];
+    pretrain(&words, "words");
+    let sentences = ["two.csv", "--recipe", "text/simcse", "--batch-size", "8"];
+    let from = ["--set", "views.length=16", "--init", "words"];
+    let recipe = pretrain(&[&sentences[..], &from].concat(), "sentences");
+    assert!(recipe.contains("positions = 32\n"), "{recipe}");
+    let vocabulary = |run: &str| {
+        let text = fs::read(here.join(run).join("tokenizer.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        json["model"].clone()
+    };
+    assert_eq!(vocabulary("sentences"), vocabulary("words"));
+    let (error, _) = fails(autodidact(here).args(["pretrain", "two.csv", "--init", "residual"]));
+    assert!(error.contains("a network for images"), "{error}");
+}

@@ -154,7 +154,8 @@ impl Say {
                 // What is usual is looked at anew a hundred times while as many steps pass as it takes.
                 let every = span.div_ceil(100).max(1);
                 for from in (span..all.len()).step_by(every) {
-                    let end = (from + 1).saturating_sub(self.apart).max(1);
+                    // The known scores always count: nothing that is judged is in them.
+                    let end = (from + 1).saturating_sub(self.apart).max(span).max(1);
                     let recent = &all[end.saturating_sub(span)..end];
                     let next = &all[from..(from + every).min(all.len())];
                     Scale::of(recent, self.rate)?.apply(next, &mut said);
@@ -168,7 +169,7 @@ impl Say {
 /// What is usual of scores.
 struct Scale {
     median: f64,
-    /// The range of the middle half.
+    /// The range of the middle half, or where that is nothing, how far those lie from the median that don't lie on it.
     unit: f64,
     /// Before scaling.
     threshold: f64,
@@ -183,10 +184,14 @@ impl Scale {
             sorted.get(place.round() as usize).copied().unwrap_or(0.0)
         };
         let (median, wide) = (at(0.5), at(0.75) - at(0.25));
+        // Where nothing varied, in parts of the median, so that what is the same stays 0.
+        let least = (1e-6 * median.abs()).max(f64::MIN_POSITIVE.sqrt());
         Ok(Self {
             median,
-            // Where nothing varied, in parts of the median, so that what is the same stays 0.
-            unit: wide.max(1e-6 * median.abs()).max(f64::MIN_POSITIVE.sqrt()),
+            unit: match wide > least {
+                true => wide,
+                false => deviation(&sorted, median, least),
+            },
             // Few steps can't tell a small rate; the highest of them then is the threshold.
             threshold: match conformal(usual, rate) {
                 Err(EvalError::FewRows { .. }) => at(1.0).next_up(),
@@ -202,6 +207,15 @@ impl Scale {
         said.thresholds
             .resize(said.thresholds.len() + scores.len(), threshold);
     }
+}
+
+/// How far the scores that are more than `least` from the median are from it, by the median of these; `least` where none is.
+/// Scores of most steps may be alike, such as 0, and the few others then tell the scale.
+fn deviation(scores: &[f64], median: f64, least: f64) -> f64 {
+    let far = scores.iter().map(|score| (score - median).abs());
+    let mut far: Vec<f64> = far.filter(|&far| far > least).collect();
+    far.sort_unstable_by(f64::total_cmp);
+    far.get(far.len() / 2).copied().unwrap_or(least)
 }
 
 impl Said {
@@ -239,6 +253,26 @@ mod tests {
         assert_eq!(said.alarms(), [false, true]);
         let said = of(&[3.0; 60], &[3.0, 3.1], 0.05);
         assert_eq!((said.alarms(), said.scores[0]), (vec![false, true], 0.0));
+    }
+
+    #[test]
+    fn where_most_known_scores_are_0_the_others_tell_the_scale() {
+        let mut known = vec![0.0; 80];
+        known.extend([2.0; 20]);
+        let said = say(Usual::Beginning, 0.05).of(&known, vec![0.0, 1.0, 6.0]);
+        assert_eq!(said.unwrap().scores, [0.0, 0.5, 3.0]);
+    }
+
+    #[test]
+    fn few_known_scores_all_tell_what_is_usual_of_the_first_steps_that_are_judged() {
+        let known: Vec<f64> = (0..21).map(f64::from).collect();
+        let recent = Say {
+            apart: 50,
+            ..say(Usual::Recent, 0.1)
+        };
+        let said = recent.of(&known, vec![10.0, 20.0, 30.0]).unwrap();
+        assert_eq!(said.scores, [0.0, 1.0, 2.0]);
+        assert_eq!(said.alarms(), [false, true, true]);
     }
 
     #[test]

@@ -5,8 +5,11 @@ use autodidact_eval::interval::{Bootstrap, Interval, bootstrap_statistic};
 use super::{BOTH, SIDES, SIMPLE, UNTRAINED};
 use crate::judge::verdict::Finding;
 
-/// Blocks that the origins of a recording's test part are cut into for the bootstrap.
+/// Blocks that the origins of a recording's test part are cut into for the bootstrap, at most.
 pub(super) const BLOCKS: usize = 20;
+
+/// Fewer blocks don't tell how much one differs from another.
+const FEWEST: usize = 5;
 
 /// The errors of one side at one horizon, block by block: squared, absolute, and how many origins.
 pub(super) type Blocks = Vec<(f64, f64, f64)>;
@@ -38,6 +41,29 @@ pub(super) fn mean(blocks: &Blocks, drawn: &[usize], squared: bool) -> f64 {
     sum / count
 }
 
+/// Whether there are errors at a horizon, but in too few blocks to say how sure they are.
+pub(super) fn too_few(sides: &[Blocks]) -> bool {
+    let mut counts = sides.iter().map(Vec::len);
+    counts.any(|count| (1..FEWEST).contains(&count))
+}
+
+/// The interval of what a statistic makes of so many blocks, without ends where they are too few to tell any.
+fn interval(
+    blocks: usize,
+    statistic: impl Fn(&[usize]) -> autodidact_eval::Result<f64> + Sync,
+    settings: &Bootstrap,
+) -> autodidact_eval::Result<Interval> {
+    if !(1..FEWEST).contains(&blocks) {
+        return bootstrap_statistic(blocks, statistic, settings);
+    }
+    let all: Vec<usize> = (0..blocks).collect();
+    Ok(Interval {
+        value: statistic(&all)?,
+        low: f64::NEG_INFINITY,
+        high: f64::INFINITY,
+    })
+}
+
 pub(super) fn findings(
     blocks: &[Vec<Blocks>],
     horizons: &[usize],
@@ -51,7 +77,7 @@ pub(super) fn findings(
                     continue;
                 }
                 let error = |drawn: &[usize]| Ok(mean(of, drawn, metric == "mse"));
-                let found = bootstrap_statistic(of.len(), error, intervals)?;
+                let found = interval(of.len(), error, intervals)?;
                 results.push(Finding {
                     who: (*who).to_owned(),
                     task: format!("{horizon} ahead"),
@@ -87,7 +113,7 @@ fn against(
 ) -> autodidact_eval::Result<Interval> {
     let difference =
         |drawn: &[usize]| Ok(mean(&sides[one], drawn, true) - mean(&sides[other], drawn, true));
-    bootstrap_statistic(sides[one].len(), difference, intervals)
+    interval(sides[one].len(), difference, intervals)
 }
 
 pub(super) fn verdict(
@@ -96,6 +122,7 @@ pub(super) fn verdict(
     intervals: &Bootstrap,
 ) -> autodidact_eval::Result<String> {
     let (mut over_untrained, mut over_simple, mut sentences) = (0, 0, Vec::new());
+    let mut untold = 0;
     for (sides, horizon) in blocks.iter().zip(horizons) {
         if sides[0].is_empty() {
             sentences.push(format!(
@@ -105,10 +132,19 @@ pub(super) fn verdict(
         }
         let all: Vec<usize> = (0..sides[0].len()).collect();
         let value = |side: usize| mean(&sides[side], &all, true);
-        over_untrained += usize::from(against(sides, 0, UNTRAINED, intervals)?.high < 0.0);
         let best = best_simple(sides);
-        let difference = against(sides, BOTH, best, intervals)?;
         let (ours, words) = (value(BOTH), SIDES[best].1);
+        if too_few(sides) {
+            untold += 1;
+            sentences.push(format!(
+                "{horizon} steps ahead the test part is too short to tell it from {words} ({:.3} and {:.3}).",
+                ours,
+                value(best)
+            ));
+            continue;
+        }
+        over_untrained += usize::from(against(sides, 0, UNTRAINED, intervals)?.high < 0.0);
+        let difference = against(sides, BOTH, best, intervals)?;
         let share = 100.0 * (ours / value(best) - 1.0);
         sentences.push(if difference.high < 0.0 {
             over_simple += 1;
@@ -133,7 +169,13 @@ pub(super) fn verdict(
             )
         });
     }
-    let all = horizons.len();
+    let all = horizons.len() - untold;
+    if all == 0 {
+        return Ok(format!(
+            "Whether pretraining helped can't be told. {}",
+            sentences.join(" ")
+        ));
+    }
     let opening = match (over_untrained, over_simple) {
         (untrained, simple) if untrained == all && simple == all => "Pretraining helped.",
         (0, _) => "Pretraining did not help.",
@@ -188,6 +230,27 @@ mod tests {
         assert!(said.contains("can't be told from a regression"), "{said}");
         let found = findings(&[all], &[4], &settings()).unwrap();
         assert!(found.iter().all(|one| one.who != "last season"));
+    }
+
+    #[test]
+    fn what_a_few_blocks_say_has_an_open_interval_and_decides_nothing() {
+        let of = |error: f64, count: usize| vec![(error, error, 1.0); count];
+        let sides = |count| [0.1, 0.1, 0.5, 0.4, 0.9, 0.3, 0.6].map(|error| of(error, count));
+        let few = [sides(1).to_vec()];
+        let said = verdict(&few, &[720], &settings()).unwrap();
+        assert!(
+            said.starts_with("Whether pretraining helped can't be told. 720 steps ahead")
+                && said.contains("too short to tell it from the last season (0.100 and 0.300)"),
+            "{said}"
+        );
+        let found = findings(&few, &[720], &settings()).unwrap();
+        let open = |one: &Finding| (one.low, one.high) == (f64::NEG_INFINITY, f64::INFINITY);
+        assert!(found.iter().all(open) && found[0].value == 0.1);
+        // What can be told at another horizon is.
+        let both = [sides(FEWEST).to_vec(), sides(FEWEST - 1).to_vec()];
+        let said = verdict(&both, &[24, 720], &settings()).unwrap();
+        assert!(said.starts_with("Pretraining helped. At 1 of 1"), "{said}");
+        assert!(!too_few(&both[0]) && too_few(&both[1]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use autodidact_eval::interval::Bootstrap;
 use serde::{Deserialize, Serialize};
 
 pub use self::ahead::{Ahead, Curve, Foretold, Upcoming, foretell};
-use self::errors::{Blocks, best_simple, findings, joined, verdict};
+use self::errors::{Blocks, best_simple, findings, joined, too_few, verdict};
 use self::sides::Known;
 pub(super) use self::sides::{WIDEST, last_values};
 use super::embedding::Frozen;
@@ -153,11 +153,13 @@ pub fn forecasts(
     // By horizon, recording and side.
     let mut told: Vec<Vec<Vec<Option<Blocks>>>> = vec![Vec::new(); horizons.len()];
     let (mut season, mut channels, mut examples, mut seen) = (None, 0, Vec::new(), false);
+    // Of other data the network has seen nothing, whatever its parts are called.
+    let own = frozen.is_own(data);
     for (number, (recording, parts)) in usable.iter().enumerate() {
         let values = following.values(*recording)?;
         filled += values.missing;
         channels = values.known.columns();
-        seen |= following.learned(*recording).end > parts.test.start;
+        seen |= own && following.learned(*recording).end > parts.test.start;
         let sides = Known::of(
             following,
             *recording,
@@ -193,6 +195,11 @@ pub fn forecasts(
     if filled > 0 {
         left_out.push(format!(
             "{filled} missing values: the value before stood for them, in what was known and in what was asked"
+        ));
+    }
+    for (_, horizon) in (blocks.iter().zip(&horizons)).filter(|(sides, _)| too_few(sides)) {
+        left_out.push(format!(
+            "how sure the errors are {horizon} steps ahead: the test part holds too few stretches of so many steps to say"
         ));
     }
     if blocks.iter().any(|sides| sides[SEASON].is_empty()) {

@@ -221,13 +221,15 @@ impl Known {
         Ok(self)
     }
 
-    /// The errors of forecasts, by blocks of origins.
+    /// The errors of forecasts, by blocks of origins. None is shorter than what is foretold, where there are so many origins:
+    /// forecasts that share steps are off together.
     pub(super) fn errors(&self, told: &Matrix, horizon: usize) -> autodidact_eval::Result<Blocks> {
         let origins = told.rows();
-        let length = origins.div_ceil(BLOCKS).max(1);
-        let mut blocks = Vec::new();
-        for from in (0..origins).step_by(length) {
-            let to = (from + length).min(origins);
+        let count = (origins / horizon.max(1)).clamp(1, BLOCKS).min(origins);
+        let cut = |number: usize| origins * number / count;
+        let mut blocks = Vec::with_capacity(count);
+        for number in 0..count {
+            let (from, to) = (cut(number), cut(number + 1));
             let rows: Vec<usize> = (from..to).collect();
             let start = self.parts.test.start;
             let part = start + from..start + to + horizon;
@@ -332,6 +334,15 @@ mod tests {
         let whole = judge(last, &series, &known.parts.test, 5).unwrap().overall;
         assert!((mean(&blocks, &all, true) - whole.squared).abs() < 1e-9);
         assert!((mean(&blocks, &all, false) - whole.absolute).abs() < 1e-9);
+        // 55 origins: blocks are as long as the horizon, or one where that is longer.
+        let lengths = |horizon: usize| -> Vec<f64> {
+            let told = known.told(LAST_VALUE, &known.parts.test, horizon, &ALPHAS);
+            let blocks = known.errors(&told.unwrap().unwrap(), horizon).unwrap();
+            blocks.iter().map(|(.., origins)| *origins).collect()
+        };
+        assert_eq!(lengths(5), [5.0; 11]);
+        assert_eq!(lengths(1).len(), BLOCKS);
+        assert_eq!(lengths(35), [25.0]);
         // A sine is foretold by its last values, and not by the last one.
         let regression = known.errors(told[SIMPLE].as_ref().unwrap(), 5).unwrap();
         assert!(mean(&regression, &all, true) < 0.01 * whole.squared);

@@ -157,6 +157,8 @@ pub(super) struct Evaluation {
     classes: usize,
     verdict: String,
     set_aside: bool,
+    /// Whether pretraining saw what was set aside; it isn't said in older files, which are of the run's own data.
+    seen: Option<bool>,
     results: Vec<Finding>,
 }
 
@@ -210,7 +212,7 @@ impl Evaluation {
             Some((first, rest)) => (format!("{first}."), rest.to_owned()),
             None => (self.verdict.clone(), String::new()),
         };
-        let aside = if self.set_aside {
+        let aside = if self.set_aside && self.seen.unwrap_or(true) {
             " The judged items were set aside from the data that pretraining saw, unlabeled."
         } else {
             ""
@@ -328,6 +330,15 @@ mod tests {
         assert!(scores.rows[1].cells[1].is_none());
         assert_eq!(scores.rows[1].cells[0].as_ref().unwrap().bar, None);
         assert!(evaluation("{}").scores().is_none());
+        // Of other data nothing was seen, though items were set aside.
+        let about = |more: &str| {
+            let finding = r#"{"who": "raw", "task": "knn20", "metric": "accuracy", "value": 0.4, "low": 0.3, "high": 0.5}"#;
+            let text = format!(r#"{{"set_aside": true, {more} "results": [{finding}]}}"#);
+            evaluation(&text).scores().unwrap().about
+        };
+        assert!(about("").contains("pretraining saw"));
+        assert!(about(r#""seen": true,"#).contains("pretraining saw"));
+        assert!(!about(r#""seen": false,"#).contains("pretraining saw"));
     }
 
     #[test]

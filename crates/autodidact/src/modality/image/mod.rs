@@ -7,6 +7,7 @@ pub mod encoder;
     reason = "the type and its file bear the name of what they hold"
 )]
 mod image;
+mod published;
 pub mod source;
 pub mod views;
 
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::{
-    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Rows, Rung,
-    Sheet, Source, SourceSpec,
+    Abilities, Change, Draw, Encoder, Likeness, Modality, Need, Picture, Pretext, Published, Rows,
+    Rung, Sheet, Source, SourceSpec,
 };
 use crate::error::{Error, Result};
 use crate::export::onnx::{Length, OnnxModel};
@@ -267,6 +268,10 @@ impl Modality for Images {
             }
         };
         sizes.into_iter().map(rung).collect()
+    }
+
+    fn published(path: &Path) -> Result<Option<Published>> {
+        published::published(path)
     }
 
     fn one_view(&self) -> ImageViews {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::allowance::limited;
 use super::folder::is_hidden;
 use super::storage::{Blob, LONGEST_MEMBER, Member, Packing, Place, Spill};
 use crate::error::{AtPath, Error, Result};
@@ -115,13 +116,15 @@ fn tar(path: &Path) -> Result<Vec<Member>> {
     let blob = Arc::new(Blob::File(file.try_clone().at_path(path)?));
     let mut reader = BufReader::new(file);
     reader.rewind().at_path(path)?;
+    let (reader, allowance) = limited(reader);
     let mut archive = tar::Archive::new(reader);
     let mut members = Vec::new();
     for entry in archive
         .entries_with_seek()
         .map_err(|source| truncated(path, source))?
     {
-        let entry = entry.map_err(|source| truncated(path, source))?;
+        let mut entry = entry.map_err(|source| truncated(path, source))?;
+        allowance.renew(&mut entry);
         if !(entry.header().entry_type().is_file() || entry.header().entry_type().is_contiguous()) {
             continue;
         }
@@ -153,7 +156,8 @@ fn tar_gz(
     wanted: &dyn Fn(&str, &[u8]) -> bool,
 ) -> Result<(Vec<Member>, u64)> {
     let file = BufReader::with_capacity(1 << 20, File::open(path).at_path(path)?);
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(file));
+    let (stream, allowance) = limited(MultiGzDecoder::new(file));
+    let mut archive = tar::Archive::new(stream);
     let mut spill = Spill::new(memory);
     let mut found: Vec<(String, u64, u64)> = Vec::new();
     for entry in archive
@@ -161,6 +165,7 @@ fn tar_gz(
         .map_err(|source| truncated(path, source))?
     {
         let mut entry = entry.map_err(|source| truncated(path, source))?;
+        allowance.renew(&mut entry);
         if !(entry.header().entry_type().is_file() || entry.header().entry_type().is_contiguous()) {
             continue;
         }
@@ -255,4 +260,98 @@ fn zip(path: &Path) -> Result<Vec<Member>> {
         members.push(member(path, name, place));
     }
     Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use tar::EntryType;
+
+    use super::*;
+
+    fn append(builder: &mut tar::Builder<Vec<u8>>, kind: EntryType, name: &str, size: u64) {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        let data = std::io::repeat(b'x').take(size);
+        builder.append_data(&mut header, name, data).unwrap();
+    }
+
+    /// The archive as a `.tar` and as a `.tar.gz` in a folder.
+    fn both(folder: &Path, bytes: &[u8]) -> [(std::path::PathBuf, Archive); 2] {
+        let (plain, packed) = (folder.join("a.tar"), folder.join("a.tar.gz"));
+        std::fs::write(&plain, bytes).unwrap();
+        let file = File::create(&packed).unwrap();
+        let mut encoder = GzEncoder::new(file, Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap();
+        [(plain, Archive::Tar), (packed, Archive::TarGz)]
+    }
+
+    fn refused(folder: &Path, bytes: &[u8]) {
+        for (path, archive) in both(folder, bytes) {
+            let listed = list(&path, archive, 1 << 20, true, &|_, _| true);
+            let error = listed.err().expect("an error").to_string();
+            assert!(
+                error.contains("headers and names of more than 1 MiB"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_would_fill_the_memory_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for kind in [
+            EntryType::GNULongName,
+            EntryType::GNULongLink,
+            EntryType::XHeader,
+        ] {
+            let mut builder = tar::Builder::new(Vec::new());
+            append(&mut builder, EntryType::Regular, "a.txt", 3 << 20);
+            append(&mut builder, kind, "long", 2 << 20);
+            append(&mut builder, EntryType::Regular, "b.txt", 10);
+            refused(folder.path(), &builder.into_inner().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_holes_of_a_sparse_member_leave_no_room_for_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(512);
+        let sparse = header.as_gnu_mut().unwrap();
+        sparse.sparse[0].set_offset(1 << 60);
+        sparse.sparse[0].set_length(512);
+        sparse.set_real_size((1 << 60) + 512);
+        builder
+            .append_data(&mut header, "holes", &[7_u8; 512][..])
+            .unwrap();
+        append(&mut builder, EntryType::GNULongName, "long", 2 << 20);
+        append(&mut builder, EntryType::Regular, "b.txt", 10);
+        refused(folder.path(), &builder.into_inner().unwrap());
+    }
+
+    #[test]
+    fn long_members_and_names_are_read_and_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("{}/a.txt", "folder".repeat(40));
+        let mut builder = tar::Builder::new(Vec::new());
+        append(&mut builder, EntryType::Regular, "passed.bin", 3 << 20);
+        append(&mut builder, EntryType::XGlobalHeader, "global", 2 << 20);
+        append(&mut builder, EntryType::Regular, &long, (2 << 20) + 1);
+        append(&mut builder, EntryType::Regular, "last.txt", 10);
+        let bytes = builder.into_inner().unwrap();
+        for (path, archive) in both(folder.path(), &bytes) {
+            let is_wanted = |name: &str, _: &[u8]| name.ends_with(".txt");
+            let (members, _) = list(&path, archive, 1 << 20, true, &is_wanted).unwrap();
+            let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+            assert_eq!(names, [long.as_str(), "last.txt", "passed.bin"]);
+            assert_eq!(members[0].read().unwrap().len(), (2 << 20) + 1);
+            assert_eq!(members[1].read().unwrap(), b"xxxxxxxxxx");
+        }
+    }
 }

@@ -71,14 +71,8 @@ fn by_line(path: &Path, names: &[&str], text: &str) -> Result<(Labels, usize)> {
 }
 
 fn by_name(path: &Path, names: &[&str], rows: &[csv::StringRecord]) -> Result<(Labels, usize)> {
-    let header = &rows[0];
-    let name_at = header.iter().position(is_name_column);
-    let label_at = header.iter().position(is_label_column);
-    let (name_at, label_at, rows) = match (name_at, label_at) {
-        (Some(name), Some(label)) => (name, label, &rows[1..]),
-        _ => (0, 1, rows),
-    };
     let index = Names::new(names);
+    let (name_at, label_at, rows) = columns(rows, &index);
     let mut classes = BTreeSet::new();
     let mut of = vec![None; names.len()];
     let mut unmatched = 0;
@@ -120,6 +114,42 @@ fn by_name(path: &Path, names: &[&str], rows: &[csv::StringRecord]) -> Result<(L
     })?;
     labels.of.truncate(items);
     Ok((labels, unmatched))
+}
+
+/// The columns of names and of labels, and the rows below the header, where there is one.
+///
+/// Where a header names only one of the two as it is known, the other is the first that is left. Such a row, which may be an
+/// item too, is a header if it stands for no item and no class while rows below it stand for some.
+fn columns<'a>(
+    rows: &'a [csv::StringRecord],
+    index: &Names<'_>,
+) -> (usize, usize, &'a [csv::StringRecord]) {
+    let (header, below) = (&rows[0], &rows[1..]);
+    let beside = |taken: usize| usize::from(taken == 0);
+    let (name_at, label_at) = match (
+        header.iter().position(is_name_column),
+        header.iter().position(is_label_column),
+    ) {
+        (Some(name), Some(label)) => return (name, label, below),
+        (Some(name), None) => (name, beside(name)),
+        (None, Some(label)) => (beside(label), label),
+        (None, None) => (0, 1),
+    };
+    let is_item = |row: &csv::StringRecord| {
+        row.get(name_at)
+            .is_some_and(|name| index.find(name).is_some())
+    };
+    // The first row may be an item of a part that isn't open; then its class most likely comes again.
+    let is_class = || {
+        below
+            .iter()
+            .any(|row| row.get(label_at) == header.get(label_at))
+    };
+    if !is_item(header) && below.iter().any(is_item) && !is_class() {
+        (name_at, label_at, below)
+    } else {
+        (0, 1, rows)
+    }
 }
 
 /// Whether a header names the column of items.
@@ -173,6 +203,41 @@ mod tests {
             error.contains("none of its 2 names") && error.contains("a/1.png"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_header_is_told_from_an_item_where_its_names_are_not_known() {
+        let names = ["a/1.png", "a/2.png", "b/3.png"];
+        for text in [
+            "image_id,label\n1,10\n2,9\n3,10\n",
+            "id,breed\n1,10\n2,9\n3,10\n",
+            "id_code,diagnosis\n1,10\n2,9\n3,10\n",
+            "image_id,eye,label\n1,left,10\n2,right,9\n3,left,10\n",
+            "label,image_id\n10,1\n9,2\n10,3\n",
+            // Of another part.
+            "id_code,diagnosis\n0,10\n1,10\n2,9\n3,10\n",
+        ] {
+            let (labels, unmatched) = from(text, &names).unwrap();
+            assert_eq!(labels.classes, ["9", "10"], "{text}");
+            assert_eq!(labels.of, [Some(1), Some(0), Some(1)], "{text}");
+            assert_eq!(unmatched, usize::from(text.contains("\n0,")), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_no_header() {
+        let names = ["a/1.png", "a/2.png", "b/3.png"];
+        // Its class is called like a column, or it is of another part.
+        for text in [
+            "1.png,target\n2.png,dog\n3.png,target\n",
+            "0.png,dog\n2.png,dog\n1.png,target\n3.png,target\n",
+        ] {
+            let (labels, _) = from(text, &names).unwrap();
+            assert_eq!(labels.classes, ["dog", "target"], "{text}");
+            assert_eq!(labels.of, [Some(1), Some(0), Some(1)], "{text}");
+        }
+        let error = from("image_id,label\nx,cat\ny,dog\n", &names).unwrap_err();
+        assert!(error.to_string().contains("is an item"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Where items come from, whatever their kind: what the user named, parts, labels, and where bytes lie.
 
+pub(in crate::modality) mod allowance;
 pub(in crate::modality) mod archive;
+pub(in crate::modality) mod bounded;
 pub(in crate::modality) mod bounds;
 pub(in crate::modality) mod folder;
 pub(in crate::modality) mod guard;

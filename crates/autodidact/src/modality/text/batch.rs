@@ -75,4 +75,8 @@ impl Batch for TextBatch {
     fn own_labels(&self) -> Option<&[u32]> {
         self.own.as_ref().map(|own| own.as_slice())
     }
+
+    fn stretches(&self) -> Option<&Tensor<2, Int>> {
+        self.kinds.as_ref()
+    }
 }

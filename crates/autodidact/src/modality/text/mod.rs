@@ -23,15 +23,17 @@ use burn::tensor::Device;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use toml::Value;
 
 use super::{
     Abilities, Draw, Likeness, Modality, Pieces, Pretext, Publication, Published, Raw, Rows,
-    Sampling, Sheet, Source, SourceSpec, Symbols,
+    Sampling, Setting, Sheet, Source, SourceSpec, Symbols,
 };
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::state::state_of;
 use crate::random::{Purpose, stream};
+use crate::recipe::Recipe;
 
 pub use batch::TextBatch;
 pub use encoder::{Family, Gelu, Pooling, TextEncoder, TextNetwork};
@@ -99,6 +101,7 @@ impl Modality for Texts {
         ..Abilities::NONE
     };
     const RAGGED: bool = true;
+    const ASKED: &'static [&'static str] = &["head"];
     type Item = Passage;
     type View = TextView;
     type Batch = TextBatch;
@@ -360,6 +363,24 @@ impl Modality for Texts {
 
     fn published(folder: &Path) -> Result<Option<Published>> {
         published::published(folder)
+    }
+
+    /// The words that its vectors are for, and as many places as it learned.
+    fn settled_by(run: &Recipe, folder: &Path) -> Vec<Setting> {
+        let mut settled = Vec::new();
+        let vocabulary = folder.join(VOCABULARY);
+        if vocabulary.is_file() {
+            let path = vocabulary.to_string_lossy().into_owned();
+            settled.push(("data.reading.tokenizer", path.into()));
+        }
+        let places = run.value("encoder.positions").and_then(Value::as_integer);
+        let length = run.value("views.length").and_then(Value::as_integer);
+        let name = run.text("encoder", "name");
+        let learned = ["bert", "gpt2"].map(Some).contains(&name);
+        if let (true, Some(0), Some(length)) = (learned, places, length) {
+            settled.push(("encoder.positions", length.into()));
+        }
+        settled
     }
 
     fn publication(&self, encoder: &TextEncoder) -> Result<Publication> {

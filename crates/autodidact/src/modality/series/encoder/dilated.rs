@@ -3,13 +3,16 @@
 //!
 //! While it learns, half of the steps are hidden from it behind the first layer, drawn anew for each batch, and a tenth
 //! of what it gives out is dropped. Differs: where a value is missing, the network is told so by a channel of its own;
-//! the published one sees nothing of a step that misses one.
+//! the published one sees nothing of a step that misses one. And what lies beyond the end of a row is no step to any layer,
+//! so that a vector doesn't depend on how long the other rows of its batch are; the published one masks it before the first
+//! convolution alone.
 
 use autodidact_kernels::gelu;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::super::batch::SeriesBatch;
+use super::only_real;
 use crate::layers::{Conv1d, Dropout, Init, Linear};
 
 /// Taps of a convolution.
@@ -79,20 +82,20 @@ impl Dilated {
 
     /// `[batch, time, dim]`.
     pub(super) fn tokens(&self, batch: &SeriesBatch) -> Tensor<3> {
+        let real = batch.real();
         let mut x = self.input_fc.forward(batch.input(self.missing));
-        if let Some(seen) = self.seen(batch) {
+        if let Some(seen) = self.seen(batch, real.clone()) {
             x = x * seen;
         }
         for block in &self.feature_extractor.net {
-            x = block.forward(x);
+            x = block.forward(x, real.as_ref());
         }
         Dropout::new(self.dropped, batch.seed()).apply(x, 1)
     }
 
     /// 1 where a step is real and not hidden, `[batch, time, 1]`; `None` where all are.
-    fn seen(&self, batch: &SeriesBatch) -> Option<Tensor<3>> {
+    fn seen(&self, batch: &SeriesBatch, real: Option<Tensor<3>>) -> Option<Tensor<3>> {
         let hiding = Dropout::new(self.hidden, batch.seed());
-        let real = batch.real();
         if !hiding.is_on() {
             return real;
         }
@@ -132,9 +135,12 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let inner = self.conv1.conv.forward(gelu(x.clone()));
-        let inner = self.conv2.conv.forward(gelu(inner));
+    /// `real` tells the steps that are real, where not all are.
+    fn forward(&self, x: Tensor<3>, real: Option<&Tensor<3>>) -> Tensor<3> {
+        // GELU leaves zeros as they are.
+        let inner = only_real(gelu(x.clone()), real);
+        let inner = only_real(gelu(self.conv1.conv.forward(inner)), real);
+        let inner = self.conv2.conv.forward(inner);
         match &self.projector {
             Some(projector) => inner + projector.forward(x),
             None => inner + x,

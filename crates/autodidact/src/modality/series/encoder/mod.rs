@@ -33,6 +33,15 @@ pub(super) const LEARNED_FROM: usize = 2000;
 /// What a maximum over time begins from: below anything that a network gives out.
 const LOWEST: f32 = -1e30;
 
+/// What a network has made of real steps, `[batch, time, width]`, and zeros behind them, as a convolution finds them beyond the
+/// end of a batch: else the vector of a row would depend on how long the others are. `None` is where all steps are real.
+fn only_real(x: Tensor<3>, real: Option<&Tensor<3>>) -> Tensor<3> {
+    match real {
+        Some(real) => x * real.clone(),
+        None => x,
+    }
+}
+
 /// A network for series.
 #[derive(Module, Debug)]
 #[allow(

@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::super::batch::SeriesBatch;
+use super::only_real;
 use crate::layers::{BatchNorm, Conv1d, Init};
 
 /// Taps of a block's convolutions.
@@ -48,9 +49,10 @@ impl ResNet1d {
 
     /// `[batch, time, dim]`.
     pub(super) fn tokens(&self, batch: &SeriesBatch) -> Tensor<3> {
+        let real = batch.real();
         let mut x = batch.input(self.missing);
         for block in &self.blocks {
-            x = block.forward(x);
+            x = block.forward(x, real.as_ref());
         }
         x
     }
@@ -85,7 +87,8 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `real` tells the steps that are real, where not all are.
+    fn forward(&self, x: Tensor<3>, real: Option<&Tensor<3>>) -> Tensor<3> {
         let shortcut = match &self.shortcut {
             Some(conv) => conv.forward(x.clone()),
             None => x.clone(),
@@ -95,7 +98,7 @@ impl Block {
         let mut inner = x;
         let last = self.convs.len() - 1;
         for (number, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
-            let wide = conv.forward(inner);
+            let wide = conv.forward(only_real(inner, real));
             // An even kernel has one window too many. As published, the zero more stands at the end.
             let extra = wide.dims()[1] - time;
             let convolved = wide.narrow(1, extra, time);

@@ -52,13 +52,23 @@ fn on(
     lengths: &[usize],
     change: impl Fn(usize, usize) -> Option<f32>,
 ) -> SeriesBatch {
+    of_length(24, device, lengths, change)
+}
+
+fn of_length(
+    length: usize,
+    device: &Device,
+    lengths: &[usize],
+    change: impl Fn(usize, usize) -> Option<f32>,
+) -> SeriesBatch {
     let value = |row: usize, step: usize, channel: usize| {
         change(row, step).unwrap_or_else(|| ((row * 72 + step * 3 + channel) as f32 * 0.7).sin())
     };
     let rows = 0..lengths.len();
-    let values = rows.flat_map(|row| (0..72).map(move |place| (row, place / 3, place % 3)));
+    let row = 0..3 * length;
+    let values = rows.flat_map(|number| row.clone().map(move |at| (number, at / 3, at % 3)));
     let steps = Steps {
-        length: 24,
+        length,
         channels: 3,
         values: values
             .map(|(row, step, channel)| value(row, step, channel))
@@ -114,6 +124,31 @@ fn what_follows_the_end_of_a_row_is_no_token_and_rows_do_not_see_each_other() {
         let dim = encoder.dim();
         for (found, expected) in other[dim..].iter().zip(&plain[dim..]) {
             assert!((found - expected).abs() < 1e-5, "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn a_vector_does_not_depend_on_how_long_the_other_rows_of_its_batch_are() {
+    let device = tests_device().inner();
+    for name in [SeriesFamily::Dilated, SeriesFamily::Resnet1d] {
+        for missing in [false, true] {
+            let encoder = built(&small(name), missing, &tests_device()).valid();
+            let vectors = |batch: &SeriesBatch| {
+                let first = |vectors: Tensor<2>| host(vectors.narrow(0, 0, 1));
+                [first(encoder.encode(batch)), first(encoder.latest(batch))].concat()
+            };
+            let alone = vectors(&of_length(9, &device, &[9], |_, _| None));
+            // The other row is longer; and where gaps are told, without one and with one.
+            let gap = |row, step| (missing && row == 1 && step == 3).then_some(f32::NAN);
+            for batch in [
+                on(&device, &[9, 24], |_, _| None),
+                on(&device, &[9, 24], gap),
+            ] {
+                for (found, expected) in vectors(&batch).iter().zip(&alone) {
+                    assert!((found - expected).abs() < 1e-5, "{name:?}, {missing}");
+                }
+            }
         }
     }
 }

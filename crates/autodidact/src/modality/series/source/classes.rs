@@ -65,12 +65,8 @@ pub(super) fn bring(
     // Those of this part alone.
     let mut numbers: Vec<usize> = items.iter().map(|item| item.recording).collect();
     numbers.dedup();
-    let names: Vec<&str> = numbers
-        .iter()
-        .map(|&n| recordings[n].name.as_str())
-        .collect();
-    let of_recordings = labels::read(path, &names);
-    let error = match of_recordings {
+    let open: Vec<&Recording> = numbers.iter().map(|&n| &recordings[n]).collect();
+    let error = match of_recordings(path, &open) {
         Ok((labels, unmatched)) => {
             let place: BTreeMap<usize, usize> = numbers.into_iter().zip(0..).collect();
             let of = items.iter().map(|item| labels.of[place[&item.recording]]);
@@ -90,4 +86,49 @@ pub(super) fn bring(
         }
     }
     Err(error)
+}
+
+/// The label of each recording by its name. The pieces of a recording, which time turned round in or was left out of, have
+/// the label of the whole where they aren't named themselves: people name the files that they have.
+fn of_recordings(path: &Path, recordings: &[&Recording]) -> Result<(Labels, usize)> {
+    let names: Vec<&str> = recordings.iter().map(|of| of.name.as_str()).collect();
+    let own = labels::read(path, &names);
+    if recordings.iter().all(|recording| recording.piece == 0) || !are_named(path) {
+        return own;
+    }
+    let mut wholes: Vec<&str> = recordings.iter().map(|of| of.whole()).collect();
+    wholes.sort_unstable();
+    wholes.dedup();
+    let Ok((whole, strangers)) = labels::read(path, &wholes) else {
+        return own;
+    };
+    let of_whole = |recording: &&Recording| {
+        let at = wholes.binary_search(&recording.whole()).ok()?;
+        whole.of[at]
+    };
+    let of_wholes: Vec<Option<u32>> = recordings.iter().map(of_whole).collect();
+    Ok(match own {
+        Ok((own, unmatched)) if own.classes == whole.classes => {
+            let both = own.of.iter().zip(of_wholes);
+            let of = both.map(|(own, whole)| own.or(whole)).collect();
+            let classes = own.classes;
+            (Labels { classes, of }, unmatched.min(strangers))
+        }
+        Ok(own) => own,
+        Err(_) => {
+            let classes = whole.classes;
+            let of = of_wholes;
+            (Labels { classes, of }, strangers)
+        }
+    })
+}
+
+/// Whether a file of labels names what they are of, rather than hold one a line in the order of the items.
+fn are_named(path: &Path) -> bool {
+    let rows = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_path(path);
+    let first = rows.ok().and_then(|rows| rows.into_byte_records().next());
+    first.is_some_and(|row| row.is_ok_and(|row| row.len() > 1))
 }

@@ -17,6 +17,8 @@ const WAITING: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Recording {
     pub(super) name: String,
+    /// How many recordings were begun before of the same whole, which time turned round in, or was left out of.
+    pub(super) piece: usize,
     pub(super) group: Option<String>,
     pub(super) split: Option<Split>,
     /// Its first byte; `None` where it isn't kept.
@@ -27,6 +29,18 @@ pub(super) struct Recording {
     pub(super) times: Vec<f64>,
     /// When steps are, where that is known and they are regular.
     pub(super) regular: Option<Regular>,
+}
+
+impl Recording {
+    /// The name of the whole that it is a piece of; its own where nothing parted it.
+    pub(super) fn whole(&self) -> &str {
+        if self.piece == 0 {
+            return &self.name;
+        }
+        let suffix = format!("+{}", self.piece);
+        let whole = self.name.strip_suffix(suffix.as_str());
+        whole.unwrap_or(&self.name)
+    }
 }
 
 /// Times of regular steps, in seconds: of the last step, and from one to the next.
@@ -246,6 +260,7 @@ impl Collect {
                 0 => tape.origin.name,
                 piece => format!("{}+{piece}", tape.origin.name),
             },
+            piece: tape.origin.piece,
             group: tape.origin.group,
             split: tape.origin.split,
             offset: tape.stored,

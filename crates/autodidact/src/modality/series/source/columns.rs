@@ -1,6 +1,6 @@
 //! Which column of a table holds what: time, recordings, groups, classes, channels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use csv::ByteRecord;
 
@@ -154,9 +154,12 @@ impl Roles {
         let usual = widths.get(widths.len() / 2).copied().unwrap_or(0);
         let named = header.map_or(0, <[String]>::len);
         let width = usual.max(named);
-        // Rows with one field more than names begin with a name of their own, as R writes them.
-        let shift = usize::from(named > 0 && usual == named + 1);
-        let names: Vec<String> = (0..width)
+        // Rows with one field more than names begin with a name of their own, as R writes them, or end with a separator.
+        let more = named > 0 && usual == named + 1;
+        let trailing = more && end_with_nothing(rows, named);
+        let shift = usize::from(more && !trailing);
+        let columns = width - usize::from(trailing);
+        let given: Vec<String> = (0..columns)
             .map(
                 |at| match header.and_then(|names| names.get(at.wrapping_sub(shift))) {
                     _ if at < shift => String::new(),
@@ -165,7 +168,8 @@ impl Roles {
                 },
             )
             .collect();
-        let kinds: Vec<Kind> = (0..width).map(|at| Kind::of(rows, at, comma)).collect();
+        let names = unique(&given);
+        let kinds: Vec<Kind> = (0..columns).map(|at| Kind::of(rows, at, comma)).collect();
         let find = Find {
             names: &names,
             shown,
@@ -211,7 +215,7 @@ impl Roles {
             wanted => find.wanted(wanted, "label").ok(),
         };
         roles.channels = match reading.columns.as_slice() {
-            [] => roles.numbers(&names, &kinds),
+            [] => roles.numbers(&given, &names, &kinds),
             wanted => wanted
                 .iter()
                 .map(|name| {
@@ -236,7 +240,7 @@ impl Roles {
             [roles.time, roles.group, roles.id, roles.label].contains(&Some(*at))
                 || roles.channels.iter().any(|(_, channel)| channel == at)
         };
-        roles.left_out = (0..width)
+        roles.left_out = (0..columns)
             .filter(|at| !used(at))
             .map(|at| names[at].clone())
             .filter(|name| !name.is_empty())
@@ -244,33 +248,64 @@ impl Roles {
         Ok(roles)
     }
 
-    /// All columns of numbers that are nothing else.
-    fn numbers(&self, names: &[String], kinds: &[Kind]) -> Vec<(String, usize)> {
+    /// All columns of numbers that are nothing else, by what they are called in the file, `given`, and here.
+    fn numbers(&self, given: &[String], names: &[String], kinds: &[Kind]) -> Vec<(String, usize)> {
         let others = [self.time, self.group, self.id, self.label];
         let is_called = |at: usize, list: &[&str]| {
-            list.contains(&names[at].trim().to_ascii_lowercase().as_str())
+            list.contains(&given[at].trim().to_ascii_lowercase().as_str())
         };
         (0..names.len())
             .filter(|at| !others.contains(&Some(*at)) && kinds[*at].is_channel())
             .filter(|&at| !is_called(at, &NOTES) && !is_called(at, &TIME_NAMES))
             .filter(|&at| {
-                let numbered = names[at].is_empty() || is_called(at, &NUMBERS);
-                !(numbered && kinds[at].counts)
+                let numbered = given[at].is_empty() || is_called(at, &NUMBERS);
+                let nothing = given[at].is_empty() && kinds[at].numbers == 0;
+                !(nothing || numbered && kinds[at].counts)
             })
             .map(|at| (names[at].clone(), at))
             .collect()
     }
 }
 
-/// Whether a column of that name is no channel: time, what tells recordings apart, classes, notes, or what the recipe says is
-/// one of these.
-pub(super) fn not_channels(name: &str, reading: &SeriesReading) -> bool {
-    let name = name.trim().to_ascii_lowercase();
+/// Whether rows with a field more than the `named` columns have nothing in it: each of them ends with a separator.
+fn end_with_nothing(rows: &[ByteRecord], named: usize) -> bool {
+    let last = rows.iter().filter_map(|row| row.get(named));
+    last.clone().next().is_some() && last.map(<[u8]>::trim_ascii).all(<[u8]>::is_empty)
+}
+
+/// Names that are each their own, since columns are known by them: those that come again get a number, `x` and `x.2`.
+pub(super) fn unique(given: &[String]) -> Vec<String> {
+    let taken: HashSet<&str> = given.iter().map(String::as_str).collect();
+    let mut turns: HashMap<&str, usize> = HashMap::new();
+    let own = given.iter().map(|name| {
+        let turn = turns.entry(name.as_str()).or_default();
+        *turn += 1;
+        // What has no name is none by it.
+        if *turn == 1 || name.is_empty() {
+            return name.clone();
+        }
+        loop {
+            let numbered = format!("{name}.{turn}");
+            if !taken.contains(numbered.as_str()) {
+                return numbered;
+            }
+            *turn += 1;
+        }
+    });
+    own.collect()
+}
+
+/// Whether a column is no channel, by what it is called in the file, `given`, and here: time, what tells recordings apart,
+/// classes, notes, or what the recipe says is one of these.
+pub(super) fn not_channels(given: &str, name: &str, reading: &SeriesReading) -> bool {
+    let given = given.trim().to_ascii_lowercase();
     let named = [&reading.time, &reading.id, &reading.label, &reading.group];
     let lists: [&[&str]; 5] = [&TIME_NAMES, &ID_NAMES, &LABEL_NAMES, &NOTES, &NUMBERS];
-    name.is_empty()
-        || named.iter().any(|named| named.eq_ignore_ascii_case(&name))
-        || lists.iter().any(|list| list.contains(&name.as_str()))
+    given.is_empty()
+        || named
+            .iter()
+            .any(|named| named.eq_ignore_ascii_case(name.trim()))
+        || lists.iter().any(|list| list.contains(&given.as_str()))
 }
 
 /// The column of time, by its name.
@@ -402,5 +437,31 @@ mod tests {
         );
         let error = roles("a,b\n1,2", "columns = [\"c\"]").unwrap_err();
         assert!(error.to_string().contains("no column `c`"), "{error}");
+    }
+
+    #[test]
+    fn a_separator_at_the_end_of_rows_is_no_name_of_theirs() {
+        let found = roles("x,y,label\n1,2,walk,\n3,4,run, \n5,7,run\n6,7,run,", "").unwrap();
+        assert_eq!(found.channels, [("x".to_owned(), 0), ("y".to_owned(), 1)]);
+        assert_eq!((found.label, found.width), (Some(2), 4));
+        assert!(found.left_out.is_empty());
+        // Rows as R writes them begin with a name.
+        let found = roles("x,y\na,1,2\nb,3,\nc,5,6", "").unwrap();
+        assert_eq!(found.channels, [("x".to_owned(), 1), ("y".to_owned(), 2)]);
+        // A header may end with one as well.
+        let found = roles("x,y,\n1,2,\n3,4,", "").unwrap();
+        assert_eq!(channels(&found), ["x", "y"]);
+    }
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        let table = "t,X,Y,X,X.2,X,t\n1,2,3,4,5,6,1\n2,3,4,5,6,7,2";
+        let found = roles(table, "").unwrap();
+        assert_eq!(found.time, Some(0));
+        assert_eq!(channels(&found), ["X", "Y", "X.3", "X.2", "X.4"]);
+        let found = roles(table, "columns = [\"X.3\", \"Y\"]").unwrap();
+        assert_eq!(found.channels, [("X.3".to_owned(), 3), ("Y".to_owned(), 2)]);
+        let none = ["", "", "a"].map(str::to_owned);
+        assert_eq!(unique(&none), none);
     }
 }

@@ -8,6 +8,7 @@ use super::clock;
 use super::number::Cell;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::series::reading::{Layout, SeriesReading};
+use crate::modality::source::bounded::{Bounded, LONGEST_ROW, read_line};
 use crate::modality::source::packed::unpacked;
 use crate::modality::source::storage::Member;
 
@@ -17,8 +18,6 @@ const HEAD: u64 = 1 << 17;
 const LOOKED_AT: usize = 1000;
 /// What may part fields, the surest first: a comma may be a decimal one, a space may stand in a date.
 pub(super) const SEPARATORS: [u8; 5] = [b'\t', b';', b'|', b',', b' '];
-/// The longest line that is split by hand, in bytes.
-const LONGEST_LINE: u64 = 1 << 28;
 
 /// How a table of text is written.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,22 +215,27 @@ fn is_class(word: &str) -> bool {
 /// Rows of fields, one after the other.
 pub(super) enum Rows<R> {
     /// Parted by a character, with quotes.
-    Parted(Box<csv::Reader<R>>),
-    /// Parted by white space.
-    Spaced(R, Vec<u8>),
+    Parted(Box<csv::Reader<Bounded<R>>>),
+    /// Parted by white space: the stream, the line at hand, and how long one may be.
+    Spaced(R, Vec<u8>, u64),
 }
 
 impl<R: BufRead> Rows<R> {
     pub(super) fn new(stream: R, separator: u8) -> Self {
+        Self::within(stream, separator, LONGEST_ROW)
+    }
+
+    /// Rows of at most `longest` bytes.
+    fn within(stream: R, separator: u8, longest: u64) -> Self {
         if separator == b' ' {
-            return Self::Spaced(stream, Vec::new());
+            return Self::Spaced(stream, Vec::new(), longest);
         }
         let reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .flexible(true)
             .has_headers(false)
             .comment(Some(b'#'))
-            .from_reader(stream);
+            .from_reader(Bounded::new(stream, longest));
         Self::Parted(Box::new(reader))
     }
 
@@ -242,6 +246,7 @@ impl<R: BufRead> Rows<R> {
                 if !reader.read_byte_record(record)? {
                     return Ok(false);
                 }
+                reader.get_mut().row_ends();
                 if record.get(0).is_some_and(|field| field.starts_with(b"%")) {
                     continue;
                 }
@@ -249,10 +254,9 @@ impl<R: BufRead> Rows<R> {
                     return Ok(true);
                 }
             },
-            Self::Spaced(stream, line) => loop {
+            Self::Spaced(stream, line, longest) => loop {
                 line.clear();
-                let read = Read::take(&mut *stream, LONGEST_LINE).read_until(b'\n', line)?;
-                if read == 0 {
+                if read_line(stream, *longest, line)? == 0 {
                     return Ok(false);
                 }
                 record.clear();
@@ -291,6 +295,8 @@ pub(super) fn unmarked(record: &ByteRecord) -> ByteRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufReader;
+
     use super::*;
 
     fn look(text: &str) -> Dialect {
@@ -337,5 +343,23 @@ mod tests {
         let text = "normal\n\t1\t2\n\t3\t4\n\nfailed\n\t1\t2\n\n";
         assert_eq!(look(text).layout, Layout::Blocks);
         assert_eq!(look("x\n1\n2\n").layout, Layout::Auto);
+    }
+
+    #[test]
+    fn a_row_without_an_end_is_refused() {
+        for separator in [b',', b' '] {
+            let endless = BufReader::new(std::io::repeat(b'1'));
+            let mut rows = Rows::within(endless, separator, 1 << 16);
+            let error = rows.next(&mut ByteRecord::new()).unwrap_err().to_string();
+            assert!(error.contains("a row of more than 65536 bytes"), "{error}");
+            // Together rows may be longer.
+            let table = "1,2 3\n".repeat(1 << 15);
+            let mut rows = Rows::within(table.as_bytes(), separator, 1 << 16);
+            let (mut record, mut count) = (ByteRecord::new(), 0);
+            while rows.next(&mut record).unwrap() {
+                count += 1;
+            }
+            assert_eq!(count, 1 << 15);
+        }
     }
 }

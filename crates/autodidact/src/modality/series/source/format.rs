@@ -7,6 +7,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use crate::modality::Likeness;
+use crate::modality::source::allowance::limited;
 use crate::modality::source::archive::Archive;
 use crate::modality::source::layout::Split;
 use crate::modality::source::npy::{self, Array};
@@ -244,15 +245,19 @@ fn zip_names(path: &Path) -> Option<Vec<String>> {
 }
 
 fn tar_names(stream: impl Read) -> Vec<String> {
+    let (stream, allowance) = limited(stream);
     let mut archive = tar::Archive::new(stream);
     let Ok(entries) = archive.entries() else {
         return Vec::new();
     };
     entries
         .map_while(std::result::Result::ok)
-        .filter(|entry| entry.header().entry_type().is_file())
+        .filter_map(|mut entry| {
+            allowance.renew(&mut entry);
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            entry.header().entry_type().is_file().then_some(name)
+        })
         .take(LOOKED_AT)
-        .map(|entry| String::from_utf8_lossy(&entry.path_bytes()).into_owned())
         .collect()
 }
 
@@ -292,5 +297,25 @@ mod tests {
         }
         assert_eq!(stem("a.b/c.d.csv.gz"), "a.b/c.d");
         assert_eq!(stem("a.b/c"), "a.b/c");
+    }
+
+    #[test]
+    fn members_behind_a_name_that_would_fill_the_memory_are_not_listed() {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (kind, name, size) in [
+            (tar::EntryType::Regular, "a.csv", 3 << 20),
+            (tar::EntryType::Directory, "folder", 0),
+            (tar::EntryType::Regular, "b.csv", 1),
+            (tar::EntryType::GNULongName, "long", 2 << 20),
+            (tar::EntryType::Regular, "c.csv", 1),
+        ] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            let data = std::io::repeat(b'x').take(size);
+            builder.append_data(&mut header, name, data).unwrap();
+        }
+        let bytes: Vec<u8> = builder.into_inner().unwrap();
+        assert_eq!(tar_names(&bytes[..]), ["a.csv", "b.csv"]);
     }
 }

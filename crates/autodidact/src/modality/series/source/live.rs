@@ -4,7 +4,7 @@ use csv::ByteRecord;
 
 use super::calendar;
 use super::clock;
-use super::columns::{listed, not_channels, time_named};
+use super::columns::{listed, not_channels, time_named, unique};
 use super::dialect::{Rows, SEPARATORS};
 use super::number::Cell;
 use crate::error::{Error, Result};
@@ -68,10 +68,11 @@ impl LiveRows {
     }
 
     /// The columns that a header says are channels.
-    fn named(&self, names: &[String]) -> Result<Vec<usize>> {
+    fn named(&self, given: &[String]) -> Result<Vec<usize>> {
+        let names = unique(given);
         let found: Vec<usize> = match self.reading.columns.as_slice() {
             [] => (0..names.len())
-                .filter(|&at| !not_channels(&names[at], &self.reading))
+                .filter(|&at| !not_channels(&given[at], &names[at], &self.reading))
                 .collect(),
             wanted => {
                 let at = |name: &String| {
@@ -87,7 +88,7 @@ impl LiveRows {
         Err(self.wrong(format!(
             "the header names {} channels (columns: {})",
             found.len(),
-            listed(names)
+            listed(&names)
         )))
     }
 
@@ -109,7 +110,7 @@ impl LiveRows {
         }
         let names: Vec<String> = texts(fields).collect();
         let found = match is_header {
-            true => time_named(&names, &self.reading),
+            true => time_named(&unique(&names), &self.reading),
             false => names.iter().position(|field| clock::is_date(field)),
         };
         match found {
@@ -189,7 +190,7 @@ fn split(line: &str, separator: u8) -> Option<ByteRecord> {
 }
 
 fn texts(fields: &ByteRecord) -> impl Iterator<Item = String> {
-    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let text = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
     fields.iter().map(text)
 }
 
@@ -263,5 +264,15 @@ mod tests {
             "{error}"
         );
         assert!(rows(1, "columns = [\"c\"]", "a,b\n1,2\n").is_err());
+    }
+
+    #[test]
+    fn columns_of_one_name_are_told_apart_as_in_files() {
+        let found = rows(3, "", "t,X,Y,X\n1,1,2,3\n").unwrap();
+        assert_eq!(found, [[1.0, 2.0, 3.0]]);
+        let found = rows(1, "columns = [\"X.2\"]", "X, Y, X\n1,2,3\n").unwrap();
+        assert_eq!(found, [[3.0]]);
+        let found = rows(2, "label = \"x.2\"", "X,Y,X\n1,2,3\n").unwrap();
+        assert_eq!(found, [[1.0, 2.0]]);
     }
 }

@@ -1,5 +1,7 @@
 //! Parquet files of a row a step: their columns as fields, so that they are read as tables of text are.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -103,9 +105,7 @@ fn open(bytes: Bytes, shown: &str) -> Result<(Vec<String>, ParquetRecordBatchRea
 
 /// The rows of a batch, each value as text; what has none stays empty.
 fn records(batch: &RecordBatch) -> Vec<ByteRecord> {
-    let columns: Vec<Option<ArrayRef>> = (batch.columns().iter())
-        .map(|column| cast(column, &DataType::Utf8).ok())
-        .collect();
+    let columns: Vec<Option<ArrayRef>> = batch.columns().iter().map(as_text).collect();
     let record = |row: usize| {
         let fields = columns.iter().map(|column| match column {
             Some(column) if column.is_valid(row) => column.as_string::<i32>().value(row),
@@ -116,9 +116,81 @@ fn records(batch: &RecordBatch) -> Vec<ByteRecord> {
     (0..batch.num_rows()).map(record).collect()
 }
 
+/// A column as text; `None` where its type has none, which is then said of it as of a channel without any value.
+fn as_text(column: &ArrayRef) -> Option<ArrayRef> {
+    let column = match column.data_type() {
+        // Arrow knows no zone by its name here, and a moment is the same in any.
+        DataType::Timestamp(unit, Some(_)) => {
+            let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+            cast(column, &utc).ok()?
+        }
+        _ => Arc::clone(column),
+    };
+    cast(&column, &DataType::Utf8).ok()
+}
+
 fn damaged(shown: &str) -> Error {
     Error::data("is damaged or ends too early")
         .at(shown)
         .expected("a whole Parquet file")
         .mend("download or write it again")
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{TimestampMillisecondArray, TimestampNanosecondArray};
+    use parquet::arrow::ArrowWriter;
+
+    use super::super::clock;
+    use super::*;
+    use crate::modality::source::storage::{Blob, Packing, Place};
+
+    fn written(columns: Vec<(&str, ArrayRef)>) -> Member {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let place = Place::Stretch {
+            length: bytes.len() as u64,
+            blob: Arc::new(Blob::Memory(bytes)),
+            offset: 0,
+            packing: Packing::Stored,
+        };
+        Member {
+            name: "a.parquet".to_owned(),
+            shown: "a.parquet".to_owned(),
+            place,
+        }
+    }
+
+    #[test]
+    fn times_of_any_zone_are_read() {
+        let times = || vec![Some(1_467_331_200_250_i64), None, Some(0)];
+        let millis = |zone: &str| -> ArrayRef {
+            Arc::new(TimestampMillisecondArray::from(times()).with_timezone(zone))
+        };
+        let nanos = times()
+            .into_iter()
+            .map(|time| time.map(|time| time * 1_000_000));
+        let nanos = TimestampNanosecondArray::from_iter(nanos).with_timezone("UTC");
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("utc", millis("UTC")),
+            ("berlin", millis("Europe/Berlin")),
+            ("fixed", millis("+05:30")),
+            ("nanos", Arc::new(nanos)),
+            ("none", Arc::new(TimestampMillisecondArray::from(times()))),
+        ];
+        let (names, rows) = sample(&written(columns)).unwrap();
+        assert_eq!((names.len(), rows.len()), (5, 3));
+        let seconds = |row: usize, at: usize| {
+            let text = String::from_utf8_lossy(&rows[row][at]);
+            clock::seconds(&text)
+        };
+        for (at, name) in names.iter().enumerate() {
+            assert_eq!(seconds(0, at), Some(1_467_331_200.25), "{name}");
+            assert_eq!(seconds(1, at), None, "{name}");
+            assert_eq!(seconds(2, at), Some(0.0), "{name}");
+        }
+    }
 }

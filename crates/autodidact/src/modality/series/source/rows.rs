@@ -1,7 +1,5 @@
 //! Tables of a row a series, as the UCR archive has them, and of blocks of rows.
 
-use std::io::BufRead;
-
 use csv::ByteRecord;
 
 use super::collect::Collect;
@@ -14,6 +12,7 @@ use super::table::each_row;
 use super::tape::{Origin, Tape};
 use crate::error::{AtPath, Result};
 use crate::modality::series::reading::SeriesReading;
+use crate::modality::source::bounded::{LONGEST_ROW, read_line};
 use crate::modality::source::packed::unpacked;
 
 fn origin(file: &File, reading: &SeriesReading, place: usize) -> Origin {
@@ -74,7 +73,7 @@ pub(super) fn read_blocks(
     let mut block: Option<(Tape, Option<u32>)> = None;
     loop {
         line.clear();
-        let read = stream.read_until(b'\n', &mut line).at_path(shown)?;
+        let read = read_line(&mut stream, LONGEST_ROW, &mut line).at_path(shown)?;
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
         let record: ByteRecord = match dialect.separator {

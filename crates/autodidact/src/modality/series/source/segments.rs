@@ -24,7 +24,7 @@ const ABNORMAL: &str = "anomaly";
 const NORMAL: &str = "normal";
 
 /// Marks recordings with the classes of a CSV file whose header names the columns, or with the windows of a JSON object from
-/// the name of a recording to the times at which each begins and ends. Returns the number of rows that match no recording;
+/// the name of a recording to the times at which each begins and ends. Returns the number of rows that match no step of any;
 /// `None` where the file is no list of stretches.
 ///
 /// # Errors
@@ -60,22 +60,21 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
         let Some(class) = collect.class(&named.class) else {
             continue;
         };
-        let mut of_one = |number: usize, (from, to): (usize, usize)| {
-            stretches.entry(number).or_default().push((from, to, class));
-        };
-        let (from, to) = match named.stretch {
-            Stretch::Steps(from, to) => {
-                of_one(first, (from, to));
-                continue;
-            }
-            Stretch::Times(from, to) => (from, to),
-        };
         // What time turned round in, or was left out of, became several recordings.
         let later = pieces.get(names[first]).into_iter().flatten().copied();
-        let mut found = false;
+        let (mut found, mut before) = (false, 0);
         for number in std::iter::once(first).chain(later) {
-            if let Some(steps) = between(&collect.recordings[number], (from, to), path)? {
-                of_one(number, steps);
+            let recording = &collect.recordings[number];
+            let steps = match named.stretch {
+                Stretch::Steps(from, to) if to < from => {
+                    return Err(out_of_order(recording, (from, to), path));
+                }
+                Stretch::Steps(from, to) => within(recording, before, (from, to)),
+                Stretch::Times(from, to) => between(recording, (from, to), path)?,
+            };
+            before += recording.steps;
+            if let Some((from, to)) = steps {
+                stretches.entry(number).or_default().push((from, to, class));
                 found = true;
             }
         }
@@ -91,12 +90,12 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
     if stretches.is_empty() && free.is_empty() {
         let example = example.or_else(|| strangers.into_iter().next());
         return Err(Error::data(format!(
-            "none of its {unmatched} rows is of a recording, the first being of {:?}",
+            "none of its {unmatched} rows is of a recording's steps, the first being of {:?}",
             example.unwrap_or_default()
         ))
         .at(path)
         .expected(format!(
-            "names such as {:?}",
+            "names such as {:?}, and steps or times that there are",
             names.first().copied().unwrap_or_default()
         )));
     }
@@ -113,17 +112,8 @@ pub(super) fn mark(path: &Path, collect: &mut Collect) -> Result<Option<usize>> 
         of.sort_unstable();
         let mut done = 0;
         for (from, to, class) in of {
-            if from < done || to < from {
-                return Err(Error::data(format!(
-                    "the stretch from {from} to {to} of {} overlaps another, or ends before it begins",
-                    recording.name
-                ))
-                .at(path)
-                .expected("stretches one after the other"));
-            }
-            let to = to.min(recording.steps);
-            if from >= to {
-                continue;
+            if from < done {
+                return Err(out_of_order(recording, (from, to), path));
             }
             if from > done {
                 recording.marks.push(Mark {
@@ -156,6 +146,28 @@ fn pieces<'a>(names: &[&'a str]) -> BTreeMap<&'a str, Vec<usize>> {
         }
     }
     pieces
+}
+
+/// Refuses a stretch of a recording.
+fn out_of_order(recording: &Recording, (from, to): (usize, usize), path: &Path) -> Error {
+    Error::data(format!(
+        "the stretch from {from} to {to} of {} overlaps another, or ends before it begins",
+        recording.name
+    ))
+    .at(path)
+    .expected("stretches one after the other")
+}
+
+/// Which of its own steps a recording has of some that are counted from the beginning of the first piece, `before` of them
+/// in pieces before it; `None` where it has none.
+fn within(
+    recording: &Recording,
+    before: usize,
+    (from, to): (usize, usize),
+) -> Option<(usize, usize)> {
+    let from = from.saturating_sub(before);
+    let to = to.saturating_sub(before).min(recording.steps);
+    (from < to).then_some((from, to))
 }
 
 /// The first step of some time, and the step after the last; `None` where the recording has none.
@@ -286,4 +298,57 @@ fn windows(text: &str, path: &Path) -> Result<(Vec<Named>, Vec<String>)> {
         }
     }
     Ok((found, free))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tape::Origin;
+    use super::*;
+
+    type Marks = Vec<(usize, Option<u32>)>;
+
+    /// A recording of ten steps, its later piece of five, and another of four, marked by the rows of a table; and how many rows
+    /// match nothing.
+    fn marked(rows: &str) -> Result<(Vec<Marks>, Option<usize>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.csv");
+        std::fs::write(&path, format!("recording,start,end,label\n{rows}")).unwrap();
+        let mut collect = Collect::new(vec!["x".to_owned()], false, 0.0, 1 << 20);
+        for (name, piece, steps) in [("a", 0, 10), ("a", 1, 5), ("b", 0, 4)] {
+            let origin = Origin {
+                name: name.to_owned(),
+                piece,
+                ..Origin::default()
+            };
+            collect.whole(origin, vec![0.0; steps], None).unwrap();
+        }
+        let unmatched = mark(&path, &mut collect)?;
+        let marks = |recording: &Recording| -> Marks {
+            let marks = recording.marks.iter();
+            marks.map(|mark| (mark.from, mark.class)).collect()
+        };
+        Ok((collect.recordings.iter().map(marks).collect(), unmatched))
+    }
+
+    #[test]
+    fn steps_are_counted_on_through_the_pieces_of_a_recording() {
+        let (marks, unmatched) = marked("a,8,12,run\nb,3,9,walk\n").unwrap();
+        assert_eq!(marks[0], [(0, None), (8, Some(0))]);
+        assert_eq!(marks[1], [(0, Some(0)), (2, None)]);
+        assert_eq!(marks[2], [(0, None), (3, Some(1))]);
+        assert_eq!(unmatched, Some(0));
+        // A piece that is named itself has steps of its own.
+        let (marks, _) = marked("a,1,3,run\na+1,1,9,run\n").unwrap();
+        assert_eq!(marks[0], [(0, None), (1, Some(0)), (3, None)]);
+        assert_eq!(marks[1], [(0, None), (1, Some(0))]);
+    }
+
+    #[test]
+    fn stretches_beyond_the_end_of_a_recording_match_nothing_and_are_counted() {
+        let (marks, unmatched) = marked("a,0,2,run\nb,4,9,run\na,15,20,run\n").unwrap();
+        assert_eq!(marks[0], [(0, Some(0)), (2, None)]);
+        assert_eq!(unmatched, Some(2));
+        let error = marked("b,4,9,run\n").unwrap_err().to_string();
+        assert!(error.contains("none of its 1 rows"), "{error}");
+    }
 }

@@ -6,7 +6,7 @@ use csv::ByteRecord;
 
 use super::arrays::{self, Axes};
 use super::calendar;
-use super::columns::{Roles, listed};
+use super::columns::{Roles, listed, unique};
 use super::dialect::{Dialect, Sample};
 use super::files::Found;
 use super::format::{Format, part_of_name};
@@ -220,7 +220,7 @@ fn label_of_rows(
     member: &Member,
 ) -> Result<Option<usize>> {
     let wanted = reading.label.as_str();
-    let names = dialect.header.as_deref().unwrap_or_default();
+    let names = unique(dialect.header.as_deref().unwrap_or_default());
     let named = names
         .iter()
         .position(|name| name.eq_ignore_ascii_case(wanted));

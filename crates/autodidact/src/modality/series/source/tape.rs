@@ -131,7 +131,7 @@ impl Tape {
         };
         let begin = self.bin.as_ref().map_or(time, |bin| bin.begin);
         // Where time runs backward steps are numbered backward, and what was taken last comes first in the end.
-        let number = ((time - begin).abs() / self.resample).floor() as i64;
+        let number = number_of(time, begin, self.resample);
         let skipped = match &self.bin {
             Some(bin) if bin.number == number => None,
             Some(bin) => Some(number.abs_diff(bin.number) - 1),
@@ -250,6 +250,15 @@ impl Tape {
     }
 }
 
+/// The number of the step of `resample` seconds that a time lies in, counted from `begin`. What a time lacks of a step's
+/// beginning by rounding alone doesn't count: of seconds since 1970 a float knows no less than a quarter of a microsecond.
+fn number_of(time: f64, begin: f64, resample: f64) -> i64 {
+    let rounding = 2.0 * f64::EPSILON * time.abs().max(begin.abs()) / resample;
+    // Steps too short for times to tell them apart are those that lie nearest.
+    let slack = (1e-9 + rounding).min(0.5);
+    ((time - begin).abs() / resample + slack).floor() as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +290,28 @@ mod tests {
         assert_eq!(text(&tape.values), "[2.0, 5.0, NaN, NaN, 7.0]");
         let marks: Vec<_> = tape.marks.iter().map(|m| (m.from, m.class)).collect();
         assert_eq!(marks, [(0, Some(0)), (1, Some(1)), (2, None), (4, Some(1))]);
+    }
+
+    #[test]
+    fn rows_a_step_apart_are_a_step_each_however_their_times_are_rounded() {
+        for (begin, each_second) in [
+            (1_700_000_000.0, 50.0),
+            (0.0, 10.0),
+            (1_700_000_000.0, 10.0),
+        ] {
+            // As they are read: the float that is nearest to the decimal number.
+            let time = |row: u16| (begin * each_second + f64::from(row)) / each_second;
+            let rows: Vec<_> = (0..500)
+                .map(|row| (time(row), f32::from(row), None))
+                .collect();
+            let (tape, steps) = tape(1.0 / each_second, &rows);
+            assert!(steps.iter().all(|&step| step == Step::Taken));
+            let expected: Vec<f32> = (0..500u16).map(f32::from).collect();
+            assert_eq!(text(&tape.values), text(&expected), "{begin}");
+        }
+        // What lies within a step is of it, however near its end.
+        assert_eq!(number_of(0.0999, 0.0, 0.1), 0);
+        assert_eq!(number_of(1_700_000_000.019_5, 1_700_000_000.0, 0.02), 0);
     }
 
     #[test]

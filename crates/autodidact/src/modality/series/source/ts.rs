@@ -2,7 +2,7 @@
 //!
 //! <https://www.aeon-toolkit.org/en/stable/api_reference/file_specifications/ts.html>
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use super::collect::Collect;
 use super::files::File;
@@ -12,11 +12,10 @@ use super::tape::Origin;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::series::MOST_CHANNELS;
 use crate::modality::series::reading::SeriesReading;
+use crate::modality::source::bounded::{LONGEST_ROW, read_line};
 use crate::modality::source::packed::unpacked;
 use crate::modality::source::storage::Member;
 
-/// The longest case, in bytes.
-const LONGEST_CASE: u64 = 1 << 28;
 /// The longest header, in lines.
 const LONGEST_HEADER: usize = 100_000;
 
@@ -80,9 +79,8 @@ impl<'a> Cases<'a> {
     fn line(&mut self) -> Result<Option<String>> {
         loop {
             self.line.clear();
-            let read = Read::take(&mut self.stream, LONGEST_CASE)
-                .read_until(b'\n', &mut self.line)
-                .at_path(self.shown)?;
+            let read =
+                read_line(&mut self.stream, LONGEST_ROW, &mut self.line).at_path(self.shown)?;
             if read == 0 {
                 return Ok(None);
             }
@@ -187,7 +185,18 @@ pub(super) fn read(
             columns.push(values(dimension, cases.header.timed, collect));
         }
         let steps = columns.iter().map(Vec::len).max().unwrap_or(0);
-        let mut rows = vec![f32::NAN; steps * width];
+        let written: usize = columns.iter().map(Vec::len).sum();
+        let count = steps.saturating_mul(width);
+        if count > most_values(written) {
+            return Err(Error::data(format!(
+                "case {} has {steps} values in its longest dimension and {written} in all {width}",
+                place + 1
+            ))
+            .at(&member.shown)
+            .expected("dimensions of about one length")
+            .mend("write dimensions that were recorded apart into files of their own"));
+        }
+        let mut rows = vec![f32::NAN; count];
         for (channel, column) in columns.iter().enumerate() {
             for (row, value) in rows.chunks_exact_mut(width).zip(column) {
                 row[channel] = *value;
@@ -207,6 +216,12 @@ pub(super) fn read(
         place += 1;
     }
     Ok(())
+}
+
+/// The most values, missing ones among them, that a case may come to where so many are written: its longest dimension
+/// makes all as long.
+fn most_values(written: usize) -> usize {
+    written.saturating_mul(64).saturating_add(1 << 20)
 }
 
 /// The values of a dimension: `1,2,?` or `(time,1),(time,2)`.

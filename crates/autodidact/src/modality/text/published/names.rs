@@ -134,34 +134,19 @@ impl Network {
             .iter()
             .filter_map(|(name, shape)| Some((self.layout.own(name)?, shape)))
             .collect();
-        let family = usize::from(self.layout == Layout::Gpt2);
-        let inner = match self.layout {
-            Layout::Gpt2 => ("transformer.h.0.mlp.c_fc.weight", [self.width, self.inner]),
-            _ => (
-                "bert.encoder.layer.0.intermediate.dense.weight",
-                [self.inner, self.width],
-            ),
+        let sized = |name: &str, expected: [usize; 2]| match own.get(name) {
+            Some(shape) if shape[..] == expected => Ok(()),
+            Some(shape) => Err(Error::data(format!("`{name}` of shape {shape:?}"))
+                .expected(format!("{expected:?}, as config.json has it"))),
+            None => Err(Error::data(format!("no array for `{name}`"))
+                .expected("the weights of the network that config.json describes")),
         };
-        for (name, expected) in [
-            (WORDS[family], [self.symbols, self.width]),
-            (
-                PLACES[family],
-                [self.places + self.unused_places, self.width],
-            ),
-            inner,
-        ] {
-            match own.get(name) {
-                Some(shape) if shape[..] == expected => {}
-                Some(shape) => {
-                    return Err(Error::data(format!("`{name}` of shape {shape:?}"))
-                        .expected(format!("{expected:?}, as config.json has it")));
-                }
-                None => {
-                    return Err(Error::data(format!("no array for `{name}`"))
-                        .expected("the weights of the network that config.json describes"));
-                }
-            }
-        }
+        let family = usize::from(self.layout == Layout::Gpt2);
+        sized(WORDS[family], [self.symbols, self.width])?;
+        sized(
+            PLACES[family],
+            [self.places + self.unused_places, self.width],
+        )?;
         let number = |name: &String| {
             let mut parts = name.split('.');
             parts.find_map(|part| part.parse::<usize>().ok())
@@ -170,15 +155,45 @@ impl Network {
             .keys()
             .filter_map(number)
             .max()
-            .map_or(0, |last| last + 1);
+            .map_or(0, |last| last.saturating_add(1));
         if depth != self.depth {
             return Err(Error::data(format!("{depth} layers"))
                 .expected(format!("{}, as config.json has it", self.depth)));
+        }
+        for (name, expected) in (0..self.depth).flat_map(|layer| self.of_layer(layer)) {
+            sized(&name, expected)?;
         }
         Ok(Held {
             head: own.contains_key(BIAS)
                 && own.contains_key("cls.predictions.transform.dense.weight"),
         })
+    }
+
+    /// Arrays of a layer and what their sizes have to be. A network is built by what its config says of widths: what no file
+    /// of weights bears out would take memory for nothing.
+    fn of_layer(&self, layer: usize) -> [(String, [usize; 2]); 2] {
+        match self.layout {
+            Layout::Gpt2 => [
+                (
+                    format!("transformer.h.{layer}.attn.c_attn.weight"),
+                    [self.width, 3 * self.width],
+                ),
+                (
+                    format!("transformer.h.{layer}.mlp.c_fc.weight"),
+                    [self.width, self.inner],
+                ),
+            ],
+            _ => [
+                (
+                    format!("bert.encoder.layer.{layer}.attention.self.query.weight"),
+                    [self.width, self.width],
+                ),
+                (
+                    format!("bert.encoder.layer.{layer}.intermediate.dense.weight"),
+                    [self.inner, self.width],
+                ),
+            ],
+        }
     }
 }
 

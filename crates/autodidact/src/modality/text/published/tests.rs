@@ -458,6 +458,55 @@ fn what_cannot_be_taken_over_is_named() {
 }
 
 #[test]
+fn every_layer_is_as_wide_as_its_config_says() {
+    let refused = |config: &Value, state: &State, part: &str| {
+        let error = published(folder(config, state).path()).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    // Two layers, of which the second is the first again.
+    let twice = |state: State, [first, second]: [&str; 2]| -> State {
+        let again: Vec<(String, Array)> = (state.iter())
+            .filter(|(name, _)| name.contains(first))
+            .map(|(name, array)| (name.replace(first, second), array.clone()))
+            .collect();
+        state.into_iter().chain(again).collect()
+    };
+    let mut config = bert_config();
+    config["num_hidden_layers"] = 2.into();
+    let bert = twice(bert_arrays(), ["layer.0.", "layer.1."]);
+    assert!(published(folder(&config, &bert).path()).is_ok());
+    for name in [
+        "encoder.layer.1.attention.self.query.weight",
+        "encoder.layer.1.intermediate.dense.weight",
+    ] {
+        let mut state = bert.clone();
+        state.extend(arrays(&[(name, &[WIDTH, 2 * WIDTH])]));
+        refused(&config, &state, &format!("`bert.{name}` of shape [8, 16]"));
+        state.remove(name);
+        refused(&config, &state, &format!("no array for `bert.{name}`"));
+    }
+    let mut config = gpt2_config();
+    config["n_layer"] = 2.into();
+    let mut gpt2 = twice(gpt2_arrays(), ["h.0.", "h.1."]);
+    assert!(published(folder(&config, &gpt2).path()).is_ok());
+    gpt2.extend(arrays(&[("h.1.attn.c_attn.weight", &[WIDTH, WIDTH])]));
+    refused(
+        &config,
+        &gpt2,
+        "h.1.attn.c_attn.weight` of shape [8, 8]; expected [8, 24]",
+    );
+    // No number of a layer is too large to be counted.
+    let mut state = bert_arrays();
+    let last = format!("encoder.layer.{}.output.dense.bias", usize::MAX);
+    state.extend(arrays(&[(last.as_str(), &[WIDTH])]));
+    refused(
+        &bert_config(),
+        &state,
+        &format!("{} layers; expected 1", usize::MAX),
+    );
+}
+
+#[test]
 fn symbols_that_the_tokenizer_does_not_have_are_left_out_and_counted() {
     let mut config = bert_config();
     config["vocab_size"] = (symbols() + 4).into();

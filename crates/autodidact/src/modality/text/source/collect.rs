@@ -55,6 +55,8 @@ struct Counts {
     twice: usize,
     damaged: usize,
     scoreless: usize,
+    /// Rows with another number of fields than the header.
+    ragged: usize,
     binary: Vec<String>,
 }
 
@@ -272,6 +274,11 @@ impl<'a> Collect<'a> {
         })
     }
 
+    /// Counts a row with another number of fields than the header.
+    pub(super) fn ragged(&mut self) {
+        self.counts.ragged += 1;
+    }
+
     /// Whether texts were there and left out for want of a score.
     pub(super) fn left_out(&self) -> bool {
         self.counts.scoreless > 0
@@ -314,6 +321,10 @@ impl<'a> Collect<'a> {
             ),
             (counts.binary.len(), "no text and left out"),
             (counts.scoreless, "without a score and left out"),
+            (
+                counts.ragged,
+                "of another number of fields than the header: texts without quotation marks end where fields do",
+            ),
         ];
         for (count, what) in notes.into_iter().filter(|(count, _)| *count > 0) {
             about.push_str(&format!("; {count} {} {what}", verb(count)));

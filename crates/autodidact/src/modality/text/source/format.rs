@@ -6,6 +6,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use super::table::{TEXT_NAMES, parted_by};
 use crate::modality::Likeness;
 use crate::modality::source::folder;
 use crate::modality::source::numbers::is_table_of_numbers;
@@ -112,11 +113,13 @@ fn columns_of_text(path: &Path) -> bool {
         .take(1 << 16)
         .read_until(b'\n', &mut line);
     let header = String::from_utf8_lossy(&line);
+    let header = header.trim_start_matches('\u{feff}');
+    let separator = char::from(parted_by(&line, b','));
     let cells: Vec<String> = header
-        .split(',')
+        .split(separator)
         .map(|cell| cell.trim().trim_matches('"').to_ascii_lowercase())
         .collect();
     let any = |names: &[&str]| cells.iter().any(|cell| names.contains(&cell.as_str()));
     // A list of files may have notes on them.
-    read.is_ok() && any(&super::table::TEXT_NAMES) && !any(&FILE_NAMES)
+    read.is_ok() && any(&TEXT_NAMES) && !any(&FILE_NAMES)
 }

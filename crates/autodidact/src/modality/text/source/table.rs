@@ -1,13 +1,12 @@
 //! Rows of tables: CSV, TSV, JSON Lines.
 
-use std::cell::Cell;
-use std::io::{self, BufRead, Read};
-use std::rc::Rc;
+use std::io::BufRead;
 
 use serde_json::Value;
 
 use super::collect::{Collect, Row};
 use crate::error::{AtPath, Error, Result};
+use crate::modality::source::bounded::{Bounded, LONGEST_ROW, read_line};
 use crate::modality::source::storage::Member;
 use crate::modality::text::reading::TextReading;
 
@@ -28,28 +27,6 @@ pub(super) const TEXT_NAMES: [&str; 12] = [
 ];
 /// What columns of classes are called.
 const LABEL_NAMES: [&str; 6] = ["label", "class", "category", "target", "intent", "labels"];
-/// The longest row, in bytes: a quotation mark too few makes one of all that follows.
-const LONGEST_ROW: u64 = 1 << 28;
-
-/// A stream that ends in an error where a row of it is too long to be one.
-struct Bounded<R> {
-    stream: R,
-    /// Bytes read since the last row was complete.
-    read: Rc<Cell<u64>>,
-    longest: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(buffer)?;
-        self.read.set(self.read.get() + count as u64);
-        if self.read.get() > self.longest {
-            let text = format!("a row of more than {} MiB", self.longest >> 20);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        Ok(count)
-    }
-}
 
 /// Which columns hold what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,12 +109,72 @@ fn numbered(reading: &TextReading) -> Result<Option<Chosen>> {
     }))
 }
 
+/// What parts the fields of a table that begins with `head`: what its name promises, or semicolons where its header has such
+/// and no comma, as spreadsheets write CSV where the comma is the decimal one.
+pub(super) fn parted_by(head: &[u8], promised: u8) -> u8 {
+    let head = head.trim_ascii_start();
+    let header = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut quoted = false;
+    let outside = header.iter().copied().filter(|&byte| {
+        quoted ^= byte == b'"';
+        !quoted
+    });
+    let outside: Vec<u8> = outside.collect();
+    let has = |byte: u8| outside.contains(&byte);
+    match promised == b',' && has(b';') && !has(b',') {
+        true => b';',
+        false => promised,
+    }
+}
+
+/// Refuses a table whose only column is several by its name, since something else parts them than its file's name promises.
+fn one_column(name: &str, reading: &TextReading) -> Result<()> {
+    // Whoever says that the column is called so knows.
+    if name.trim().eq_ignore_ascii_case(&reading.column) {
+        return Ok(());
+    }
+    let marks = [
+        ('\t', "tabs", "call it .tsv"),
+        (';', "semicolons", "write it with commas"),
+        ('|', "vertical bars", "write it with commas or tabs"),
+    ];
+    let found = marks.into_iter().find(|(mark, ..)| name.contains(*mark));
+    let Some((_, marks, mend)) = found else {
+        return Ok(());
+    };
+    Err(Error::data(format!(
+        "has one column, {name:?}, which {marks} seem to part"
+    ))
+    .expected("fields parted by commas or semicolons in .csv, by tabs in .tsv")
+    .mend(format!(
+        "{mend}; if it is one column, set data.reading.column to its name"
+    )))
+}
+
+/// Which columns a header says hold what, and how many it names.
+fn by_name(
+    header: &csv::ByteRecord,
+    reading: &TextReading,
+    shown: &str,
+) -> Result<(Chosen, usize)> {
+    let name = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        name.trim_start_matches('\u{feff}').to_owned()
+    };
+    let names: Vec<String> = header.iter().map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let [only] = names[..] {
+        one_column(only, reading).map_err(|error| error.at(shown))?;
+    }
+    Ok((choose(&names, reading, shown)?, names.len()))
+}
+
 /// Rows of columns.
 ///
 /// # Errors
 /// When it is no such table, or has no column of text.
 pub(super) fn columns(
-    stream: impl Read,
+    mut stream: impl BufRead,
     separator: u8,
     member: &Member,
     reading: &TextReading,
@@ -145,43 +182,40 @@ pub(super) fn columns(
     class: Option<&str>,
 ) -> Result<()> {
     let by_number = numbered(reading)?;
-    let read = Rc::new(Cell::new(0));
+    let separator = match by_number {
+        Some(_) => separator,
+        None => parted_by(stream.fill_buf().at_path(&member.shown)?, separator),
+    };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         // Tabs need no quotes, and sentences begin with some.
-        .quoting(separator == b',')
+        .quoting(separator != b'\t')
         .flexible(true)
         .has_headers(by_number.is_none())
-        .from_reader(Bounded {
-            stream,
-            read: Rc::clone(&read),
-            longest: LONGEST_ROW,
-        });
+        .from_reader(Bounded::new(stream, LONGEST_ROW));
     let wrong = |error: csv::Error| {
         Error::data("is no table of columns")
             .at(&member.shown)
             .because(error)
     };
-    let chosen = match by_number {
-        Some(chosen) => chosen,
+    let (chosen, width) = match by_number {
+        Some(chosen) => (chosen, None),
         None => {
             let header = reader.byte_headers().map_err(wrong)?;
-            let names: Vec<String> = header
-                .iter()
-                .map(|name| {
-                    let name = String::from_utf8_lossy(name);
-                    name.trim_start_matches('\u{feff}').to_owned()
-                })
-                .collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            choose(&names, reading, &member.shown)?
+            let (chosen, width) = by_name(header, reading, &member.shown)?;
+            (chosen, Some(width))
         }
     };
     let (mut record, mut rows) = (csv::ByteRecord::new(), 0usize);
     while reader.read_byte_record(&mut record).map_err(wrong)? {
         rows += 1;
-        read.set(0);
-        let Some(text) = record.get(chosen.text) else {
+        reader.get_mut().row_ends();
+        // Nothing parts the text of a table of one column.
+        let whole = (width == Some(1) && record.len() > 1).then(|| joined(&record, separator));
+        if whole.is_none() && width.is_some_and(|width| width != record.len()) {
+            collect.ragged();
+        }
+        let Some(text) = whole.as_deref().or_else(|| record.get(chosen.text)) else {
             continue;
         };
         let cell = |at: Option<usize>| at.and_then(|at| record.get(at));
@@ -208,6 +242,12 @@ pub(super) fn columns(
     Ok(())
 }
 
+/// The fields of a row as they were before they were parted.
+fn joined(record: &csv::ByteRecord, separator: u8) -> Vec<u8> {
+    let fields: Vec<&[u8]> = record.iter().collect();
+    fields.join(&separator)
+}
+
 /// An object of JSON a line.
 ///
 /// # Errors
@@ -222,9 +262,7 @@ pub(super) fn json_lines(
     let (mut line, mut number) = (Vec::new(), 0usize);
     loop {
         line.clear();
-        let read = Read::take(&mut stream, LONGEST_ROW)
-            .read_until(b'\n', &mut line)
-            .at_path(&member.shown)?;
+        let read = read_line(&mut stream, LONGEST_ROW, &mut line).at_path(&member.shown)?;
         if read == 0 {
             return Ok(());
         }
@@ -266,31 +304,5 @@ pub(super) fn json_lines(
             class: label.as_deref().or(class),
         };
         collect.row(row).at_path(&member.shown)?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_without_an_end_is_refused_before_it_fills_the_memory() {
-        let read = Rc::new(Cell::new(0));
-        let mut stream = Bounded {
-            stream: io::repeat(b'x'),
-            read: Rc::clone(&read),
-            longest: 1 << 20,
-        };
-        let (mut buffer, mut filled) = (vec![0; 1 << 16], 0);
-        let error = loop {
-            match stream.read(&mut buffer) {
-                Ok(count) => filled += count,
-                Err(error) => break error,
-            }
-        };
-        assert!(error.to_string().contains("more than 1 MiB"), "{error}");
-        assert!(filled <= 1 << 20);
-        read.set(0);
-        assert!(stream.read(&mut buffer).is_ok());
     }
 }

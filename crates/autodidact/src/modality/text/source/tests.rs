@@ -5,9 +5,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 
-use super::open;
+use super::{looks_like_text, open};
 use crate::error::Result;
+use crate::modality::Likeness;
 use crate::modality::source::{Part, Source, SourceSpec};
 use crate::modality::text::Passage;
 
@@ -247,6 +249,82 @@ fn columns_are_found_by_name_or_number_and_bring_their_classes() {
     let source = open(&spec(&tsv, "column = \"1\"\nlabel = \"2\"")).unwrap();
     assert_eq!(texts(source.as_ref()), ["\"quoted\" start", "plain"]);
     assert_eq!(source.labels().unwrap().of, [Some(1), Some(0)]);
+}
+
+#[test]
+fn rows_whose_fields_are_not_those_of_the_header_are_made_whole_or_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let told = "of another number of fields than the header";
+    // Of one column, no comma parts anything.
+    let path = write("one.csv", "text\nHello, world\n\"a, b\"\nplain\n");
+    let source = open(&spec(&path, "")).unwrap();
+    assert_eq!(texts(source.as_ref()), ["Hello, world", "a, b", "plain"]);
+    assert!(!source.describe().contains(told), "{}", source.describe());
+    let path = write("one.tsv", "text\na\tb\n");
+    assert_eq!(read(&path, "").unwrap(), ["a\tb"]);
+    // Of several, nobody knows which are a text's.
+    let path = write("two.csv", "label,text\n1,Hello, world\n2,bye\n3\n");
+    let about = open(&spec(&path, "")).unwrap().describe();
+    assert!(about.contains(&format!("2 were {told}")), "{about}");
+}
+
+#[test]
+fn what_parts_fields_otherwise_than_a_name_promises_is_seen_or_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let text = "\u{feff}\"text\";label\r\n\"hello; you\";b\r\nbye, all;a\r\n";
+    let path = write("excel.csv", text);
+    assert_eq!(looks_like_text(&path), Likeness::Clear);
+    let source = open(&spec(&path, "")).unwrap();
+    assert_eq!(texts(source.as_ref()), ["hello; you", "bye, all"]);
+    assert_eq!(source.labels().unwrap().of, [Some(1), Some(0)]);
+    // In quotation marks it is part of a name.
+    let path = write("quoted.csv", "\"text\",\"a;b\"\nx;y,z\n");
+    assert_eq!(read(&path, "").unwrap(), ["x;y"]);
+    for (name, text, found) in [
+        ("bars.csv", "text|label\nhello|b\n", "vertical bars"),
+        ("tabs.csv", "text\tlabel\nhello\tb\n", "tabs"),
+        ("semicolons.tsv", "text;label\nhello;b\n", "semicolons"),
+    ] {
+        let path = write(name, text);
+        let error = open(&spec(&path, "")).map(|_| ()).unwrap_err();
+        let shown = error.to_string();
+        assert!(
+            shown.contains(&format!("which {found} seem to part")),
+            "{shown}"
+        );
+        assert!(error.remedy().unwrap().contains("data.reading.column"));
+    }
+    let path = folder.path().join("bars.csv");
+    let found = read(&path, "column = \"text|label\"").unwrap();
+    assert_eq!(found, ["hello|b"]);
+}
+
+#[test]
+fn a_parquet_file_of_rows_without_a_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nothing.parquet");
+    let column: ArrayRef = Arc::new(StringArray::new_null(200_000));
+    let batch = RecordBatch::try_from_iter([("text", column)]).unwrap();
+    let how = WriterProperties::builder().set_data_page_row_count_limit(usize::MAX);
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(how.build())).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let error = open(&spec(&path, "")).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        error.contains("more than 64 rows for each of its bytes"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -107,3 +107,15 @@ fn an_array_that_claims_more_than_its_file_is_refused() {
     write(folder.path(), "a.npy", npy("<c8", "(2,)", &[0; 16]));
     assert!(failed(folder.path().join("a.npy"), "").contains("type <c8"));
 }
+
+#[test]
+fn a_case_of_one_long_dimension_does_not_fill_the_memory() {
+    let long = format!("{}1", "1,".repeat(19_999));
+    let found = refused("a.ts", &format!("@data\n{long}{}\n", ":1".repeat(999)), "");
+    assert!(
+        found.contains("case 1 has 20000 values in its longest dimension and 20999 in all 1000"),
+        "{found}"
+    );
+    let source = of_file("a.ts", &format!("@data\n{long}{}\n", ":1".repeat(19)), "");
+    assert_eq!(source.recordings().unwrap().steps(0), 20_000);
+}

@@ -194,6 +194,26 @@ fn channels_are_those_of_all_files() {
 }
 
 #[test]
+fn channels_of_one_name_are_all_kept() {
+    let source = of_file("a.csv", "t,X,Y,X\n1,1,2,3\n2,4,5,6\n", "");
+    assert_eq!(source.recordings().unwrap().measured(), ["X", "Y", "X.2"]);
+    assert_eq!(values(&*source, 0), "[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]");
+}
+
+#[test]
+fn rows_may_end_with_a_separator() {
+    let text = "x,y,label\n1,2,walk,\n3,4,walk,\n5,6,run,\n7,8,run,\n";
+    let source = of_file("a.csv", text, "");
+    assert_eq!(source.recordings().unwrap().measured(), ["x", "y"]);
+    assert_eq!(
+        values(&*source, 0),
+        "[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]"
+    );
+    let about = source.describe();
+    assert!(!about.contains("another number of fields"), "{about}");
+}
+
+#[test]
 fn labels_that_are_brought_must_fit() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -219,6 +239,44 @@ fn labels_that_are_brought_must_fit() {
         classes(&*with("nine.csv", "window = 2").unwrap())[..3],
         ["a", "b", "c"]
     );
+}
+
+#[test]
+fn labels_by_name_are_of_all_pieces_of_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // Time turns round after three rows of the first.
+    write(root, "data/pump7.csv", "time,x\n1,1\n2,2\n3,3\n2,9\n3,8\n");
+    write(root, "data/pump8.csv", "time,x\n1,1\n2,2\n3,5\n");
+    let with = |labels: &str, reading: &str, part: Part| {
+        write(root, "labels.csv", labels);
+        open(&SourceSpec {
+            labels: Some(root.join("labels.csv")),
+            part: Some(part).filter(|_| !reading.is_empty()),
+            ..spec(root.join("data"), reading)
+        })
+    };
+    let named = "name,label\npump7,faulty\npump8,fine\n";
+    let source = with(named, "", Part::Train).unwrap();
+    assert_eq!(names(&*source), ["pump7", "pump7+1", "pump8"]);
+    assert_eq!(classes(&*source), ["faulty", "faulty", "fine"]);
+    let source = with(&format!("{named}pump7+1,fine\n"), "", Part::Train).unwrap();
+    assert_eq!(classes(&*source), ["faulty", "fine", "fine"]);
+    // Also where the first piece is of another part.
+    for (test, of_test) in [("0.67", vec!["faulty", "fine"]), ("0.34", vec!["fine"])] {
+        let source = with(named, &format!("test = {test}"), Part::Test).unwrap();
+        assert_eq!(classes(&*source), of_test);
+    }
+    let source = with(named, "test = 0.67", Part::Test).unwrap();
+    assert!(!source.describe().contains("match no item"));
+    // Labels without names are of the items as they are.
+    let lines = |text: &str| with(text, "", Part::Train);
+    assert_eq!(
+        classes(&*lines("fine\nfaulty\nfine\n").unwrap()),
+        ["fine", "faulty", "fine"]
+    );
+    let found = lines("faulty\nfine\n").err().unwrap().to_string();
+    assert!(found.contains("holds 2 labels for 3 items"), "{found}");
 }
 
 #[test]
@@ -374,7 +432,7 @@ fn stretches_of_time_say_what_is_not_normal() {
         assert!(recordings.ending(0, 4, 2).is_err());
         assert_eq!(recordings.learned(0), 0..4);
     }
-    // Steps are those of the recording that is named, and not of its later pieces.
+    // Steps are counted from the beginning of the recording that is named.
     let source = with("recording,start,end\na/1,1,2\n").unwrap();
     let recordings = source.recordings().unwrap();
     assert_eq!(recordings.abnormal(0).unwrap(), [false, true, false, false]);
