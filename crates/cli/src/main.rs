@@ -19,6 +19,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: Recycling<MiMalloc> = Recycling::new(MiMalloc, 8 << 30);
 
 fn main() -> ExitCode {
+    end_with_the_reader();
     let arguments = arguments::Arguments::parse();
     match commands::run(arguments.command) {
         Ok(code) => code,
@@ -27,6 +28,19 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(error.kind()))
         }
     }
+}
+
+/// Ends the program in silence where nobody reads what it prints any more (`autodidact recipes | head`), as others do.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |what| {
+        let printing =
+            |text: &str| text.starts_with("failed printing to std") && text.contains("Broken pipe");
+        if what.payload_as_str().is_some_and(printing) {
+            std::process::exit(0);
+        }
+        usual(what);
+    }));
 }
 
 /// What happened, then what to do about it.

@@ -79,6 +79,9 @@ fn score(finding: &Finding) -> String {
         return format!("{:5.2} %", 100.0 * finding.value);
     }
     if plain.contains(&finding.metric.as_str()) {
+        if !(finding.low.is_finite() && finding.high.is_finite()) {
+            return format!("{:7.4}  (too few to tell)", finding.value);
+        }
         return format!(
             "{:7.4}  ({:.4}–{:.4})",
             finding.value, finding.low, finding.high

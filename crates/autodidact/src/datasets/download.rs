@@ -23,6 +23,11 @@ pub(super) fn fetch(
     path: &Path,
     progress: &mut dyn FnMut(&str, u64, u64),
 ) -> Result<()> {
+    let _alone = alone(path)?;
+    if path.is_file() {
+        // Whoever was waited for has fetched it.
+        return Ok(());
+    }
     let part = part_of(path);
     let mut pieced = length(&part) > 0;
     pieced |= complete(url, file, &part, progress)?;
@@ -43,6 +48,17 @@ pub(super) fn fetch(
             .expected(format!("the MD5 {} that was published", file.md5))
             .mend("try again"),
     )
+}
+
+/// Waits until nobody else fetches into the folder of `path`; others then wait until what is returned has gone. Runs that
+/// are begun together would write to one hidden file, each where the other isn't.
+fn alone(path: &Path) -> Result<File> {
+    let lock = path.with_file_name(".lock");
+    AppendLog::open(&lock, 0).map(drop)?;
+    let file = File::open(&lock).at_path(&lock)?;
+    // Some file systems have no locks; one who fetches alone needs none.
+    let _ = file.lock();
+    Ok(file)
 }
 
 /// The hidden file that a transfer goes to.

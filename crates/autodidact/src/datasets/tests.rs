@@ -148,6 +148,23 @@ fn a_file_is_fetched_checked_and_not_fetched_again() {
 }
 
 #[test]
+fn of_two_who_fetch_at_once_one_waits_for_the_other() {
+    if !can_fetch() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (address, requests) = serve(&[Answer::Whole]);
+    let (store, set) = (store(folder.path(), &address), published());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| store.fetch(&set, &mut |_, _, _| ()).unwrap());
+        }
+    });
+    assert!(std::fs::read(folder.path().join("x/x.bin")).unwrap() == body());
+    assert_eq!(requests.iter().count(), 1);
+}
+
+#[test]
 fn a_transfer_that_is_cut_off_goes_on_where_it_stopped() {
     if !can_fetch() {
         return;

@@ -31,12 +31,17 @@ pub struct Watch {
     frozen: Box<dyn Frozen>,
     detector: Detector,
     threshold: f64,
+    last: Last,
+}
+
+/// The last steps that came, as many as the network takes in.
+struct Last {
     channels: usize,
     stretch: usize,
-    /// The values of the last steps.
-    recent: VecDeque<f32>,
+    values: VecDeque<f32>,
     /// The stretches that ended with the steps watched last.
     ended: Vec<(Vec<f32>, usize)>,
+    /// The number of the step that comes next.
     next: usize,
 }
 
@@ -100,11 +105,13 @@ impl Watch {
             frozen,
             detector,
             threshold,
-            channels,
-            stretch,
-            recent: VecDeque::with_capacity(stretch * channels),
-            ended: Vec::new(),
-            next: 0,
+            last: Last {
+                channels,
+                stretch,
+                values: VecDeque::with_capacity(stretch * channels),
+                ended: Vec::new(),
+                next: 0,
+            },
         })
     }
 
@@ -120,19 +127,16 @@ impl Watch {
     ) -> Result<Self> {
         let new = Self::new(frozen, data, false_alarms, &mut |_, _| ())?;
         Ok(Self {
-            recent: self.recent,
-            ended: self.ended,
-            next: self.next,
+            last: self.last,
             ..new
         })
     }
 
     /// The whole stretches that ended with the steps watched last: values and the number of the first step.
     pub fn ended(&self) -> impl Iterator<Item = &(Vec<f32>, usize)> {
-        let whole = self.stretch * self.channels;
-        self.ended
-            .iter()
-            .filter(move |(values, _)| values.len() == whole)
+        let whole = self.last.stretch * self.last.channels;
+        let ended = self.last.ended.iter();
+        ended.filter(move |(values, _)| values.len() == whole)
     }
 
     /// How many steps are known.
@@ -150,26 +154,12 @@ impl Watch {
     /// # Errors
     /// When one has other channels.
     pub fn take(&mut self, steps: &[Vec<f32>]) -> Result<Vec<Seen>> {
+        let first = self.last.next;
+        self.last.take(steps)?;
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        self.ended.clear();
-        let first = self.next;
-        for step in steps {
-            if step.len() != self.channels {
-                return Err(Error::data(format!("a step of {} values", step.len()))
-                    .expected(format!("{} channels", self.channels)));
-            }
-            if self.recent.len() == self.stretch * self.channels {
-                self.recent.drain(..self.channels);
-            }
-            self.recent.extend(step);
-            let values: Vec<f32> = self.recent.iter().copied().collect();
-            let begin = self.next + 1 - values.len() / self.channels;
-            self.ended.push((values, begin));
-            self.next += 1;
-        }
-        let vectors = self.frozen.ends(&self.ended)?;
+        let vectors = self.frozen.ends(&self.last.ended)?;
         let distances = self.detector.distances(&vectors)?;
         let likelihoods = self.detector.likelihoods(&distances)?;
         let seen = distances.into_iter().zip(likelihoods).enumerate();
@@ -179,8 +169,56 @@ impl Watch {
                 distance,
                 likelihood,
                 // Before there is a whole stretch, what is seen is unlike all that is known.
-                alarm: distance >= self.threshold && first + at + 1 >= self.stretch,
+                alarm: distance >= self.threshold && first + at + 1 >= self.last.stretch,
             })
             .collect())
+    }
+}
+
+impl Last {
+    /// Takes the next steps. What ended before is forgotten, also where there are none, such as after an empty line: it would
+    /// be learned from twice.
+    fn take(&mut self, steps: &[Vec<f32>]) -> Result<()> {
+        self.ended.clear();
+        for step in steps {
+            if step.len() != self.channels {
+                return Err(Error::data(format!("a step of {} values", step.len()))
+                    .expected(format!("{} channels", self.channels)));
+            }
+            if self.values.len() == self.stretch * self.channels {
+                self.values.drain(..self.channels);
+            }
+            self.values.extend(step);
+            let values: Vec<f32> = self.values.iter().copied().collect();
+            let begin = self.next + 1 - values.len() / self.channels;
+            self.ended.push((values, begin));
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_end_with_the_steps_that_came_last_and_none_does_where_none_came() {
+        let mut last = Last {
+            channels: 1,
+            stretch: 2,
+            values: VecDeque::new(),
+            ended: Vec::new(),
+            next: 0,
+        };
+        last.take(&[vec![1.0], vec![2.0], vec![3.0]]).unwrap();
+        let ended: [(Vec<f32>, usize); 3] =
+            [(vec![1.0], 0), (vec![1.0, 2.0], 0), (vec![2.0, 3.0], 1)];
+        assert_eq!(last.ended, ended);
+        last.take(&[]).unwrap();
+        assert!(last.ended.is_empty() && last.next == 3);
+        last.take(&[vec![4.0]]).unwrap();
+        assert_eq!(last.ended, [(vec![3.0, 4.0], 2)]);
+        assert!(last.take(&[vec![1.0, 2.0]]).is_err());
     }
 }

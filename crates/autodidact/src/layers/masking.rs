@@ -46,7 +46,8 @@ impl Mask {
 
 /// How many of `tokens` stay visible when `ratio` of them is hidden.
 pub fn kept_tokens(tokens: usize, ratio: f32) -> usize {
-    let kept = (tokens as f32 * (1.0 - ratio)) as usize;
+    // A ratio such as 0.6 is a little more than that as a number of 32 bits.
+    let kept = (tokens as f64 * (1.0 - f64::from(ratio)) * (1.0 + 1e-6)) as usize;
     kept.clamp(1, tokens.saturating_sub(1).max(1))
 }
 
@@ -100,6 +101,7 @@ mod tests {
     #[test]
     fn something_is_always_kept_and_something_hidden() {
         assert_eq!(kept_tokens(64, 0.75), 16);
+        assert_eq!((kept_tokens(10, 0.6), kept_tokens(100, 0.6)), (4, 40));
         assert_eq!(kept_tokens(4, 0.99), 1);
         assert_eq!(kept_tokens(4, 0.0), 3);
     }

@@ -195,7 +195,7 @@ pub fn read_header(path: &Path) -> Result<Header> {
     let entries: BTreeMap<String, serde_json::Value> =
         parsed.map_err(|error| broken(format!("a header that is no JSON ({error})")))?;
     let mut shapes = BTreeMap::new();
-    let mut end = 0;
+    let (mut end, mut sum) = (0, 0u64);
     for (name, entry) in entries {
         if name == "__metadata__" {
             continue;
@@ -216,11 +216,16 @@ pub fn read_header(path: &Path) -> Result<Header> {
             )));
         }
         end = end.max(to);
+        sum = sum.saturating_add(to.saturating_sub(from));
         shapes.insert(name, entry.shape);
     }
     let held = length - 8 - size;
     if end != held {
         return Err(broken(format!("{held} bytes of values instead of {end}")));
+    }
+    // Arrays that share bytes would make much of little.
+    if sum != held {
+        return Err(broken(format!("arrays of {sum} bytes in {held}")));
     }
     Ok(Header { shapes })
 }
@@ -298,5 +303,11 @@ mod tests {
         let large = String::from_utf8_lossy(&whole).replace("[2,3]", "[9,3]");
         std::fs::write(&path, large.as_bytes()).unwrap();
         assert!(read_header(&path).is_err());
+        let entry = "{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}";
+        let header = format!("{{\"a\":{entry},\"b\":{entry}}}");
+        let length = (header.len() as u64).to_le_bytes();
+        std::fs::write(&path, [&length[..], header.as_bytes(), &[0; 8]].concat()).unwrap();
+        let error = read_header(&path).unwrap_err().to_string();
+        assert!(error.contains("arrays of 16 bytes in 8"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::device;
+use super::division::divide;
 use super::loader::{Items, prepare};
 use crate::error::Result;
 use crate::layers::Init;
@@ -61,22 +62,31 @@ pub(crate) fn likelihood<M: Modality, O: Objective>(
     }
     let all: Vec<usize> = (0..source.len()).collect();
     let cut = plan.modality.pieces(source, &all, part, plan.train.seed)?;
-    let (source, bytes) = match cut {
-        Some(cut) => (cut.held_out, Some(cut.bytes_per_symbol)),
-        None => (Arc::clone(source), None),
+    let (source, indices, bytes) = match cut {
+        Some(cut) => {
+            let held = (0..cut.held_out.len()).collect();
+            (cut.held_out, held, Some(cut.bytes_per_symbol))
+        }
+        // Of the data that the run learned from, what it held out.
+        None if part < 1.0 => {
+            let mut train = plan.train.clone();
+            let (_, held) = divide(&mut train, &plan.data, source.as_ref(), all, None);
+            (Arc::clone(source), held, None)
+        }
+        None => (Arc::clone(source), all, None),
     };
-    if source.is_empty() {
+    if indices.is_empty() {
         return Ok(None);
     }
     let device = device::open(&plan.train.device)?;
     let mut init = Init::new(plan.train.seed, &device);
     let network = load_state(plan.modality.encoder(&mut init)?, encoder)?;
     let model = plan.objective.build(network, &mut init)?.valid();
-    let places: Vec<usize> = (0..source.len()).collect();
+    let places: Vec<usize> = (0..indices.len()).collect();
     let items = Items::new(
         source,
         plan.modality.clone(),
-        places.clone(),
+        indices,
         false,
         plan.train.seed,
         device,

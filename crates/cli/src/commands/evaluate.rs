@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use autodidact::error::Result;
+use autodidact::error::{Kind, Result};
 use autodidact::judge::{
     Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
 };
@@ -59,6 +59,7 @@ fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     let spec = source_of(recipe, arguments.data.as_deref(), None, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
     let spec = judged_on(encoder.as_ref(), spec)?;
+    let own = encoder.is_own(&spec);
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
     let mut found = watched(|advance| {
         forecasts(
@@ -91,7 +92,7 @@ fn ahead(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
         );
     }
     println!("\n{}\n", found.verdict);
-    write_json(&folder.file("forecast.json"), &found)?;
+    keep(folder, "forecast.json", own, &found)?;
     finish(arguments, &found)
 }
 
@@ -101,6 +102,7 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
     let spec = source_of(recipe, arguments.data.as_deref(), labels, None)?;
     let encoder = frozen(recipe, &folder.encoder()?, folder.path())?;
     let spec = judged_on(encoder.as_ref(), spec)?;
+    let own = encoder.is_own(&spec);
     let (settings, seed) = (recipe.evaluate()?, recipe.seed());
     let mut found =
         watched(|advance| anomalies(encoder.as_ref(), &spec, &settings, seed, advance))?;
@@ -129,8 +131,19 @@ fn watch(folder: &RunFolder, recipe: &Recipe, arguments: &Evaluate) -> Result<Ex
         println!("{what}");
     }
     println!("\n{}\n", found.verdict);
-    write_json(&folder.file("anomalies.json"), &found)?;
+    keep(folder, "anomalies.json", own, &found)?;
     finish(arguments, &found)
+}
+
+/// Keeps what was found on a run's own data for its report; that is not about other data.
+fn keep(folder: &RunFolder, name: &str, own: bool, found: &impl serde::Serialize) -> Result<()> {
+    match own {
+        true => write_json(&folder.file(name), found),
+        false => {
+            println!("other data than the run's: its folder and its report stay as they are");
+            Ok(())
+        }
+    }
 }
 
 /// The part of some data to judge on: its test part where it has one. Where the end of recordings is set apart these are
@@ -208,7 +221,14 @@ pub(crate) fn after_pretraining(folder: &RunFolder, ceiling: Option<PathBuf>) ->
         }
         return Ok(());
     }
-    let judged = judge(folder, &recipe, None, None, None, ceiling.as_deref(), true)?;
+    let judged = match judge(folder, &recipe, None, None, None, ceiling.as_deref(), true) {
+        // Nothing is wrong with what was learned.
+        Err(error) if error.kind() == Kind::Data => {
+            println!("the encoder can't be judged by the labels in the data: {error}");
+            return Ok(());
+        }
+        judged => judged?,
+    };
     show(&judged);
     write_json(&folder.file("evaluation.json"), &judged)?;
     folder.write_card(&judged)

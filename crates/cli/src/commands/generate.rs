@@ -1,10 +1,10 @@
 //! `autodidact generate`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use autodidact::error::Result;
+use autodidact::error::{Error, Result};
 use autodidact::judge::generate;
 use autodidact::modality::Sampling;
 use autodidact::run::RunFolder;
@@ -23,20 +23,28 @@ pub(crate) fn run(arguments: &Generate) -> Result<ExitCode> {
         seed: u64::from(arguments.seed),
     };
     let _listening = Listening::begin();
-    print!("{}", arguments.beginning);
-    let mut hear = |more: &str| {
-        print!("{more}");
-        // Whoever reads may have gone, and then there is nobody left to tell.
-        std::io::stdout().flush().is_ok() && !STOP.load(Ordering::Relaxed)
+    let mut out = std::io::stdout().lock();
+    let mut wrong = None;
+    let mut say = |text: &str| {
+        let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        wrong = said.err();
+        wrong.is_none()
     };
+    say(&arguments.beginning);
     let recipe = folder.recipe()?;
     generate(
         &recipe,
         &folder.encoder()?,
         &arguments.beginning,
         &how,
-        &mut hear,
+        &mut |more: &str| say(more) && !STOP.load(Ordering::Relaxed),
     )?;
-    println!();
-    Ok(ExitCode::SUCCESS)
+    say("\n");
+    match wrong {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", error))
+        }
+        // Whoever read may have gone away.
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }

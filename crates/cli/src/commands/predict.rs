@@ -92,9 +92,9 @@ fn stream(arguments: &Predict) -> Result<ExitCode> {
     // Lines are read while the network is busy with those before them, and then go through it together.
     let (send, lines) = sync_channel(ROWS);
     let reader = std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
+        for line in std::io::stdin().lock().split(b'\n') {
             let failed = line.is_err();
-            if send.send((Instant::now(), line)).is_err() || failed {
+            if send.send((Instant::now(), line.map(text_of))).is_err() || failed {
                 break;
             }
         }
@@ -162,6 +162,12 @@ fn stream(arguments: &Predict) -> Result<ExitCode> {
     }
     eprintln!("{}", latency.describe());
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line as files are read: bytes that are no UTF-8, such as those of a unit in a header, end nothing.
+fn text_of(line: Vec<u8>) -> String {
+    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+    String::from_utf8_lossy(line).into_owned()
 }
 
 /// An encoder that goes on learning from what is watched, and where it is kept.
@@ -277,6 +283,15 @@ const MOST_SHOWN: usize = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_may_hold_bytes_that_are_no_utf_8() {
+        assert_eq!(
+            text_of(b"time,T in \xb0C\r".to_vec()),
+            "time,T in \u{fffd}C"
+        );
+        assert_eq!(text_of("µm,2".into()), "µm,2");
+    }
 
     #[test]
     fn latencies_are_those_of_so_large_a_part_of_the_rows() {

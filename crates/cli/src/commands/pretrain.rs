@@ -202,16 +202,23 @@ fn keep_going(error: Error, folder: &RunFolder) -> Error {
 
 /// Trains the same network with all labels, to show beside: what the network could reach on this data.
 fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>> {
+    let path = folder.file("ceiling");
+    // A run that goes on has one already, or was stopped before it had.
+    if path.join("recipe.toml").is_file() {
+        return Ok(path.join("encoder.safetensors").is_file().then_some(path));
+    }
     let pretrained = folder.recipe()?;
     let mut recipe = Recipe::parse("[method]\nname = \"supervised\"")?;
     recipe.take_over(&pretrained, &["data", "encoder"]);
     let steps = ((steps as f64 * CEILING_SHARE) as i64).max(1);
     recipe.put("train.steps", steps)?;
     recipe.put("train.seed", i64::try_from(pretrained.seed()).unwrap_or(0))?;
-    if let Some(precision) = pretrained.text("train", "precision") {
-        recipe.put("train.precision", precision)?;
+    for key in ["device", "precision"] {
+        if let Some(value) = pretrained.text("train", key) {
+            recipe.put(&format!("train.{key}"), value)?;
+        }
     }
-    let ceiling = RunFolder::create(Some(&folder.file("ceiling")), "ceiling")?;
+    let ceiling = RunFolder::create(Some(&path), "ceiling")?;
     println!("the ceiling: the same network, trained with all labels for {steps} steps");
     let mut session = train::open(&recipe)?;
     let outcome = carry_out(session.as_mut(), &ceiling, None, None)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use super::{autodidact, fails, succeeds};
 
@@ -79,6 +80,18 @@ fn a_model_is_learned_judged_and_goes_on_from_a_beginning() {
     assert!(go_on(&["--temperature", "0"]).contains(" sees the "));
     let (message, code) = fails(autodidact(here).args(["generate", "run", "--top-p", "0"]));
     assert!(message.contains("top-p 0") && code == 2, "{message}");
+
+    // Whoever reads may go away.
+    let mut unheard = autodidact(here)
+        .args(["generate", "run", "-n", "2000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(unheard.stdout.take());
+    let ended = unheard.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
 
     let out = succeeds(autodidact(here).args(["evaluate", "run", "poem.txt"]));
     assert!(

@@ -377,7 +377,8 @@ fn softmax_within(scores: &mut [f32], keys: usize, spans: &[[u32; 2]], log_sums:
 #[inline(always)]
 fn softmax_row(row: &mut [f32]) -> f32 {
     let max = row_max(row);
-    if max == f32::NEG_INFINITY {
+    // Of what is no number nothing is the largest; it has to stay what it is.
+    if max == f32::NEG_INFINITY && row.iter().all(|score| *score == max) {
         row.fill(0.0);
         return 0.0;
     }

@@ -5,7 +5,7 @@ use super::{
     attention_packed_within_reference, attention_reference, attention_within,
     attention_within_reference,
 };
-use crate::oracle::{assert_close, device, double, tensor, values};
+use crate::oracle::{assert_close, device, double, numbers, tensor, values};
 
 struct Naive {
     output: Vec<f64>,
@@ -145,6 +145,27 @@ fn invalid_keys_are_not_seen() {
         tensor(shape, 3),
         Some(valid),
     );
+}
+
+#[test]
+fn a_query_that_is_no_number_is_none_that_sees_nothing() {
+    let shape = [1, 1, 3, 4];
+    let mut queries = numbers(12, 1);
+    queries[4..8].fill(f32::NAN);
+    let q = Tensor::<4>::from_data(TensorData::new(queries, shape), &device());
+    let [k, v] = [2, 3].map(|seed| tensor(shape, seed));
+    let mask = TensorData::new(vec![true, true, false], [1, 3]);
+    let mask = Tensor::<2, Bool>::from_data(mask, &device());
+    let outputs = [
+        attention(q.clone(), k.clone(), v.clone(), 0.7, None),
+        attention(q.clone(), k.clone(), v.clone(), 0.7, Some(mask)),
+        attention_within(q, k, v, 0.7, &Spans::new(vec![[0, 2]; 3], 3)),
+    ];
+    for output in outputs {
+        for (query, row) in values(&output).chunks_exact(4).enumerate() {
+            assert!(row.iter().all(|value| value.is_nan() == (query == 1)));
+        }
+    }
 }
 
 #[test]

@@ -169,6 +169,10 @@ impl Product {
         assert!(lengths.eq(weight.segments.iter().copied()));
         assert_eq!(gather.offsets.len(), dest_offsets.len());
         assert!(bias.is_none_or(|bias| bias.len() == Weight::padded(weight.columns)));
+        // Where there is no pixel, nothing was copied for its windows either.
+        let Some(last) = gather.offsets.iter().max() else {
+            return;
+        };
         self.chunks.clear();
         for segment in gather.segments {
             let chunks = (0..segment.length).step_by(32);
@@ -176,7 +180,6 @@ impl Product {
                 .extend(chunks.map(|start| segment.offset + start));
         }
         let reach = self.chunks.iter().max().map_or(0, |chunk| chunk + 32);
-        let last = gather.offsets.iter().max().copied().unwrap_or(0);
         assert!(
             self.chunks.is_empty() || last + reach <= gather.source.len(),
             "window reaches past its source"

@@ -299,6 +299,13 @@ fn in_bf16_products_of_short_numbers_are_exact() {
             errors.iter().all(|error| *error < 2e-6),
             "{engine:?} {errors:?}"
         );
+        // An image narrower than the stride: of its pixels none is in one of the phases.
+        let inputs = [short([2, 5, 1, 17], 1), short([35, 17, 3, 3], 2)];
+        let errors = errors_in_bf16(engine, inputs, |shape| short(shape, 4), options(2, 1));
+        assert!(
+            errors.iter().all(|error| *error < 2e-6),
+            "{engine:?} {errors:?}"
+        );
         let dilated = Conv2dOptions {
             dilation: [2, 3],
             padding: [2, 1],

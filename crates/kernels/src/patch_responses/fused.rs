@@ -84,7 +84,7 @@ impl Operation for Responses {
                                 let sums =
                                     unsafe { total.part(at + columns.start..at + columns.end) };
                                 for (sum, found) in sums.iter_mut().zip(&found[columns.clone()]) {
-                                    *sum += if *found > 0.0 { *found } else { 0.0 };
+                                    *sum += if *found < 0.0 { 0.0 } else { *found };
                                 }
                             }
                         },

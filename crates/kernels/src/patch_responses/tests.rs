@@ -109,6 +109,27 @@ fn a_flat_patch_is_like_nothing() {
 }
 
 #[test]
+fn an_image_that_is_no_number_is_not_one_that_is_like_nothing() {
+    let patches = Patches {
+        size: 3,
+        stride: 1,
+        cells: 1,
+        floor: 1e-3,
+    };
+    let image = |seed| tensor([1, 5, 5, 1], seed);
+    let x = Tensor::cat(vec![image(1).mul_scalar(f32::NAN), image(2)], 0);
+    let found = values(&patch_responses(
+        x,
+        tensor([4, 9], 2),
+        tensor([4], 3),
+        patches,
+    ));
+    let (first, second) = found.split_at(4);
+    assert!(first.iter().all(|value| value.is_nan()), "{first:?}");
+    assert!(second.iter().all(|value| value.is_finite()), "{second:?}");
+}
+
+#[test]
 fn no_gradient_passes() {
     let patches = Patches {
         size: 3,

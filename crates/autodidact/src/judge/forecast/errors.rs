@@ -125,6 +125,7 @@ pub(super) fn verdict(
     let mut untold = 0;
     for (sides, horizon) in blocks.iter().zip(horizons) {
         if sides[0].is_empty() {
+            untold += 1;
             sentences.push(format!(
                 "{horizon} steps ahead there is too little to learn a regression from."
             ));
@@ -251,6 +252,23 @@ mod tests {
         let said = verdict(&both, &[24, 720], &settings()).unwrap();
         assert!(said.starts_with("Pretraining helped. At 1 of 1"), "{said}");
         assert!(!too_few(&both[0]) && too_few(&both[1]));
+    }
+
+    #[test]
+    fn where_no_regression_could_be_learned_nothing_is_decided() {
+        let mut none = errors([0.1, 0.1, 0.5, 0.4, 0.9, 0.3, 0.6]);
+        for side in [0, BOTH, UNTRAINED, SIMPLE] {
+            none[side].clear();
+        }
+        let said = verdict(std::slice::from_ref(&none), &[90], &settings()).unwrap();
+        assert!(
+            said.starts_with("Whether pretraining helped can't be told. 90 steps ahead there is"),
+            "{said}"
+        );
+        // What can be told at another horizon is.
+        let both = [errors([0.2, 0.2, 0.5, 0.4, 0.9, 0.3, 0.6]), none];
+        let said = verdict(&both, &[24, 90], &settings()).unwrap();
+        assert!(said.starts_with("Pretraining helped. At 1 of 1"), "{said}");
     }
 
     #[test]

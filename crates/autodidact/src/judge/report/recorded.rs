@@ -248,8 +248,13 @@ fn watched(of: &Watched) -> [Chart; 2] {
     };
     let scores = points(&of.scores);
     let threshold = points(&of.thresholds);
-    let above = (of.scores.iter().zip(&of.thresholds))
-        .filter(|(score, threshold)| score.is_some() && score >= threshold)
+    // Where the known beginning ends, a point has the score of a step after it, whose threshold stands at the next point.
+    let threshold_from = |at: usize| of.thresholds.iter().skip(at).flatten().copied().next();
+    let above = (of.scores.iter().enumerate())
+        .filter(|&(at, score)| {
+            let both = score.zip(threshold_from(at));
+            both.is_some_and(|(score, threshold)| score >= threshold)
+        })
         .count();
     let values = (of.values.iter().enumerate())
         .map(|(at, &value)| (step(at), rounded(f64::from(value))))
@@ -326,5 +331,20 @@ mod tests {
         assert_eq!(scores.lines[0].points, [(10.0, 0.5), (20.0, 10.0)]);
         assert_eq!(scores.lines[1].points, [(10.0, 2.0), (20.0, 2.0)]);
         assert!(scores.summary.starts_with("1 of 2"), "{}", scores.summary);
+    }
+
+    #[test]
+    fn a_score_at_the_end_of_the_known_beginning_is_held_against_the_next_threshold() {
+        for (score, said) in [(0.5, "0 of 2"), (9.0, "1 of 2")] {
+            let [_, scores] = watched(&Watched {
+                name: "a".to_owned(),
+                every: 10,
+                values: vec![1.0; 3],
+                scores: vec![None, Some(score), Some(0.5)],
+                thresholds: vec![None, None, Some(2.0)],
+                abnormal: Vec::new(),
+            });
+            assert!(scores.summary.starts_with(said), "{}", scores.summary);
+        }
     }
 }

@@ -104,9 +104,18 @@ impl SeriesBatch {
         if !missing {
             return self.values.clone();
         }
-        let present = self.present.clone();
-        let present = present.unwrap_or_else(|| self.values.ones_like());
-        Tensor::cat(vec![self.values.clone(), present], 2)
+        Tensor::cat(vec![self.values.clone(), self.there()], 2)
+    }
+
+    /// 1 where a value is there, of a real step and not missing, `[batch, time, channels]`.
+    pub(super) fn there(&self) -> Tensor<3> {
+        self.present.clone().unwrap_or_else(|| {
+            let ones = self.values.ones_like();
+            match self.real() {
+                Some(real) => ones * real,
+                None => ones,
+            }
+        })
     }
 
     /// 1 where a step is real, `[batch, time, 1]`; `None` where all are.
@@ -160,8 +169,7 @@ impl Batch for SeriesBatch {
         let kept = |&length: &usize| length.saturating_sub(steps).max(1);
         let lengths: Vec<usize> = self.lengths.iter().map(kept).collect();
         let longest = lengths.iter().copied().max().unwrap_or(1);
-        let present = self.present.clone();
-        let present = present.unwrap_or_else(|| self.values.ones_like());
+        let present = self.there();
         // Steps of rows by number, one row below the other.
         let at = |tensor: &Tensor<3>, places: Vec<i64>| {
             let places = Tensor::<1, Int>::from_data(places.as_slice(), &device);
@@ -263,8 +271,18 @@ mod tests {
             lengths: vec![3, 3],
             ..steps
         };
+        let ragged = Steps {
+            lengths: vec![3, 1],
+            ..whole.clone()
+        };
         let batch = SeriesBatch::new(whole, Rows::default(), &tests_device());
         assert!(batch.present.is_none() && batch.valid.is_none());
         assert_eq!(host(batch.input(true).narrow(2, 2, 2)), [1.0; 12]);
+        // What lies beyond the end of a row is not there, also where nothing is missing.
+        let batch = SeriesBatch::new(ragged, Rows::default(), &tests_device());
+        assert!(batch.present.is_none());
+        let there = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(host(batch.input(true).narrow(2, 2, 2)), there);
+        assert_eq!(host(batch.there()), there);
     }
 }

@@ -179,6 +179,10 @@ impl Modality for SeriesData {
         items.iter().map(view).collect()
     }
 
+    fn shortened(&self, item: &Series, plain: &SeriesView) -> bool {
+        plain.steps() < item.steps()
+    }
+
     fn collate(&self, views: &[SeriesView], rows: &Rows, device: &Device) -> Result<SeriesBatch> {
         let channels = self.measured.channels;
         if let Some(other) = views
@@ -251,6 +255,13 @@ impl Modality for SeriesData {
                 Error::recipe("data.reading.standardize, and steps as they arrive")
                     .expected("recordings on one scale: what comes first is no whole beginning")
                     .mend("pretrain without it, on recordings of one process"),
+            );
+        }
+        if reading.resample > 0.0 {
+            return Err(
+                Error::recipe("data.reading.resample, and steps as they arrive")
+                    .expected("a row a step: rows that arrive are taken as they come, and not averaged")
+                    .mend("pretrain without it, on rows as far apart in time as those that will arrive"),
             );
         }
         Ok(Box::new(source::LiveRows::new(

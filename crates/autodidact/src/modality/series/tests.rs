@@ -174,6 +174,43 @@ fn overlapping_views_say_where_they_begin() {
 }
 
 #[test]
+fn a_series_longer_than_a_view_is_said_to_be_shortened() {
+    let items = vec![
+        series(1, &[0.0, 1.0, 2.0, 3.0]),
+        series(1, &[2.0, 1.0, 0.0]),
+    ];
+    let mut data = data(&items, Change::Light);
+    data.views.length = 3;
+    let items = numbered(items);
+    let plain = data.plain(&items).unwrap();
+    let both = items.iter().zip(&plain);
+    let shortened: Vec<bool> = both
+        .map(|((_, item), view)| data.shortened(item, view))
+        .collect();
+    assert_eq!(shortened, [true, false]);
+}
+
+#[test]
+fn steps_that_arrive_are_read_as_what_was_learned_from_or_not_at_all() {
+    let data = data(&[series(1, &[1.0, 2.0, 3.0])], Change::Light);
+    let rows = |reading: &str| {
+        data.rows(&SourceSpec {
+            reading: reading.parse().unwrap(),
+            ..SourceSpec::default()
+        })
+    };
+    assert!(rows("window = 2").is_ok());
+    for reading in ["resample = 60", "standardize = 10"] {
+        let error = rows(reading).err().unwrap().to_string();
+        let key = reading.split(' ').next().unwrap();
+        assert!(
+            error.contains(&format!("data.reading.{key}, and steps")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn series_of_different_lengths_are_one_batch() {
     let items = vec![series(1, &[1.0, 2.0, 3.0]), series(1, &[f32::NAN, 5.0])];
     let data = data(&items, Change::Light);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::packed::unpacked;
-use super::storage::{Member, Place};
+use super::storage::Member;
 use crate::error::{AtPath, Result};
 
 /// Bytes at the start of a file that are looked at.
@@ -36,12 +36,7 @@ pub(in crate::modality) fn holds_numbers(member: &Member) -> Result<bool> {
 
 /// The same of a file by its path; no where it can't be read.
 pub(in crate::modality) fn is_table_of_numbers(path: &Path) -> bool {
-    let member = Member {
-        name: path.to_string_lossy().into_owned(),
-        shown: path.display().to_string(),
-        place: Place::File(path.to_path_buf()),
-    };
-    holds_numbers(&member).unwrap_or(false)
+    holds_numbers(&Member::of_file(path)).unwrap_or(false)
 }
 
 fn are_numbers(head: &[u8]) -> bool {

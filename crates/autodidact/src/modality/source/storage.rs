@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
@@ -159,6 +159,16 @@ pub(in crate::modality) struct Member {
 }
 
 impl Member {
+    /// A file that the user named himself.
+    pub(in crate::modality) fn of_file(path: &Path) -> Self {
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        Self {
+            name: name.unwrap_or_default().into_owned(),
+            shown: path.display().to_string(),
+            place: Place::File(path.to_path_buf()),
+        }
+    }
+
     /// All bytes, at most [`LONGEST_MEMBER`].
     ///
     /// # Errors

@@ -30,16 +30,15 @@ pub(super) fn generate(
     let mut reader = encoder.reader()?;
     let mut rng = stream(how.seed, Purpose::Evaluation, &[]);
     let mut ids = words.encode(beginning)?;
-    let given = ids.len();
     if ids.is_empty() {
         ids.push(words.end);
     }
+    let mut told = Told::new(words, &ids, beginning);
     let mut scores = read(
         &mut reader,
         &ids[ids.len().saturating_sub(length)..],
         encoder,
     );
-    let mut told = 0;
     for _ in 0..how.symbols {
         let mut values = host(scores);
         for &special in words.vocabulary().special.iter() {
@@ -52,15 +51,9 @@ pub(super) fn generate(
             break;
         }
         ids.push(next);
-        // Only whole characters are told: a symbol may be a part of one.
-        let text = words.decode(&ids[given..]);
-        let whole = text.trim_end_matches('\u{fffd}');
-        if whole.len() > told {
-            let more = whole.get(told..).unwrap_or_default();
-            if !hear(more) {
-                return Ok(());
-            }
-            told = whole.len();
+        let more = told.more(words, &ids);
+        if !more.is_empty() && !hear(&more) {
+            return Ok(());
         }
         scores = if reader.read() < length {
             read(&mut reader, &ids[ids.len() - 1..], encoder)
@@ -71,6 +64,48 @@ pub(super) fn generate(
         };
     }
     Ok(())
+}
+
+/// What was told of symbols that go on. Whether a space stands before a symbol shows only beside the one before it, so a
+/// few that were told are spelled again with each new one.
+struct Told {
+    /// The first symbol that is spelled again, and the first that wasn't told.
+    from: usize,
+    to: usize,
+    /// Bytes of what is spelled again that were told.
+    bytes: usize,
+    /// Whether the beginning ends with a space that no symbol stands for.
+    spaced: bool,
+}
+
+impl Told {
+    /// All of the beginning was told, whose symbols these are.
+    fn new(words: &Words, ids: &[u32], beginning: &str) -> Self {
+        let text = words.decode(ids);
+        Self {
+            from: 0,
+            to: ids.len(),
+            bytes: text.len(),
+            spaced: beginning.ends_with(' ') && !text.ends_with(' '),
+        }
+    }
+
+    /// What is to be told now that there are more symbols: whole characters, as a symbol may be a part of one.
+    fn more(&mut self, words: &Words, ids: &[u32]) -> String {
+        let text = words.decode(&ids[self.from..]);
+        let whole = text.trim_end_matches('\u{fffd}');
+        let mut more = whole.get(self.bytes..).unwrap_or_default();
+        if self.spaced && !more.is_empty() {
+            more = more.strip_prefix(' ').unwrap_or(more);
+            self.spaced = false;
+        }
+        self.bytes = self.bytes.max(whole.len());
+        if whole.len() == text.len() {
+            (self.from, self.to) = (self.to, ids.len());
+            self.bytes = words.decode(&ids[self.from..]).len();
+        }
+        more.to_owned()
+    }
 }
 
 fn check(how: &Sampling) -> Result<()> {
@@ -131,7 +166,43 @@ fn draw(scores: &[f32], how: &Sampling, rng: &mut Rng) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::TextReading;
     use super::*;
+
+    /// Whatever stands for spaces, what is told goes on with the beginning as the whole would be spelled.
+    #[test]
+    fn what_is_told_goes_on_with_the_beginning() {
+        let text = "the singing fox costs 12 €, näive foxes sing";
+        for kind in ["wordpiece", "bpe", "unigram", "characters"] {
+            let reading = TextReading {
+                tokenizer: kind.to_owned(),
+                vocabulary: 300,
+                ..TextReading::default()
+            };
+            let words = Words::learn(&reading, (0..20).map(|_| text.to_owned())).unwrap();
+            let ids = words.encode(text).unwrap();
+            let said = |given: usize, beginning: &str| {
+                let mut told = Told::new(&words, &ids[..given], beginning);
+                let mut said = beginning.to_owned();
+                for end in given + 1..=ids.len() {
+                    said += &told.more(&words, &ids[..end]);
+                }
+                said
+            };
+            let whole = words.decode(&ids);
+            for given in 1..ids.len() {
+                let beginning = words.decode(&ids[..given]);
+                // Nobody begins with a part of a character.
+                if !beginning.ends_with('\u{fffd}') {
+                    assert_eq!(said(given, &beginning), whole, "{kind} {given}");
+                }
+            }
+            if kind == "wordpiece" {
+                let given = words.encode("the singing").unwrap().len();
+                assert_eq!(said(given, "the singing "), whole);
+            }
+        }
+    }
 
     fn drawn(how: Sampling) -> Vec<usize> {
         let scores = [0.1f32.ln(), 0.6f32.ln(), 0.3f32.ln()];

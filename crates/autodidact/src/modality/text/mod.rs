@@ -277,13 +277,20 @@ impl Modality for Texts {
         if plain.ids.len() < self.views.length {
             return false;
         }
-        let count = |text: &str| self.words.encode(text).map_or(0, |ids| ids.len());
+        let length = self.views.length;
+        let encoded = |text: &str| self.words.encode(text).map_or(0, |ids| ids.len());
+        // Of a book the beginning is enough to tell; to take in all of it takes seconds.
+        let count = |text: &str| {
+            let begun = views::beginning(text, length);
+            match encoded(begun) {
+                few if few < length && begun.len() < text.len() => encoded(text),
+                found => found,
+            }
+        };
         let frame = if self.causal() { 1 } else { 2 };
         match item {
-            Passage::Document(text) => count(text) + frame > self.views.length,
-            Passage::Pair(first, second) => {
-                count(first) + count(second) + frame + 1 > self.views.length
-            }
+            Passage::Document(text) => count(text) + frame > length,
+            Passage::Pair(first, second) => count(first) + count(second) + frame + 1 > length,
             Passage::Piece(_) | Passage::Sentences(..) => false,
         }
     }
@@ -436,5 +443,38 @@ impl Modality for Texts {
     ) -> Result<()> {
         let length = self.views.length;
         generate::generate(encoder, &self.words, length, beginning, how, hear)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_view_is_told_by_its_beginning() {
+        let model = r#"{"type": "WordLevel", "unk_token": "[UNK]", "vocab": {"[SEP]": 0, "a": 1}}"#;
+        let json = format!(
+            r#"{{"version": "1.0", "added_tokens": [], "pre_tokenizer": {{"type": "WhitespaceSplit"}}, "model": {model}}}"#
+        );
+        let words = Words::parse(json.into_bytes()).unwrap();
+        let measured = TextMeasurements {
+            symbols: 2,
+            length: 8,
+            words: Some(Arc::new(words)),
+        };
+        let views = TextViews {
+            length: 8,
+            ..TextViews::default()
+        };
+        let texts = Texts::new(&views, &TextNetwork::default(), &measured).unwrap();
+        let shortened = |text: String| {
+            let item = Passage::Document(text.into());
+            let plain = texts.plain(&[(0, item.clone())]).unwrap();
+            texts.shortened(&item, &plain[0])
+        };
+        assert!(!shortened("a ".repeat(6)));
+        assert!(shortened("a ".repeat(7)));
+        // It has no symbol for the last word, which stands far behind what is looked at.
+        assert!(shortened("a ".repeat(500) + "z"));
     }
 }

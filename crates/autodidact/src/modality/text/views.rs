@@ -14,6 +14,8 @@ use crate::random::Rng;
 
 /// Bytes of a document that a view is looked for in, where it is longer than twice that.
 const LONG: usize = 1 << 20;
+/// Bytes of a word at most: what is written without spaces is taken for words as long as this.
+const WORD: usize = 64;
 
 /// The recipe's `[views]` for text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,7 +142,11 @@ impl TextViews {
                 let part = self.part(text, rng);
                 let ids = words.encode(&part)?;
                 let dropout = Some(rng.random());
+                // As in pieces, a document's end is to be predicted as well, where it was come to.
+                let ends = (part.len() == text.len()).then_some(words.end);
+                let after = ids.get(self.length - 1).copied().or(ends);
                 Ok(TextView {
+                    next: after.filter(|_| causal),
                     dropout,
                     ..framed(ids, words, self.length, causal)
                 })
@@ -159,19 +165,12 @@ impl TextViews {
 
     /// The view as it is, from the beginning.
     pub(super) fn plain(&self, passage: &Passage, words: &Words, causal: bool) -> Result<TextView> {
-        let beginning = |text: &Arc<str>| {
-            // Of a book only the beginning is needed; a symbol stands for 64 bytes at the very most.
-            let mut end = text.len().min(64 * self.length);
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            words.encode(&text[..end])
-        };
+        let begun = |text: &Arc<str>| words.encode(beginning(text, self.length));
         Ok(match passage {
             Passage::Piece(ids) => cut(ids, self.length),
-            Passage::Document(text) => framed(beginning(text)?, words, self.length, causal),
+            Passage::Document(text) => framed(begun(text)?, words, self.length, causal),
             Passage::Pair(first, second) => {
-                let [first, second] = [beginning(first)?, beginning(second)?];
+                let [first, second] = [begun(first)?, begun(second)?];
                 framed_pair(first, second, words, self.length, causal)
             }
             Passage::Sentences(_, sentences) => {
@@ -184,7 +183,8 @@ impl TextViews {
     fn part(&self, text: &str, rng: &mut Rng) -> String {
         let text = stretch(text, rng);
         // A symbol is hardly ever longer than a word, so that as many words as symbols fill a view.
-        let all: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+        let apart = text.split_inclusive(char::is_whitespace);
+        let all: Vec<&str> = apart.flat_map(short).collect();
         let spare = all.len().saturating_sub(self.length);
         let from = match spare {
             0 => 0,
@@ -234,6 +234,34 @@ impl TextViews {
             });
         }
     }
+}
+
+/// The beginning of a text, which is all that a view of `length` symbols needs of a book: a symbol stands for 64 bytes at the
+/// very most.
+pub(super) fn beginning(text: &str, length: usize) -> &str {
+    let mut end = text.len().min(64 * length);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A word in parts of [`WORD`] bytes at most. Chinese or a sequence of bases would else be one word, and looked at as a
+/// whole and from its beginning each time.
+fn short(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut end = rest.len().min(WORD);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        Some(part)
+    })
 }
 
 /// A text, or of a very long one a stretch of [`LONG`] bytes from anywhere: a list of all its words would take several times
@@ -357,6 +385,42 @@ mod tests {
         let causal = views.plain(&document, &words, true).unwrap();
         assert_eq!((causal.ids[0], causal.ids.len()), (3, 8));
         assert_eq!(words.decode(&causal.ids), "abcdefg");
+    }
+
+    #[test]
+    fn a_network_that_predicts_learns_where_a_document_ends() {
+        let words = words();
+        let views = TextViews {
+            length: 8,
+            ..TextViews::default()
+        };
+        let next = |text: &str, causal| {
+            let mut rng = stream(0, Purpose::View, &[]);
+            let document = Passage::Document(text.into());
+            let view = views.draw(&document, &words, causal, &mut rng).unwrap();
+            view.next
+        };
+        assert_eq!(next("abc", true), Some(words.end));
+        assert_eq!(next("abcdefg", true), Some(words.end));
+        let h = words.encode("h").unwrap();
+        assert_eq!(next("abcdefgh", true), Some(h[0]));
+        assert_eq!(next("abc", false), None);
+    }
+
+    #[test]
+    fn what_is_written_without_spaces_is_seen_from_any_place() {
+        let views = TextViews {
+            length: 8,
+            ..TextViews::default()
+        };
+        let text: String = ('一'..='龥').collect();
+        let mut starts = std::collections::BTreeSet::new();
+        for draw in 0..50 {
+            let part = views.part(&text, &mut stream(draw, Purpose::View, &[]));
+            assert!(part.len() <= 8 * WORD && text.contains(&part));
+            starts.insert(part.chars().next());
+        }
+        assert!(starts.len() > 20, "{}", starts.len());
     }
 
     /// What SimCSE calls for: nothing is left out, and the draws of dropout are all that tells two views apart.

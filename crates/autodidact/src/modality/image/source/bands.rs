@@ -1,4 +1,5 @@
 //! TIFF files whose channels are neither grey, color nor opacity: bands of a satellite, stains of a microscope, floats.
+//! And grey with opacity, which the decoder of ordinary images takes for two bands.
 
 use std::io::Cursor;
 
@@ -6,7 +7,7 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 
-use super::decode::{MOST_PIXELS, check_size, damaged};
+use super::decode::{MOST_PIXELS, check_size, damaged, over_white, words_over_white};
 use crate::error::{Error, Result};
 use crate::modality::image::{Image, MOST_CHANNELS, Pixels};
 
@@ -54,6 +55,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Image>> {
     let planar: Option<u16> = decoder
         .find_tag_unsigned(Tag::PlanarConfiguration)
         .map_err(failed)?;
+    let extra: Option<Vec<u16>> = decoder
+        .find_tag_unsigned_vec(Tag::ExtraSamples)
+        .map_err(failed)?;
+    // 1 and 2 stand for opacity; of anything else that comes second, nobody says what it is.
+    let opacity = channels == 2 && matches!(extra.as_deref(), Some([1 | 2]));
     let mut values = DecodingResult::U8(Vec::new());
     decoder.read_image_to_buffer(&mut values).map_err(failed)?;
     let (width, height) = (width as usize, height as usize);
@@ -68,6 +74,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Image>> {
                     .expected("8 or 16 bits without sign, or 32-bit floats from 0 to 1"),
             );
         }
+    };
+    let (channels, pixels) = match pixels {
+        Pixels::Bytes(values) if opacity => (1, Pixels::Bytes(over_white::<2, 1>(&values).into())),
+        Pixels::Words(values) if opacity => {
+            (1, Pixels::Words(words_over_white::<2, 1>(&values).into()))
+        }
+        pixels => (channels, pixels),
     };
     Image::of(width, height, channels, pixels).map(Some)
 }

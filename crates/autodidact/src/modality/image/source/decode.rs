@@ -255,7 +255,7 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
 }
 
 /// Lays pixels whose last value is their opacity over white, as paper would show them.
-fn over_white<const FROM: usize, const TO: usize>(pixels: &[u8]) -> Vec<u8> {
+pub(super) fn over_white<const FROM: usize, const TO: usize>(pixels: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
     for pixel in pixels.as_chunks::<FROM>().0 {
         let alpha = u32::from(pixel[FROM - 1]);
@@ -269,7 +269,7 @@ fn over_white<const FROM: usize, const TO: usize>(pixels: &[u8]) -> Vec<u8> {
 }
 
 /// As [`over_white`], for values of 16 bits.
-fn words_over_white<const FROM: usize, const TO: usize>(pixels: &[u16]) -> Vec<u16> {
+pub(super) fn words_over_white<const FROM: usize, const TO: usize>(pixels: &[u16]) -> Vec<u16> {
     let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
     for pixel in pixels.as_chunks::<FROM>().0 {
         let alpha = u64::from(pixel[FROM - 1]);

@@ -37,6 +37,16 @@ fn split_of(name: &str) -> Option<Split> {
     name.rsplit(['-', '_', '.']).find_map(Split::of_name)
 }
 
+fn folder(member: &Member) -> &Path {
+    Path::new(&member.name).parent().unwrap_or(Path::new(""))
+}
+
+/// Whether two members lie in folders of which neither holds the other.
+fn apart(one: &Member, other: &Member) -> bool {
+    let (one, other) = (folder(one), folder(other));
+    !one.starts_with(other) && !other.starts_with(one)
+}
+
 /// Whether the bytes begin an IDX file of images.
 pub(super) fn is_images(head: &[u8]) -> bool {
     head.starts_with(&[0, 0, 8, 3])
@@ -62,12 +72,21 @@ pub(super) fn recognize(
     let mut labels: BTreeMap<String, &Member> = BTreeMap::new();
     for member in members {
         if let Some(named) = parse(&member.name) {
-            (if named.labels {
+            let alike = if named.labels {
                 &mut labels
             } else {
                 &mut images
-            })
-            .insert(named.of, member);
+            };
+            // Copies lie beside each other or one folder down; elsewhere lies another set that calls its files alike.
+            if let Some(other) = alike.insert(named.of, member)
+                && apart(other, member)
+            {
+                let names = format!("{}, {}", other.name, member.name);
+                return Err(Error::data(format!("holds several sets: {names}"))
+                    .at(root)
+                    .expected("one file of images for each part")
+                    .mend("name the folder of one of them"));
+            }
         }
     }
     let mut wanted = wanted;

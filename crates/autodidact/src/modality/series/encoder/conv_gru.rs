@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
 use super::super::batch::SeriesBatch;
+use super::only_real;
 use crate::layers::{Conv1d, Gru, Init, LayerNorm};
 
 /// Added to variances, as in PyTorch.
@@ -59,10 +60,15 @@ impl ConvGru {
     /// `[batch, ⌈time / stride⌉, width]`.
     pub(super) fn latents(&self, batch: &SeriesBatch) -> Tensor<3> {
         let mut x = batch.input(self.missing);
+        // Steps that stand behind a token.
+        let mut steps = 1;
         for ((conv, norm), stride) in self.convs.iter().zip(&self.norms).zip(&self.strides) {
+            let real = batch.valid_tokens(steps, x.dims()[1]);
+            let real = real.map(|real| real.float().unsqueeze_dim::<3>(2));
             let tokens = x.dims()[1].div_ceil(*stride);
-            let windows = conv.forward(x).narrow(1, 0, tokens);
-            x = relu(norm.forward(windows));
+            let windows = conv.forward(only_real(x, real.as_ref()));
+            x = relu(norm.forward(windows.narrow(1, 0, tokens)));
+            steps *= stride;
         }
         x
     }

@@ -163,13 +163,8 @@ impl PatchTransformer {
         let cut = |values: Tensor<3>| self.cut(values, self.places());
         let targets = cut(batch.values.clone());
         let mut counts = mask.hidden.clone().unsqueeze_dim::<3>(2); // [batch, places, 1]
-        let there = match (&batch.present, batch.real()) {
-            (Some(present), _) => present.clone(),
-            (None, Some(real)) => real.repeat_dim(2, self.channels),
-            (None, None) => batch.values.ones_like(),
-        };
         // The last patch may reach beyond the last step.
-        counts = counts * cut(there);
+        counts = counts * cut(batch.there());
         let error = (predictions - targets).square() * counts.clone();
         error.sum() / counts.sum().clamp_min(1.0)
     }
@@ -206,9 +201,7 @@ impl PatchTransformer {
         if !self.missing {
             return values;
         }
-        let present = batch.present.clone();
-        let present = present.unwrap_or_else(|| batch.values.ones_like());
-        Tensor::cat(vec![values, rows(present)], 2)
+        Tensor::cat(vec![values, rows(batch.there())], 2)
     }
 
     /// `[batch, time, channels]` → `[batch, places, patch · channels]`.

@@ -131,7 +131,7 @@ fn what_follows_the_end_of_a_row_is_no_token_and_rows_do_not_see_each_other() {
 #[test]
 fn a_vector_does_not_depend_on_how_long_the_other_rows_of_its_batch_are() {
     let device = tests_device().inner();
-    for name in [SeriesFamily::Dilated, SeriesFamily::Resnet1d] {
+    for name in ALL {
         for missing in [false, true] {
             let encoder = built(&small(name), missing, &tests_device()).valid();
             let vectors = |batch: &SeriesBatch| {

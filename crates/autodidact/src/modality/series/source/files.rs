@@ -165,7 +165,7 @@ fn list(path: &Path, spec: &SourceSpec) -> Result<Listed> {
         listed.members[0].0.name = "x.npy".to_owned();
         listed
             .members
-            .extend(found.map(|path| (of_file(&path), Format::Npy)));
+            .extend(found.map(|path| (Member::of_file(&path), Format::Npy)));
     }
     Ok(listed)
 }
@@ -233,7 +233,7 @@ fn is_wanted(name: &str, _: &[u8]) -> bool {
 
 fn of_files(files: Vec<PathBuf>, named: Option<Part>) -> Listed {
     let member = |path: &PathBuf| {
-        let member = of_file(path);
+        let member = Member::of_file(path);
         // Whatever it is called, the user says that it holds series.
         let format = match Format::of_name(&member.name) {
             None | Some(Format::Text) => Format::Table,
@@ -245,14 +245,6 @@ fn of_files(files: Vec<PathBuf>, named: Option<Part>) -> Listed {
         members: files.iter().map(member).collect(),
         named,
         held: 0,
-    }
-}
-
-fn of_file(path: &Path) -> Member {
-    Member {
-        name: file_name(path),
-        shown: path.display().to_string(),
-        place: Place::File(path.to_path_buf()),
     }
 }
 

@@ -134,22 +134,13 @@ pub fn looks_like_series(path: &Path) -> Likeness {
 }
 
 fn text_head(path: &Path) -> Option<String> {
-    let (stream, _) = packed::unpacked(&member(path)).ok()?;
+    let (stream, _) = packed::unpacked(&Member::of_file(path)).ok()?;
     let mut bytes = Vec::new();
     stream.take(HEAD).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     // The last line may be cut short.
     let end = text.rfind('\n').map_or(text.len(), |at| at + 1);
     Some(text[..end].to_owned())
-}
-
-fn member(path: &Path) -> Member {
-    let name = path.file_name().map(|name| name.to_string_lossy());
-    Member {
-        name: name.unwrap_or_default().into_owned(),
-        shown: path.display().to_string(),
-        place: Place::File(path.to_path_buf()),
-    }
 }
 
 fn file_of_series(path: &Path) -> bool {
@@ -159,7 +150,7 @@ fn file_of_series(path: &Path) -> bool {
             let first = lines.find(|line| !line.is_empty() && !line.starts_with(['#', '%']));
             first.is_some_and(|line| line.starts_with('@'))
         }),
-        Some(Format::Npy) => is_no_image(&member(path)),
+        Some(Format::Npy) => is_no_image(&Member::of_file(path)),
         Some(Format::Table | Format::Text) => is_table_of_numbers(path),
         // Rows of anything: the user says what they are.
         Some(Format::Parquet) | None => false,

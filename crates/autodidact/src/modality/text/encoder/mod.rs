@@ -425,9 +425,18 @@ impl Symbolic<TextBatch> for TextEncoder {
 
     fn kept(&self, batch: &TextBatch, keep: &[bool]) -> TextBatch {
         // Nobody sees padding, so that any symbol can stand for it.
-        let symbols = batch.symbols.kept(keep, 0, STEP);
-        let (dropout, rows) = (batch.dropout, batch.rows.clone());
-        TextBatch::new(symbols, dropout, rows, &batch.ids.device())
+        let left = |symbols: &Symbols| symbols.kept(keep, 0, STEP);
+        let (dropout, rows, device) = (batch.dropout, batch.rows.clone(), batch.ids.device());
+        let kept = TextBatch::new(left(&batch.symbols), dropout, rows, &device);
+        let Some(kinds) = &batch.kinds else {
+            return kept;
+        };
+        // Which of two texts a symbol belongs to goes along with it.
+        let kinds = Symbols {
+            ids: kinds.to_data().iter::<u32>().collect(),
+            ..(*batch.symbols).clone()
+        };
+        kept.of_pairs(&left(&kinds).ids, batch.own.as_deref().cloned())
     }
 
     fn scores(&self, tokens: Tensor<3>, places: &[usize]) -> Tensor<2> {

@@ -252,6 +252,21 @@ fn the_second_of_two_texts_is_told_from_the_first() {
     assert_ne!(run(None), run(Some([0, 0, 0, 1, 1])));
 }
 
+#[test]
+fn what_is_left_of_the_second_of_two_texts_is_still_of_the_second() {
+    let device = tests_device().inner();
+    let network = network(Family::Bert, 0.0);
+    let keep = [true, true, false, true, true, true];
+    let plain = batch(&[(&[2, 7, 9, 3, 8, 3], &[1; 6])], &device);
+    assert!(network.kept(&plain, &keep).kinds.is_none());
+    let pair = plain.of_pairs(&[0, 0, 0, 0, 1, 1], Some(vec![1]));
+    let kept = network.kept(&pair, &keep);
+    assert_eq!(kept.symbols.ids, [2, 7, 3, 8, 3, 0]);
+    let kinds: Vec<u32> = kept.kinds.unwrap().to_data().iter::<u32>().collect();
+    assert_eq!(kinds, [0, 0, 0, 1, 1, 0]);
+    assert_eq!(kept.own.unwrap().to_vec(), [1]);
+}
+
 /// What hides symbols from one network and shows the other what it said wants two of them.
 #[test]
 fn a_narrower_network_is_of_the_same_build() {

@@ -273,7 +273,7 @@ pub(super) fn read(path: &Path, network: &Network, symbols: usize) -> Result<(St
     Ok((state, lines))
 }
 
-/// Vectors for the first and the second of a pair; networks that know no pairs have fewer.
+/// Vectors for the first and the second of a pair; networks that know no pairs have fewer: one that all texts share, or none.
 fn two_kinds(kinds: &mut Array, width: usize, lines: &mut Vec<String>) {
     let rows = kinds.shape.first().copied().unwrap_or(0);
     if rows > 2 {
@@ -285,6 +285,9 @@ fn two_kinds(kinds: &mut Array, width: usize, lines: &mut Vec<String>) {
     cut_rows(kinds, 0, 2);
     if kinds.shape.get(1) == Some(&width) {
         kinds.shape[0] = 2;
+        if rows == 1 {
+            kinds.values.extend_from_within(..);
+        }
         kinds.values.resize(2 * width, 0.0);
     }
 }

@@ -322,6 +322,10 @@ fn the_kin_of_bert_are_the_same_network() {
     kinds.values.truncate(WIDTH);
     kinds.shape[0] = 1;
     let roberta = folder(&config, &state);
+    // What it adds to every symbol is also for the second of a pair.
+    let read = super::published(roberta.path()).unwrap().unwrap().weights;
+    let kinds = &read().unwrap().0["bert.embeddings.token_type_embeddings.weight"];
+    assert_eq!(kinds.values[..WIDTH], kinds.values[WIDTH..]);
     for (name, folder) in [("distilbert", distil), ("roberta", roberta)] {
         let found = vectors(folder.path(), texts).0;
         for (found, expected) in found.iter().zip(&expected) {

@@ -1,15 +1,13 @@
 //! How a file holds its text, and how it is packed.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
-
-use flate2::read::MultiGzDecoder;
 
 use super::table::{TEXT_NAMES, parted_by};
 use crate::modality::Likeness;
 use crate::modality::source::folder;
 use crate::modality::source::numbers::is_table_of_numbers;
+use crate::modality::source::packed::unpacked;
 use crate::modality::source::storage::Member;
 
 /// What columns of files are called.
@@ -100,18 +98,11 @@ fn columns_of_text(path: &Path) -> bool {
     if !matches!(Format::of_name(&name), Some(Format::Columns { .. })) {
         return false;
     }
-    let Ok(file) = File::open(path) else {
+    let Ok((reader, _)) = unpacked(&Member::of_file(path)) else {
         return false;
     };
-    let reader: Box<dyn Read> = if name.ends_with(".gz") {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
     let mut line = Vec::new();
-    let read = BufReader::new(reader)
-        .take(1 << 16)
-        .read_until(b'\n', &mut line);
+    let read = reader.take(1 << 16).read_until(b'\n', &mut line);
     let header = String::from_utf8_lossy(&line);
     let header = header.trim_start_matches('\u{feff}');
     let separator = char::from(parted_by(&line, b','));

@@ -21,7 +21,7 @@ use super::Passage;
 use super::reading::TextReading;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::layout::{self, Layout, Split};
-use crate::modality::source::storage::{Member, Place};
+use crate::modality::source::storage::Member;
 use crate::modality::source::{Source, SourceSpec, folder, labels};
 
 pub use documents::DocumentSet;
@@ -89,14 +89,7 @@ fn list(path: &Path) -> Result<Vec<Member>> {
         }
         return Ok(members);
     }
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    Ok(vec![Member {
-        name,
-        shown: path.display().to_string(),
-        place: Place::File(path.to_path_buf()),
-    }])
+    Ok(vec![Member::of_file(path)])
 }
 
 /// The part of each file: what its folders say, or else a word of its name (`wiki.train.tokens`, `dev.tsv`).

@@ -287,6 +287,15 @@ fn what_parts_fields_otherwise_than_a_name_promises_is_seen_or_told() {
     let source = open(&spec(&path, "")).unwrap();
     assert_eq!(texts(source.as_ref()), ["hello; you", "bye, all"]);
     assert_eq!(source.labels().unwrap().of, [Some(1), Some(0)]);
+    // Packed it is seen as well.
+    for (name, packed) in [
+        ("excel.csv.gz", gzip(text.as_bytes())),
+        ("excel.csv.zst", zstd(text.as_bytes())),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, packed).unwrap();
+        assert_eq!(looks_like_text(&path), Likeness::Clear, "{name}");
+    }
     // In quotation marks it is part of a name.
     let path = write("quoted.csv", "\"text\",\"a;b\"\nx;y,z\n");
     assert_eq!(read(&path, "").unwrap(), ["x;y"]);

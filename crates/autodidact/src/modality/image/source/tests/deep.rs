@@ -126,6 +126,26 @@ fn views_of_deep_images_are_not_rounded_and_each_channel_is_its_own() {
 }
 
 #[test]
+fn grey_with_opacity_is_laid_over_white() {
+    for (extra, channels, seen) in [(2u16, 1, &[204u8, 10][..]), (0, 2, &[0, 51, 10, 255][..])] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
+        // As many grey values as 2×1 pixels of two samples have, and tags that say what the second of each is.
+        let mut image = encoder.new_image::<colortype::Gray8>(4, 1).unwrap();
+        let tags = image.encoder();
+        tags.write_tag(Tag::ImageWidth, 2u32).unwrap();
+        tags.write_tag(Tag::SamplesPerPixel, 2u16).unwrap();
+        tags.write_tag(Tag::BitsPerSample, &[8u16; 2][..]).unwrap();
+        tags.write_tag(Tag::SampleFormat, &[1u16; 2][..]).unwrap();
+        tags.write_tag(Tag::ExtraSamples, &[extra][..]).unwrap();
+        image.write_data(&[0, 51, 10, 255]).unwrap();
+        let image = decode(&bytes.into_inner()).unwrap();
+        assert_eq!((image.width(), image.channels()), (2, channels));
+        assert_eq!(image.pixels(), seen, "extra samples of kind {extra}");
+    }
+}
+
+#[test]
 fn a_survey_counts_channels_and_measures_each() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.npy");

@@ -66,6 +66,32 @@ fn idx_files_are_read_plain_and_gzipped_with_labels_and_parts() {
 }
 
 #[test]
+fn sets_that_call_their_files_alike_are_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = idx(&[1, 2, 3], &[7; 6]);
+    // Packed and unpacked beside each other, or in a folder called like the file, is one set.
+    write(
+        folder.path(),
+        "mnist/train-images-idx3-ubyte.gz",
+        &gzip(&images),
+    );
+    write(folder.path(), "mnist/train-images.idx3-ubyte", &images);
+    write(
+        folder.path(),
+        "mnist/train/train-images-idx3-ubyte",
+        &images,
+    );
+    assert_eq!(open(&spec(folder.path())).unwrap().len(), 1);
+    write(folder.path(), "fashion/train-images-idx3-ubyte", &images);
+    let text = error(&spec(folder.path())).to_string();
+    assert!(
+        text.contains("holds several sets: fashion/train-images-idx3-ubyte, mnist/train"),
+        "{text}"
+    );
+    assert_eq!(open(&spec(folder.path().join("mnist"))).unwrap().len(), 1);
+}
+
+#[test]
 fn cifar_records_are_read_from_folders_and_archives() {
     let record = |label: u8| {
         let planes = [10u8, 20, 30]
