@@ -225,8 +225,10 @@ impl<'a> Run<'a> {
             batch,
         };
         if !resumed {
-            // Nothing may come to be better than what a run that keeps the best began with.
-            if run.session.train().patience > 0 {
+            // Nothing may come to be better than the weights that a run which keeps the best began with. Untrained ones are not
+            // among what is kept: few items that are held out would find them less wrong than what is too sure.
+            let train = run.session.train();
+            if train.patience > 0 && train.init.is_some() {
                 run.look()?;
             }
             // From here on there is always something to go on from.

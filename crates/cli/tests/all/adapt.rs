@@ -237,6 +237,17 @@ fn a_class_with_one_item_is_learned_and_named() {
         out.contains("learned from 3 labeled items of 3 classes; 0 more"),
         "{out}"
     );
+    // What pretraining left may be the best that is seen; untrained weights are none that could be kept.
+    let mut untrained = autodidact(here);
+    untrained.args(["finetune", "run"]).args(labeled);
+    succeeds(untrained.args(["--from-scratch", "--epochs", "1", "--out", "untrained"]));
+    let first = |run: &str| {
+        let text = fs::read_to_string(here.join(run).join("metrics.jsonl")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        line["step"].as_u64().unwrap()
+    };
+    assert_eq!(first("tuned"), 0);
+    assert!(first("untrained") > 0);
 }
 
 #[test]
