@@ -1,5 +1,7 @@
 //! The probing protocol: choose scaling and penalty without the test part, fit again on everything.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::logistic::{LinearModel, LogisticRegression};
@@ -280,7 +282,12 @@ impl ProbeSettings {
         let mut judged = 0;
         for [from, to] in fifths(labels.len(), self.rounds) {
             let rest = [&labels[..from], &labels[to..]].concat();
-            let other = [&features[..from * columns], &features[to * columns..]].concat();
+            // The last fifth leaves a slice: of wide features a copy would take as much memory again.
+            let (before, behind) = (&features[..from * columns], &features[to * columns..]);
+            let other = match behind.is_empty() {
+                true => Cow::Borrowed(before),
+                false => Cow::Owned([before, behind].concat()),
+            };
             let held = &features[from * columns..to * columns];
             judged += to - from;
             let mut previous: Option<LinearModel> = None;
