@@ -4,6 +4,6 @@ use libfuzzer_sys::fuzz_target;
 
 use autodidact_fuzz::modality::image::source::decode;
 
-fuzz_target!(init: autodidact_fuzz::seeds::sow("image"), |bytes: &[u8]| {
+fuzz_target!(init: autodidact_fuzz::begin("image"), |bytes: &[u8]| {
     let _ = decode(bytes);
 });

@@ -2,10 +2,10 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use autodidact_fuzz::{file, read, seeds, two};
+use autodidact_fuzz::{begin, file, read, seeds, two};
 
 // Two lists: the one that comes with the data, and the labels that the user brings.
-fuzz_target!(init: seeds::sow("list"), |input: &[u8]| {
+fuzz_target!(init: begin("list"), |input: &[u8]| {
     let (index, labels) = two(input);
     let labels = file("labels.txt", labels);
     let path = file("listed/index.csv", index);

@@ -2,9 +2,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use autodidact_fuzz::{file, read, seeds};
+use autodidact_fuzz::{begin, file, read};
 
 // What is packed is recognized by its first bytes, so that these are `.tar.gz` files too.
-fuzz_target!(init: seeds::sow("tar"), |bytes: &[u8]| {
+fuzz_target!(init: begin("tar"), |bytes: &[u8]| {
     read(&file("photos.tar", bytes), None);
 });

@@ -4,7 +4,7 @@ use libfuzzer_sys::fuzz_target;
 
 use autodidact::modality::text::source;
 use autodidact::modality::{Part, SourceSpec};
-use autodidact_fuzz::{file, seeds, two};
+use autodidact_fuzz::{begin, file, two};
 
 const ENDINGS: [&str; 7] = [
     "txt",
@@ -27,7 +27,7 @@ const READINGS: [&str; 7] = [
 /// Documents that are read.
 const READ: usize = 8;
 
-fuzz_target!(init: seeds::sow("text"), |input: &[u8]| {
+fuzz_target!(init: begin("text"), |input: &[u8]| {
     let Some((&[format, reading], rest)) = input.split_first_chunk() else {
         return;
     };

@@ -3,9 +3,9 @@
 use libfuzzer_sys::fuzz_target;
 
 use autodidact::modality::text::Words;
-use autodidact_fuzz::{seeds, two};
+use autodidact_fuzz::{begin, two};
 
-fuzz_target!(init: seeds::sow("tokenizer"), |input: &[u8]| {
+fuzz_target!(init: begin("tokenizer"), |input: &[u8]| {
     let (json, text) = two(input);
     let Ok(words) = Words::parse(json.to_vec()) else {
         return;

@@ -2,9 +2,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use autodidact_fuzz::{file, read, seeds};
+use autodidact_fuzz::{begin, file, read};
 
 // `.npz` files are these too.
-fuzz_target!(init: seeds::sow("zip"), |bytes: &[u8]| {
+fuzz_target!(init: begin("zip"), |bytes: &[u8]| {
     read(&file("photos.zip", bytes), None);
 });

@@ -33,6 +33,14 @@ static ROOM: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     made.expect("a temporary folder")
 });
 
+/// Readies a target, and sows its seeds. The library catches panics of the crates that read Parquet and TIFF, and libFuzzer's
+/// hook would end the program before it can. What isn't caught ends it all the same.
+pub fn begin(target: &str) {
+    let _ = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    seeds::sow(target);
+}
+
 /// Writes a file and tells where. A file of that name is replaced; files of other names stay.
 pub fn file(name: &str, contents: &[u8]) -> PathBuf {
     let path = ROOM.path().join(name);

@@ -178,6 +178,15 @@ fn images() -> Vec<Vec<u8>> {
     }
     seeds.push(encoded(&picture.to_rgb32f().into(), Tiff));
     seeds.push(bands());
+    // Color in planes and tiles, color that its opacity was multiplied into, and grey in a JPEG.
+    let tiles: Vec<Vec<u8>> = (0..12).map(|tile| vec![20 * tile; 8]).collect();
+    let planes = [(258, 8), (262, 2), (277, 3), (284, 2), (322, 4), (323, 2)];
+    seeds.push(raw_tiff(true, 5, 3, &planes, &tiles));
+    let multiplied = [(258, 8), (262, 2), (274, 6), (277, 4), (338, 1)];
+    seeds.push(raw_tiff(false, 5, 3, &multiplied, &[vec![90; 60]]));
+    let packed = [(258, 8), (259, 7), (262, 1)];
+    let jpeg = encoded(&grey, Jpeg);
+    seeds.push(raw_tiff(false, 19, 13, &packed, &[jpeg]));
     // A JPEG with an EXIF note that says it lies on its side.
     let mut turned = seeds[0].clone();
     let note = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
@@ -185,6 +194,47 @@ fn images() -> Vec<Vec<u8>> {
     turned.splice(2..2, [&[0xff, 0xe1], &length[..], note].concat());
     seeds.push(turned);
     seeds
+}
+
+/// A TIFF file written by hand: strips or tiles of bytes, and notes of one number each.
+fn raw_tiff(
+    tiled: bool,
+    width: u32,
+    height: u32,
+    notes: &[(u16, u32)],
+    parts: &[Vec<u8>],
+) -> Vec<u8> {
+    let mut bytes = b"II*\0\0\0\0\0".to_vec();
+    let (mut places, mut lengths) = (Vec::new(), Vec::new());
+    for part in parts {
+        places.push(bytes.len() as u32);
+        lengths.push(part.len() as u32);
+        bytes.extend(part);
+    }
+    let mut all: Vec<(u16, Vec<u32>)> = vec![(256, vec![width]), (257, vec![height])];
+    all.extend(notes.iter().map(|&(tag, value)| (tag, vec![value])));
+    let (at, of) = if tiled { (324, 325) } else { (273, 279) };
+    all.extend([(at, places), (of, lengths)]);
+    all.sort();
+    let mut directory = (all.len() as u16).to_le_bytes().to_vec();
+    for (tag, values) in all {
+        directory.extend(tag.to_le_bytes());
+        directory.extend([4, 0]);
+        directory.extend((values.len() as u32).to_le_bytes());
+        let place = match values[..] {
+            [value] => value,
+            _ => bytes.len() as u32,
+        };
+        directory.extend(place.to_le_bytes());
+        if values.len() > 1 {
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+    }
+    directory.extend([0; 4]);
+    let at = bytes.len() as u32;
+    bytes[4..8].copy_from_slice(&at.to_le_bytes());
+    bytes.extend(directory);
+    bytes
 }
 
 /// A TIFF of one channel of floats, which is neither grey nor color to most programs.

@@ -3,7 +3,7 @@
 //! were not learned from, with negatives from other series, should come near it or to the logarithm of the candidates,
 //! whichever is less, and not above it.
 //!
-//! `cargo run --release --example predictability`
+//! `cargo run --release -p autodidact --example predictability`
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! Learns from the embedded images for a few steps, then asks the frozen encoder which of them are alike.
 //!
-//! `cargo run --release --example pretrain`
+//! `cargo run --release -p autodidact --example pretrain`
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use std::sync::atomic::AtomicBool;

@@ -1,7 +1,7 @@
 //! How a run's network scores every symbol at every place of a text: one line of JSON with the text's symbols, `ids`, and
 //! the `scores`, unnormalized, a row a place.
 //!
-//! `cargo run --release --example scores -- RUN "a text"`
+//! `cargo run --release -p autodidact --example scores -- RUN "a text"`
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Self-supervised learning from unlabelled data: images, text and series, and every other kind through the same contracts.
+//! Self-supervised learning from unlabeled data: images, text and series, and every other kind through the same contracts.
 //!
 //! The data makes its own labels, a network learns from them, and what it learned then needs only a handful of
 //! real labels. The rooms, from the data to the run folder: [`modality`] reads items and makes views of them,

@@ -1,13 +1,17 @@
-//! What can be said on the command line. Help, man page and completions derive from it.
+//! What can be said on the command line. Help and completions derive from it.
 
 use std::path::PathBuf;
 
 use autodidact::recipe::{Duration, Precision};
 use clap::{Args, Parser, Subcommand};
 
+/// What the program ends with where it didn't do what it was asked for.
+const EXIT_CODES: &str = "Exit codes: 2 for arguments or a recipe that don't fit, 3 for data, 4 for the folder of a run, \
+                          5 for training that went wrong, 6 for files that the system refuses, 130 for a run that was stopped";
+
 /// Learn from unlabeled data, and find out whether it worked.
 #[derive(Debug, Parser)]
-#[command(name = "autodidact", version, about, max_term_width = 100)]
+#[command(name = "autodidact", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,8 +39,8 @@ pub(crate) enum Command {
     Views(Views),
     /// One HTML page about a run: verdict, map, neighbors, views, near-duplicates, outliers, curves
     Report(Report),
-    /// What this machine can train of images in a time (--budget, 10m unless told), from a few steps of each size; trains
-    /// nothing
+    /// What can be trained on this machine in a given time (--budget, else the recipe's, else 10m)? Tries a few steps of each
+    /// size of network and keeps nothing
     Plan(Plan),
     /// The methods there are
     Methods,
@@ -54,17 +58,17 @@ pub(crate) enum Command {
 pub(crate) struct Pretrain {
     /// A folder, an archive, a file or a name (`autodidact datasets`); without it, the embedded synthetic images
     pub(crate) data: Option<PathBuf>,
-    /// Go on where this run stopped; with --epochs, --steps or --budget for that much longer
+    /// Go on where this run stopped, be it only to judge it; with --epochs, --steps or --budget for that much longer
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "out"])]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
-    /// The run's folder [default: the next free one in runs/]
+    /// The run's folder [default: the next free one in runs/, called after data and method]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Start from another run's encoder, from published weights of the same network (torchvision's or timm's names), or
-    /// from a folder of transformers or sentence-transformers (BERT, RoBERTa, DistilBERT, GPT-2), which settles network and
-    /// vocabulary
+    /// Start from another run's encoder, from published weights (a safetensors file under torchvision's or timm's names), or
+    /// from a folder of transformers or sentence-transformers (BERT, RoBERTa, DistilBERT, GPT-2). The network is theirs where
+    /// the recipe says nothing else, and so is the vocabulary
     #[arg(long, value_name = "RUN|FILE|FOLDER", conflicts_with = "resume")]
     pub(crate) init: Option<PathBuf>,
     /// Don't judge the encoder at the end, though there are labels
@@ -89,7 +93,8 @@ pub(crate) struct Settings {
     /// The method (`autodidact methods`)
     #[arg(long)]
     pub(crate) method: Option<String>,
-    /// The network, such as small_conv, resnet18 or vit_tiny
+    /// The network: of images patches, small_conv, resnet18, resnet34, resnet50, vit_tiny or vit_small; of text bert, modern,
+    /// gpt2 or modern_causal; of series kernels, dilated, conv_gru, resnet1d or patch_transformer
     #[arg(long)]
     pub(crate) encoder: Option<String>,
     /// Length in passes over the data
@@ -98,22 +103,22 @@ pub(crate) struct Settings {
     /// Length in steps
     #[arg(long, group = "length")]
     pub(crate) steps: Option<u64>,
-    /// Length in time, such as 90s or 10m
+    /// Length in time, such as 90s or 10m [default: 10m, where neither recipe nor method has a length]
     #[arg(long, group = "length", value_name = "TIME")]
     pub(crate) budget: Option<Duration>,
-    /// Items per step
+    /// Items per step [default: the recipe's or the method's, mostly 256]
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<i64>,
-    /// Where to compute (`autodidact devices`)
+    /// Where to compute (`autodidact devices`) [default: cpu]
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// f32, or bf16 for faster products on processors with AMX (hardly faster with AVX512-BF16 alone)
+    /// f32, or bf16 for faster products on processors with AMX (hardly faster with AVX512-BF16 alone) [default: f32]
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
-    /// Decides everything that is random
+    /// Decides everything that is random [default: 0]
     #[arg(long)]
     pub(crate) seed: Option<u32>,
-    /// Labels that override those found in the data: a CSV of name and label
+    /// Labels that override those found in the data: a CSV of name and label, or a label a line in the order of the items
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// Any setting of the recipe, such as train.weight_decay=1e-4 (may be repeated)
@@ -145,7 +150,7 @@ pub(crate) struct Embed {
 pub(crate) struct Evaluate {
     /// The folder of a run, or of published weights as --init of `pretrain` takes them
     pub(crate) run: PathBuf,
-    /// Labeled data; without it, the data that the run learned from
+    /// Labeled data, for --forecast and --anomalies recordings; without it, the data that the run learned from
     pub(crate) data: Option<PathBuf>,
     /// Data to judge on; without it, the data's own test part, or a share set aside
     #[arg(long, value_name = "DATA")]
@@ -179,7 +184,7 @@ pub(crate) struct Evaluate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Finetune {
-    /// The folder of the run to start from
+    /// The folder of the run to start from, or of published weights as --init of `pretrain` takes them
     #[arg(required_unless_present = "resume")]
     pub(crate) run: Option<PathBuf>,
     /// Labeled data; without it, the data that the run learned from
@@ -229,7 +234,7 @@ pub(crate) struct Finetune {
     /// Items per step [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<i64>,
-    /// Decides everything that is random, also which labels are used
+    /// Decides everything that is random, also which labels are used [default: the seed of the run that it starts from]
     #[arg(long)]
     pub(crate) seed: Option<u32>,
     /// Any setting of the recipe, such as train.learning_rate=1e-3 (may be repeated)
@@ -251,7 +256,8 @@ pub(crate) enum Mode {
 pub(crate) struct Predict {
     /// The folder of a run that has a classifier; with --forecast or --stream, of any run on recordings
     pub(crate) run: PathBuf,
-    /// A folder, an archive or a file; with --forecast and without it, the data that the run learned from
+    /// A folder, an archive, a file or a name (`autodidact datasets`); with --forecast and without it, the data that the run
+    /// learned from
     #[arg(required_unless_present_any = ["stream", "forecast"])]
     pub(crate) data: Option<PathBuf>,
     /// Of recordings: foretell so many steps after the end of each, with bounds, by the network or by a simple forecast,
@@ -343,7 +349,7 @@ pub(crate) struct Search {
 
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// The folder of a run whose network predicts what comes next
+    /// The folder of a run whose network predicts what comes next, or of a published GPT-2
     pub(crate) run: PathBuf,
     /// What to go on from
     #[arg(default_value = "")]
@@ -371,7 +377,7 @@ pub(crate) struct Views {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
-    /// Where to write the sheet
+    /// Where to write the sheet; views of text are printed instead
     #[arg(long, short, value_name = "FILE", default_value = "views.png")]
     pub(crate) out: PathBuf,
     /// Items to show

@@ -57,7 +57,7 @@ impl Progress {
                 let left =
                     seconds_left.map_or_else(String::new, |left| format!(", {} left", clock(left)));
                 let line = format!(
-                    "step {step} of {total}, epoch {epochs:.1}, loss {loss:.4}, {speed:.0} items/s, waiting {:.0} %{left}",
+                    "step {step} of {total}, epoch {epochs:.1}, loss {loss:.4}, {speed:.0} items/s, waiting for data {:.0} %{left}",
                     100.0 * waiting
                 );
                 self.bar.set_length(*total);

@@ -68,8 +68,37 @@ pub fn bootstrap<Score: Copy + Into<f64>>(
     resampled_mean(scores.iter().map(|&score| score.into()).collect(), settings)
 }
 
+/// The interval of a share of items, such as of those that are right: as [`bootstrap`] has it, but where all or none of
+/// them count, and no resample can differ, as Clopper and Pearson (1934) have it. Ten right of ten are no certainty.
+///
+/// # Errors
+///
+/// If there are no items, or a setting is out of its range.
+pub fn share(counting: &[bool], settings: &Bootstrap) -> Result<Interval> {
+    let found = bootstrap(counting, settings)?;
+    // The share under which as many items all count with a probability of no more than the tail.
+    let least = ((1. - settings.level) / 2.).powf(1. / counting.len() as f64);
+    Ok(if found.value == 1. {
+        Interval {
+            low: least,
+            ..found
+        }
+    } else if found.value == 0. {
+        Interval {
+            high: 1. - least,
+            ..found
+        }
+    } else {
+        found
+    })
+}
+
 /// The interval of the mean difference `a` − `b` of two predictors' scores on the same items; being paired, it is
 /// narrower than the two intervals held side by side.
+///
+/// Where they differ on a few items only, and on all of these the same way, so do nearly all resamples. By the sign test
+/// chance alone does that to *n* items with a probability of 2^(1 − *n*): where this is more than `level` leaves, with
+/// 0.95 for five items and fewer, the interval is made to hold 0.
 ///
 /// # Errors
 ///
@@ -80,13 +109,21 @@ pub fn paired_difference<Score: Copy + Into<f64>>(
     settings: &Bootstrap,
 ) -> Result<Interval> {
     EvalError::check_length("scores of the second predictor", b.len(), a.len())?;
-    resampled_mean(
-        a.iter()
-            .zip(b)
-            .map(|(&a, &b)| a.into() - b.into())
-            .collect(),
-        settings,
-    )
+    let pairs = a.iter().zip(b);
+    let differences: Vec<f64> = pairs.map(|(&a, &b)| a.into() - b.into()).collect();
+    let apart = differences.iter().filter(|&&by| by != 0.).count();
+    let found = resampled_mean(differences, settings)?;
+    // More than so many items are beyond any level.
+    let chance = 2_f64.powi(1 - apart.min(64) as i32);
+    Ok(if chance > 1. - settings.level {
+        Interval {
+            low: found.low.min(0.),
+            high: found.high.max(0.),
+            ..found
+        }
+    } else {
+        found
+    })
 }
 
 /// The interval of a statistic of `items` items that is no mean over them, such as the agreement of two groupings.
@@ -230,6 +267,48 @@ mod tests {
         );
         let mirrored = paired_difference(&b, &a, &settings).unwrap();
         assert!((mirrored.low + difference.high).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_who_differ_on_a_few_items_can_not_be_told_apart() {
+        let settings = Bootstrap::default();
+        // So many items that `a` alone is right about, among some that both are.
+        let difference = |apart: usize, items: usize| {
+            let b: Vec<bool> = (0..items).map(|item| item >= apart).collect();
+            paired_difference(&vec![true; items], &b, &settings).unwrap()
+        };
+        for items in [5, 40] {
+            let found = difference(5, items);
+            assert!(found.contains(0.) && found.value > 0., "{found:?}");
+            assert!(found.high >= found.value, "{found:?}");
+        }
+        assert!(!difference(6, 6).contains(0.));
+        assert_eq!(difference(0, 9).value, 0.);
+        let surer = Bootstrap {
+            level: 0.99,
+            ..settings
+        };
+        let seven = paired_difference(&[true; 7], &[false; 7], &surer).unwrap();
+        let eight = paired_difference(&[true; 8], &[false; 8], &surer).unwrap();
+        assert!(seven.contains(0.) && !eight.contains(0.));
+    }
+
+    #[test]
+    fn ten_right_of_ten_are_no_certainty() {
+        let settings = Bootstrap::default();
+        // R's binom.test(10, 10) and binom.test(0, 10).
+        let all = share(&[true; 10], &settings).unwrap();
+        assert_eq!((all.value, all.high), (1., 1.));
+        assert!((all.low - 0.691_502_9).abs() < 1e-6, "{all:?}");
+        let none = share(&[false; 10], &settings).unwrap();
+        assert_eq!((none.value, none.low), (0., 0.));
+        assert!((none.high - 0.308_497_1).abs() < 1e-6, "{none:?}");
+        let some: Vec<bool> = (0..50).map(|item| item % 3 == 0).collect();
+        assert_eq!(
+            share(&some, &settings).unwrap(),
+            bootstrap(&some, &settings).unwrap()
+        );
+        assert!(share(&[], &settings).is_err());
     }
 
     #[test]

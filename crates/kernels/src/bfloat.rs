@@ -26,6 +26,7 @@ mod arrange;
 mod block;
 mod correlate;
 mod engine;
+mod pieces;
 mod product;
 mod rounded;
 

@@ -12,6 +12,8 @@
 //! group of its own (a depthwise convolution), vectors run over the channels instead. A kernel of
 //! one pixel without padding makes products of whole matrices (see the `product` module), and one of
 //! 3×3 pixels with stride 1 goes by Winograd's filtering (see `winograd`), with 4/9 of the products.
+//! Where registers are few, as with AVX2, the weight's gradient and deep windows are packed for the
+//! same products, block by block (see `gathered`).
 //!
 //! Cost: `2·B·OH·OW·O·C/G·KH·KW` FLOPs in G groups forward, and as many for each of the two
 //! gradients; traffic is one read of the input and one write of the output (floats of 4 bytes),
@@ -27,11 +29,15 @@ mod depthwise;
 #[cfg(feature = "flex")]
 pub(crate) mod direct;
 #[cfg(feature = "flex")]
+mod gathered;
+#[cfg(feature = "flex")]
 mod mixed;
 #[cfg(feature = "flex")]
 mod pointwise;
 #[cfg(feature = "flex")]
 pub(crate) mod shapes;
+#[cfg(feature = "flex")]
+mod walks;
 #[cfg(feature = "flex")]
 mod winograd;
 
@@ -114,6 +120,13 @@ pub fn conv2d(
         "conv2d: {out} output channels can't be cut into {} groups; make it a multiple",
         options.groups,
     );
+    if let Some(bias) = &bias {
+        assert_eq!(
+            bias.dims(),
+            [out],
+            "conv2d: the bias must have a number for each of the {out} output channels",
+        );
+    }
     options.output_size([height, width], [kernel_height, kernel_width]);
     #[cfg(feature = "flex")]
     {

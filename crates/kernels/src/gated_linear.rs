@@ -9,7 +9,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::linear::{Activation, activate_reference, linear_reference};
+use crate::linear::{Activation, activate_reference, check_bias, linear_reference};
 
 #[cfg(feature = "flex")]
 mod fused;
@@ -43,6 +43,7 @@ pub fn gated_linear<const D: usize>(
         "gated_linear: the weight has {outs} rows, expected as many for the gate as for what it \
          gates",
     );
+    check_bias("gated_linear", bias.as_ref(), outs);
     #[cfg(feature = "flex")]
     {
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());

@@ -10,7 +10,7 @@
 //!
 //! | operation | kernel |
 //! |---|---|
-//! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, others direct in register tiles, no im2col; depthwise by vectors, 1×1 as a product |
+//! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, deep strided ones packed block by block for products, others direct in register tiles; depthwise by vectors, 1×1 as a product |
 //! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
 //! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |
@@ -25,6 +25,7 @@
 //! | [`dropout`] | the mask a function of a seed, recomputed backward |
 //! | [`gru`] | whole sequences, each thread its part of the batch, states in cache |
 //! | [`nt_xent`] | by blocks of rows, similarities recomputed backward |
+//! | [`pair_contrast`] | many groups at once, gathered where they lie, the gradient found with the loss |
 //! | [`optimizer`] | one pass over all parameters, in place |
 //!
 //! *Architecture invariant*: the results of a kernel depend on its inputs and on the number of
@@ -86,6 +87,7 @@ mod layer_norm;
 mod linear;
 mod nt_xent;
 pub mod optimizer;
+mod pair_contrast;
 mod patch_responses;
 mod pool;
 mod precision;
@@ -122,6 +124,7 @@ pub use linear::{
     Activation, linear, linear_reference, linear_residual, linear_residual_reference,
 };
 pub use nt_xent::{nt_xent, nt_xent_reference};
+pub use pair_contrast::{Among, pair_contrast, pair_contrast_reference};
 pub use patch_responses::{Patches, patch_responses, patch_responses_reference};
 pub use pool::{
     Pool2dOptions, avg_pool2d, avg_pool2d_reference, max_pool2d, max_pool2d_reference, mean_pool,

@@ -62,6 +62,7 @@ pub fn linear<const D: usize>(
         "linear: the input {shape:?} must have {features} features in its last axis, as the weight \
          [{out}, {features}] has",
     );
+    check_bias("linear", bias.as_ref(), out);
     #[cfg(feature = "flex")]
     {
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
@@ -77,6 +78,18 @@ pub fn linear<const D: usize>(
     }
     #[cfg(not(feature = "flex"))]
     linear_reference(x, weight, bias, activation)
+}
+
+/// Refuses a bias that isn't as long as the layer has outputs.
+#[track_caller]
+pub(crate) fn check_bias(name: &str, bias: Option<&Tensor<1>>, out: usize) {
+    if let Some(bias) = bias {
+        assert_eq!(
+            bias.dims(),
+            [out],
+            "{name}: the bias must have a number for each of the {out} outputs",
+        );
+    }
 }
 
 /// [`linear`] composed of Burn's own operations, for any device.
@@ -139,6 +152,7 @@ pub fn linear_residual<const D: usize>(
         shape,
         "linear_residual: the residual must be shaped as the output",
     );
+    check_bias("linear_residual", bias.as_ref(), out);
     #[cfg(feature = "flex")]
     {
         let [residual, x] = [residual.into_dispatch(), x.into_dispatch()];

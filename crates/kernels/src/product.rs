@@ -11,8 +11,10 @@
 //! Each number is the sum of its products block by block, in order of the depth, whoever computes
 //! it.
 //!
-//! Small products on one thread, and those of windows, have [`crate::matrix`] and [`crate::tile`],
-//! which read their left operand where it lies.
+//! An operand may also be [`Gathered`]: its rows are windows of an image, packed from where they lie.
+//!
+//! Small products on one thread, and most of those of windows, have [`crate::matrix`] and
+//! [`crate::tile`], which read their left operand where it lies.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -21,8 +23,11 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::buffer::{Shared, in_parts, part, threads};
 
+mod gathered;
 pub(crate) mod pack;
 mod tile;
+
+pub(crate) use gathered::Gathered;
 
 use tile::{Block, Order, Start};
 
@@ -43,6 +48,51 @@ const ROWS: usize = 96;
 pub(crate) const SHALLOW: usize = DEPTH[1];
 /// Floats of a cache line.
 const LINE: usize = 16;
+
+/// Whether registers are few, as with AVX2: tiles are small then, and use what they read too seldom
+/// for it to come out of the second-level cache.
+pub(crate) fn has_few_registers() -> bool {
+    struct Few;
+    impl WithSimd for Few {
+        type Output = bool;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _simd: S) -> bool {
+            S::REGISTER_COUNT < 32
+        }
+    }
+    Arch::new().dispatch(Few)
+}
+
+/// What can be packed as an operand of a product.
+trait Operand: Copy {
+    fn rows(&self) -> usize;
+
+    fn columns(&self) -> usize;
+
+    /// Packs a block as the left operand, see [`pack::left`].
+    ///
+    /// # Safety
+    /// `dest` must have room for the block with its rows rounded up to a multiple of P.
+    unsafe fn pack_left<const P: usize>(
+        &self,
+        rows: &Range<usize>,
+        depth: &Range<usize>,
+        dest: *mut f32,
+    );
+
+    /// Packs a block as the right operand, see [`pack::right`].
+    ///
+    /// # Safety
+    /// `dest` must have room for the block with its columns rounded up to whole vectors.
+    unsafe fn pack_right<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        depth: &Range<usize>,
+        columns: &Range<usize>,
+        dest: *mut f32,
+    );
+}
 
 /// A matrix that lies in memory by rows or by columns.
 #[derive(Clone, Copy)]
@@ -98,6 +148,39 @@ impl<'a> Matrix<'a> {
     }
 }
 
+impl Operand for Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    #[inline(always)]
+    unsafe fn pack_left<const P: usize>(
+        &self,
+        rows: &Range<usize>,
+        depth: &Range<usize>,
+        dest: *mut f32,
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe { pack::left::<P>(*self, rows, depth, dest) }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_right<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        depth: &Range<usize>,
+        columns: &Range<usize>,
+        dest: *mut f32,
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe { pack::right::<S, V>(simd, *self, depth, columns, dest) }
+    }
+}
+
 /// Writes `bias + left · right`, row-major, and runs `finish` on each block of rows and columns as
 /// soon as it is there, on the thread that has it in its cache.
 ///
@@ -132,13 +215,55 @@ pub(crate) unsafe fn multiply(
         Arch::new().dispatch(Part {
             left,
             right,
-            bias,
+            start: Start::of(bias),
             rows,
             columns,
             dest: dest.pointer(),
             finish: &finish,
             passing: false,
         });
+    });
+}
+
+/// As [`multiply`], on this thread alone and with windows for the rows of the left operand.
+///
+/// # Safety
+/// As for [`multiply`].
+pub(crate) unsafe fn multiply_windows(
+    left: Gathered<'_>,
+    right: Matrix<'_>,
+    bias: Option<&[f32]>,
+    dest: Shared,
+    finish: impl Fn(Range<usize>, Range<usize>),
+) {
+    assert_eq!(left.columns(), right.rows);
+    assert!(bias.is_none_or(|bias| bias.len() == right.columns));
+    Arch::new().dispatch(Part {
+        left,
+        right,
+        start: Start::of(bias),
+        rows: 0..left.rows(),
+        columns: 0..right.columns,
+        dest: dest.pointer(),
+        finish: &finish,
+        passing: false,
+    });
+}
+
+/// Adds `left · right` to a row-major sum, on this thread alone and with windows for the rows of the
+/// right operand.
+pub(crate) fn add_windows(left: Matrix<'_>, right: Gathered<'_>, sum: &mut [f32]) {
+    assert_eq!(left.columns, right.rows());
+    assert_eq!(sum.len(), left.rows * right.columns());
+    Arch::new().dispatch(Part {
+        left,
+        right,
+        start: Start::Dest,
+        rows: 0..left.rows,
+        columns: 0..right.columns(),
+        dest: sum.as_mut_ptr(),
+        finish: &|_: Range<usize>, _: Range<usize>| {},
+        passing: false,
     });
 }
 
@@ -169,7 +294,7 @@ pub(crate) fn multiply_in_passing(
         passing: true,
         left,
         right,
-        bias,
+        start: Start::of(bias),
         rows: 0..left.rows,
         columns: 0..right.columns,
         dest,
@@ -182,10 +307,11 @@ pub(crate) fn multiply_in_passing(
 ///
 /// Whoever makes one promises that the destination has room for the whole product, and that the
 /// part is its own alone.
-struct Part<'a, F> {
-    left: Matrix<'a>,
-    right: Matrix<'a>,
-    bias: Option<&'a [f32]>,
+struct Part<'a, L, R, F> {
+    left: L,
+    right: R,
+    /// What the first products are added to.
+    start: Start<'a>,
     rows: Range<usize>,
     columns: Range<usize>,
     dest: *mut f32,
@@ -194,7 +320,7 @@ struct Part<'a, F> {
     passing: bool,
 }
 
-impl<F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, F> {
+impl<L: Operand, R: Operand, F: Fn(Range<usize>, Range<usize>)> WithSimd for Part<'_, L, R, F> {
     type Output = ();
 
     #[inline(always)]
@@ -217,10 +343,10 @@ thread_local! {
     static PASSING: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
+impl<L: Operand, R: Operand, F: Fn(Range<usize>, Range<usize>)> Part<'_, L, R, F> {
     #[inline(always)]
     fn blocks<S: Simd, const P: usize, const V: usize>(&self, simd: S, depth: usize, order: Order) {
-        let all = self.left.columns;
+        let all = self.left.columns();
         let cuts = all.div_ceil(depth).max(1);
         let deepest = all.div_ceil(cuts);
         let width = V * S::F32_LANES;
@@ -250,29 +376,29 @@ impl<F: Fn(Range<usize>, Range<usize>)> Part<'_, F> {
                     let depth = part(all, cuts, cut);
                     let dest = packed_right(cut);
                     // SAFETY: the block is at most as deep and wide as there is room for.
-                    unsafe { pack::right::<S, V>(simd, self.right, &depth, &columns, dest) };
+                    unsafe { self.right.pack_right::<S, V>(simd, &depth, &columns, dest) };
                 }
                 for first in self.rows.clone().step_by(ROWS) {
                     let rows = first..(first + ROWS).min(self.rows.end);
                     let top = if self.passing { 0 } else { rows.start };
                     for cut in group.clone() {
                         let depth = part(all, cuts, cut);
-                        let pitch = self.right.columns;
+                        let pitch = self.right.columns();
                         // SAFETY: there is room for ROWS rows, a multiple of P; both operands are
                         // packed, and the destination is ours by the promise of whoever made the
                         // part.
                         unsafe {
-                            pack::left::<P>(self.left, &rows, &depth, packed_left);
+                            self.left.pack_left::<P>(&rows, &depth, packed_left);
                             let block = Block {
                                 left: packed_left,
                                 right: packed_right(cut),
                                 rows: rows.len(),
                                 columns: columns.len(),
                                 depth: depth.len(),
-                                start: match self.bias {
+                                start: match self.start {
                                     _ if cut > 0 => Start::Dest,
-                                    Some(bias) => Start::Bias(&bias[columns.clone()]),
-                                    None => Start::Zero,
+                                    Start::Bias(bias) => Start::Bias(&bias[columns.clone()]),
+                                    start => start,
                                 },
                                 dest: self.dest.add(top * pitch + columns.start),
                                 pitch,

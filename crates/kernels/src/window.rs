@@ -86,6 +86,17 @@ impl Windows {
         }
     }
 
+    /// Rows of about so many windows, whole images where that is more than one.
+    pub(crate) fn rows_of(&self, windows: usize) -> usize {
+        let rows = (windows / self.pixels[1].max(1)).max(1);
+        let height = self.pixels[0].max(1);
+        if rows > height {
+            rows / height * height
+        } else {
+            rows
+        }
+    }
+
     fn rows_within(&self, floats: usize) -> usize {
         if self.empty() {
             return 1;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::layers::state::State;
 use crate::method::{ForObjective, Objective};
 use crate::modality::{self, ForModality, Modality, SourceSpec};
@@ -25,15 +25,17 @@ pub fn likelihood(
     let of_kind = OfKind {
         recipe,
         encoder,
+        at,
         data,
     };
-    let found = modality::by_name(&recipe.kind()?, of_kind)?;
-    found.map_err(|error| error.at(at.join("encoder.safetensors")))
+    modality::by_name(&recipe.kind()?, of_kind)?
 }
 
 struct OfKind<'a> {
     recipe: &'a Recipe,
     encoder: &'a State,
+    /// The folder that the weights are from.
+    at: &'a Path,
     data: Option<&'a SourceSpec>,
 }
 
@@ -61,6 +63,14 @@ impl<M: Modality> ForObjective for OfMethod<'_, M> {
             Some(_) => 1.0,
             None => plan.data.validation,
         };
-        train::likelihood(&plan, asked.encoder, &source, part)
+        let found = train::likelihood(&plan, asked.encoder, &source, part);
+        // Published weights lie in a file of another name.
+        let file = asked.at.join("encoder.safetensors");
+        found.map_err(|error| match error.kind() {
+            Kind::Run if file.is_file() => error.at(file),
+            Kind::Run => error.at(asked.at),
+            // What is wrong with the data names the data.
+            _ => error,
+        })
     }
 }

@@ -8,6 +8,7 @@ mod following;
 mod forecast;
 mod generation;
 mod halves;
+mod levels;
 mod likelihood;
 mod nearest;
 mod protocol;

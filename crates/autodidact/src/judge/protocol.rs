@@ -1,7 +1,8 @@
 //! The protocol, the same for every side of a comparison: the pooled vector of one undisturbed view; weighted cosine
 //! kNN; a linear probe whose penalty is chosen on a part of the training labels; probes on few labels, mean and spread
-//! of several draws; clusters and retrieval among the judged items; bootstrap intervals over these. Where one step of an item
-//! follows another, the values' nearest neighbor by dynamic time warping stands beside them.
+//! of several draws, their features scaled by how those of all training items vary; clusters and retrieval among the judged
+//! items; bootstrap intervals over these. Where one step of an item follows another, the values' nearest neighbor by dynamic
+//! time warping stands beside them.
 //!
 //! Items whose own numbers are counts are weighed by how rare each is (TF-IDF), and then probed as they are.
 

@@ -6,6 +6,7 @@ use autodidact_eval::Matrix;
 
 use super::detector::Detector;
 use super::embedding::{Frozen, Whom};
+use super::levels::{Sight, levels};
 use super::protocol::unfit;
 use crate::error::{Error, Result};
 use crate::modality::SourceSpec;
@@ -18,7 +19,7 @@ const KNOWN: usize = 1024;
 pub struct Seen {
     /// Its number, from 0.
     pub step: usize,
-    /// How far the stretch that ends there lies from the nearest known ones.
+    /// How far the stretch that ends there lies from the nearest known ones, by its vector and its levels.
     pub distance: f64,
     /// How likely so large a distance is of a stretch like the known ones.
     pub likelihood: f64,
@@ -30,6 +31,9 @@ pub struct Seen {
 pub struct Watch {
     frozen: Box<dyn Frozen>,
     detector: Detector,
+    sight: Sight,
+    /// Channels that were measured.
+    measured: usize,
     threshold: f64,
     last: Last,
 }
@@ -69,6 +73,7 @@ impl Watch {
             .sum();
         let every = all.div_ceil(KNOWN).max(1);
         let (mut bank, mut width, mut done) = (Vec::new(), 0, 0);
+        let (mut stood, measured) = (Vec::new(), following.channels().len());
         for recording in 0..following.count() {
             let steps: Vec<usize> = whole(recording).step_by(every).collect();
             if steps.is_empty() {
@@ -84,6 +89,8 @@ impl Watch {
                 width = vectors.columns();
                 bank.extend(vectors.into_data());
             }
+            let all = levels(&following.values(recording)?.known, stretch)?;
+            stood.extend(all.select(&steps).map_err(unfit)?.into_data());
         }
         let few = |error: Error| {
             let error = match &data.path {
@@ -97,13 +104,19 @@ impl Watch {
                 "no recording as long as the {stretch} steps that the network takes in"
             ))));
         }
-        let bank = Matrix::from_vec(bank.len() / width, width, bank).map_err(unfit)?;
+        let count = bank.len() / width;
+        let bank = Matrix::from_vec(count, width, bank).map_err(unfit)?;
+        let stood = Matrix::from_vec(count, stood.len() / count, stood).map_err(unfit)?;
+        let sight = Sight::of(&bank, &stood);
+        let bank = sight.both(&bank, &stood)?;
         let detector = Detector::new(bank, stretch.div_ceil(every)).map_err(few)?;
         let threshold = detector.threshold(false_alarms).map_err(few)?;
         drop(following);
         Ok(Self {
             frozen,
             detector,
+            sight,
+            measured,
             threshold,
             last: Last {
                 channels,
@@ -160,7 +173,10 @@ impl Watch {
             return Ok(Vec::new());
         }
         let vectors = self.frozen.ends(&self.last.ended)?;
-        let distances = self.detector.distances(&vectors)?;
+        let stood = self.frozen.levels(&self.last.ended, self.measured)?;
+        let distances = self
+            .detector
+            .distances(&self.sight.both(&vectors, &stood)?)?;
         let likelihoods = self.detector.likelihoods(&distances)?;
         let seen = distances.into_iter().zip(likelihoods).enumerate();
         Ok(seen

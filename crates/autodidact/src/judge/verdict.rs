@@ -119,10 +119,11 @@ impl Verdict {
             ([raw, untrained], _) if raw == tasks.len() && untrained == tasks.len() => {
                 "Pretraining helped.".to_owned()
             }
-            ([0, 0], _) => "Pretraining did not help.".to_owned(),
+            // Whatever raw values are worth: what it began with was better.
             (_, _) if losses > 0 && wins[1] == 0 => {
                 "Pretraining did more harm than good.".to_owned()
             }
+            ([0, 0], _) => "Pretraining did not help.".to_owned(),
             ([0, _], _) => {
                 "Pretraining taught the network something, but raw values serve as well or better."
                     .to_owned()
@@ -260,6 +261,12 @@ mod tests {
         assert!(
             harm.contains("the untrained network (50.0 %) is better by 10.0 points"),
             "{harm}"
+        );
+        // Being worse than raw values as well makes it no better.
+        let worst = verdict([-0.3, -0.1, -0.1, -0.1]);
+        assert!(
+            worst.starts_with("Pretraining did more harm than good."),
+            "{worst}"
         );
         let idle = verdict([0.3, 0.0, 0.1, 0.0]);
         assert!(

@@ -24,8 +24,7 @@ struct Place {
 }
 
 /// Takes the parameters that `chosen` says yes to out of a network, flat and without a graph, in visiting order.
-/// It is asked about each parameter and running statistic by name, with the number of its axes that are longer
-/// than 1.
+/// It is asked about each parameter and running statistic by name, with the number of its [`axes`].
 pub(crate) fn take_out<M: Module>(
     network: M,
     chosen: impl FnMut(&str, usize) -> bool,
@@ -73,8 +72,7 @@ impl<F: FnMut(&str, usize) -> bool> ModuleMapper for Take<F> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let dims = param.val().dims();
-        let axes = dims.iter().filter(|&&edge| edge > 1).count();
-        if !(self.chosen)(&self.path.name(), axes) {
+        if !(self.chosen)(&self.path.name(), axes(&dims)) {
             self.places.push_back(None);
             return param;
         }
@@ -92,6 +90,18 @@ impl<F: FnMut(&str, usize) -> bool> ModuleMapper for Take<F> {
             Tensor::empty([0; D], &device)
         })
     }
+}
+
+/// How many axes a parameter has. A token is laid out as one of a batch, `[1, 1, dim]`, and has one as the vector that it
+/// is; a matrix has two, even of one row or one column.
+fn axes(dims: &[usize]) -> usize {
+    let Some((_, leading)) = dims.split_last() else {
+        return 0;
+    };
+    if leading.len() < 2 {
+        return dims.len();
+    }
+    1 + leading.iter().skip_while(|&&edge| edge == 1).count()
 }
 
 struct Put<I> {
@@ -129,7 +139,44 @@ mod tests {
     use super::*;
     use crate::layers::init::tests_device;
     use crate::layers::state::state_of;
-    use crate::layers::{BatchNorm, Init};
+    use crate::layers::{BatchNorm, Conv1d, Init, Linear};
+
+    #[derive(Module, Debug)]
+    struct Mixed {
+        last: Linear,
+        conv: Conv1d,
+        token: Param<Tensor<3>>,
+        positions: Param<Tensor<3>>,
+    }
+
+    /// By their axes an optimizer tells matrices, which are decayed, from vectors, which aren't.
+    #[test]
+    fn a_matrix_of_one_row_is_a_matrix_and_a_token_is_a_vector() {
+        let device = tests_device();
+        let mut init = Init::new(0, &device);
+        let mixed = Mixed {
+            last: Linear::new(3, 1, true, &mut init),
+            conv: Conv1d::plain(1, 4, 1, 0, &mut init),
+            token: init.normal([1, 1, 3], 1.0),
+            positions: init.normal([1, 5, 3], 1.0),
+        };
+        let mut found = Vec::new();
+        take_out(mixed, |name, axes| {
+            found.push((name.to_owned(), axes));
+            false
+        });
+        let found: Vec<(&str, usize)> = (found.iter())
+            .map(|(name, axes)| (name.as_str(), *axes))
+            .collect();
+        let expected = [
+            ("last.weight", 2),
+            ("last.bias", 1),
+            ("conv.weight", 3),
+            ("token", 1),
+            ("positions", 2),
+        ];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn what_was_taken_out_and_put_back_is_the_network_again() {

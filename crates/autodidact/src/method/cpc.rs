@@ -184,7 +184,8 @@ impl Candidates {
         let information = loss.clone().neg().add_scalar(chance / count as f64);
         Ok(Loss::new(loss)
             .part("accuracy", &accuracy)
-            .part("information", &information))
+            .part("information", &information)
+            .over(count))
     }
 
     /// How well each candidate fits each prediction, `[rows, moments, width]` → `[rows · moments, candidates]`.
@@ -361,6 +362,8 @@ mod tests {
                 "{negatives:?}: {found}"
             );
             assert!(part(&loss, "information").abs() < 1e-5);
+            // Of each of four rows the moments that one, two and three others follow.
+            assert_eq!(loss.predictions, Some(4 * (5 + 4 + 3)));
         }
     }
 

@@ -103,7 +103,8 @@ impl<E: Encoder> Method<E> for DirectForecastMethod<E> {
             .mend("make method.horizon smaller, or data.reading.window larger"));
         }
         let (loss, naive) = errors(told, &ending, count);
-        Ok((Loss::new(loss).part("last_value", &naive), ()))
+        let loss = Loss::new(loss).part("last_value", &naive);
+        Ok((loss.over(count as usize), ()))
     }
 
     fn encoder(&self) -> &E {
@@ -190,7 +191,9 @@ mod tests {
             progress: 0.0,
             seed: 0,
         };
-        let loss = method.loss(vec![batch], &at).unwrap().0.total;
+        let (loss, ()) = method.loss(vec![batch], &at).unwrap();
+        assert_eq!(loss.predictions, Some(8));
+        let loss = loss.total;
         // Of each row three moments are given: the vector is their mean, times the network's factors.
         let factor = host(method.encoder.factor.val());
         let weight = host(method.foretell.weight.val());

@@ -73,6 +73,12 @@ impl Objective for Mae {
     fn build<E: Maskable>(&self, encoder: E, init: &mut Init) -> Result<MaeMethod<E>> {
         let (width, device) = (self.decoder_width, init.device().clone());
         let positions = encoder.positions(width, &device)?;
+        let places = encoder.places();
+        if places < 2 {
+            return Err(Error::recipe(format!("items of {places} place"))
+                .expected("two at least, so that one can be hidden and one seen")
+                .mend("make encoder.patch smaller, or the views larger"));
+        }
         Ok(MaeMethod {
             embed: Linear::xavier(encoder.width(), width, init),
             mask_token: init.normal([1, 1, width], 0.02),
@@ -173,5 +179,114 @@ impl<E: Maskable> Method<E> for MaeMethod<E> {
 
     fn into_encoder(self) -> E {
         self.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use autodidact_kernels::gather_tokens;
+    use burn::tensor::Device;
+
+    use super::super::toy::ClockBatch;
+    use super::*;
+    use crate::layers::init::tests_device;
+    use crate::layers::positions::sine_cosine_grid;
+    use crate::modality::{Encoder, Tokens};
+
+    const AT: Step = Step {
+        number: 2,
+        part: 0,
+        progress: 0.0,
+        seed: 1,
+    };
+
+    /// A network whose tokens are its batch's values times a factor; each stands for a place.
+    #[derive(Module, Debug)]
+    struct Plain {
+        factor: Param<Tensor<1>>,
+        places: usize,
+    }
+
+    impl Encoder for Plain {
+        type Batch = ClockBatch;
+
+        fn tokens(&self, batch: &ClockBatch) -> Tokens {
+            Tokens {
+                values: batch.values.clone() * self.factor.val().unsqueeze(),
+                valid: None,
+            }
+        }
+
+        fn pool(&self, tokens: Tokens) -> Tensor<2> {
+            tokens.values.mean_dim(1).squeeze_dim(1)
+        }
+
+        fn dim(&self) -> usize {
+            self.factor.dims()[0]
+        }
+    }
+
+    impl Maskable for Plain {
+        fn places(&self) -> usize {
+            self.places
+        }
+
+        fn target_dim(&self) -> usize {
+            self.dim()
+        }
+
+        fn positions(&self, dim: usize, device: &Device) -> Result<Tensor<3>> {
+            Ok(sine_cosine_grid(1, self.places, dim, 0, device))
+        }
+
+        fn visible(&self, batch: &ClockBatch, keep: &Tensor<2, Int>) -> Result<Tensor<3>> {
+            Ok(gather_tokens(self.tokens(batch).values, keep.clone()))
+        }
+    }
+
+    fn built(places: usize, init: &mut Init) -> Result<MaeMethod<Plain>> {
+        let encoder = Plain {
+            factor: init.normal([5], 1.0),
+            places,
+        };
+        let settings = Mae {
+            decoder_width: 16,
+            decoder_depth: 2,
+            ..Mae::default()
+        };
+        settings.build(encoder, init)
+    }
+
+    #[test]
+    fn what_was_kept_is_decoded_where_it_stood_and_the_mask_token_elsewhere() {
+        let device = tests_device();
+        let mut init = Init::new(4, &device);
+        let (items, places) = (3, 7);
+        let method = built(places, &mut init).unwrap();
+        let values = init.normal([items, places, 5], 1.0).val();
+        let batch = ClockBatch::new(values, &[[0, places]; 3]);
+        let mask = Mask::random(items, places, 0.6, &mut AT.rng(), &device);
+        let found = method.restore(&batch, &mask).unwrap();
+        assert_eq!(found.dims(), [items, places, 5]);
+        // All tokens where they are, and the mask token over those that are hidden.
+        let tokens = method.embed.forward(method.encoder.tokens(&batch).values);
+        let hidden = mask.hidden.clone().unsqueeze_dim::<3>(2);
+        let mut x = tokens * hidden.clone().neg().add_scalar(1.0)
+            + method.mask_token.val() * hidden
+            + method.positions.val();
+        for block in &method.blocks {
+            x = block.forward(x, None);
+        }
+        let expected = method.predict.forward(method.norm.forward(x));
+        let difference = (found - expected).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-5, "{difference}");
+    }
+
+    #[test]
+    fn items_of_a_single_place_are_refused() {
+        let mut init = Init::new(0, &tests_device());
+        assert!(built(2, &mut init).is_ok());
+        let error = built(1, &mut init).unwrap_err().to_string();
+        assert!(error.contains("items of 1 place"), "{error}");
     }
 }

@@ -34,6 +34,12 @@ use crate::modality::{Batch, Encoder, Maskable, Need};
 const FEW: usize = 1000;
 /// Those fifths.
 const ROUNDS: usize = 5;
+/// Items that tell how vectors are scaled before the first classifier is fitted, of more.
+const MANY: usize = 5000;
+/// Iterations of a fit to more than those, at most; each of them begins where another has ended.
+const MANY_ITERATIONS: usize = 100;
+/// What a class weighs at the least where the first classifier is balanced: with nothing it would cost without end.
+const LEAST_WEIGHT: f64 = 1e-6;
 
 /// The recipe's `[method]` for the supervised ceiling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -187,7 +193,10 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
         );
         let weights = &self.settings.class_weights;
         if weights.is_empty() {
-            return Ok((Loss::new(cross_entropy(logits, target, None)), ()));
+            let costs = costs(logits.clone().detach(), target.clone());
+            let loss = Loss::new(cross_entropy(logits, target, None));
+            let alike = vec![1.0; classes.len()];
+            return Ok((loss.of_items(&costs.squeeze_dim(1), alike), ()));
         }
         let weights: Vec<f64> = classes
             .iter()
@@ -197,15 +206,11 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
     }
 
     fn read_out(self, vectors: &Matrix, classes: &[u32]) -> (Self, Option<String>) {
-        let settings = ProbeSettings {
-            rounds: if classes.len() > FEW { 1 } else { ROUNDS },
-            ..ProbeSettings::default()
-        };
-        let probe = Probe::fit(vectors, classes, &settings);
-        let Ok((probe, (rows, intercepts))) = probe.and_then(|probe| {
+        let fitted = best_probe(vectors, classes).and_then(|probe| {
             let unscaled = probe.unscaled()?;
             Ok((probe, unscaled))
-        }) else {
+        });
+        let Ok((probe, (rows, intercepts))) = fitted else {
             // Labels of one class, or numbers without end: it begins at random.
             return (self, None);
         };
@@ -220,7 +225,7 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
                 .settings
                 .class_weights
                 .get(class)
-                .map_or(0.0, |w| w.ln());
+                .map_or(0.0, |weight| weight.max(LEAST_WEIGHT).ln());
             bias[class] = intercepts[row] + balance as f32;
         }
         let right = probe.tried.iter().map(|tried| tried.accuracy);
@@ -252,134 +257,45 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
     }
 }
 
-/// The loss of rows that don't count alike, with what they weigh: batches of one class each would else count alike.
-fn weighted(logits: Tensor<2>, target: Tensor<1, Int>, weights: &[f64]) -> Loss {
-    Loss::new(weighted_cross_entropy(logits, target, weights)).weighing(weights.iter().sum())
+/// The best linear classifier of vectors, `[items, dim]`, by the protocol of probes.
+fn best_probe(vectors: &Matrix, classes: &[u32]) -> autodidact_eval::Result<Probe> {
+    let mut settings = ProbeSettings {
+        rounds: if classes.len() > FEW { 1 } else { ROUNDS },
+        ..ProbeSettings::default()
+    };
+    if classes.len() > MANY {
+        settings.max_iterations = MANY_ITERATIONS;
+        let some = ProbeSettings {
+            max_fit_rows: Some(MANY),
+            ..settings.clone()
+        };
+        if let Ok(found) = Probe::fit(vectors, classes, &some) {
+            settings.scalings = vec![found.scaling];
+        }
+    }
+    Probe::fit(vectors, classes, &settings)
 }
 
-/// Σ wᵢ ℓᵢ / Σ wᵢ over the rows, as PyTorch weighs classes; `weights` are the rows'.
-fn weighted_cross_entropy(logits: Tensor<2>, target: Tensor<1, Int>, weights: &[f64]) -> Tensor<1> {
-    let sum = weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+/// The loss of rows that don't count alike, Σ wᵢ ℓᵢ / Σ wᵢ as PyTorch weighs classes, with what they weigh: batches of one
+/// class each would else count alike.
+fn weighted(logits: Tensor<2>, target: Tensor<1, Int>, weights: &[f64]) -> Loss {
+    let all = weights.iter().sum::<f64>();
+    let sum = all.max(f64::MIN_POSITIVE);
     let shares: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
     let rows = shares.len();
     let shares = Tensor::<2>::from_data(TensorData::new(shares, [rows, 1]), &logits.device());
-    let own = log_softmax(logits, 1).gather(1, target.unsqueeze_dim::<2>(1)); // [rows, 1]
-    (own * shares).sum().neg()
+    let costs = costs(logits, target);
+    Loss::new((costs.clone() * shares).sum())
+        .weighing(all)
+        .of_items(&costs.squeeze_dim(1), weights.to_vec())
+}
+
+/// −log p of each row's class, `[rows, 1]`.
+fn costs(logits: Tensor<2>, target: Tensor<1, Int>) -> Tensor<2> {
+    log_softmax(logits, 1)
+        .gather(1, target.unsqueeze_dim::<2>(1))
+        .neg()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layers::init::tests_device;
-
-    #[test]
-    fn uniform_logits_cost_the_logarithm_of_the_classes() {
-        let device = tests_device();
-        let target = Tensor::<1, Int>::from_data([0, 3], &device);
-        let loss: f32 =
-            cross_entropy(Tensor::zeros([2, 5], &device), target.clone(), None).into_scalar();
-        assert!((loss - 5f32.ln()).abs() < 1e-6);
-        let logits = Tensor::<2>::from_data([[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0]], &device);
-        let loss: f32 = cross_entropy(logits, target, None).into_scalar();
-        let naive = ((2f32.exp() + 3.0).ln() - 2.0 + (3.0 + (-1f32).exp()).ln() + 1.0) / 2.0;
-        assert!((loss - naive).abs() < 1e-6);
-    }
-
-    #[test]
-    fn it_begins_with_what_a_linear_classifier_tells() {
-        let device = tests_device();
-        let toy = super::super::toy::Toy::new(4, &device);
-        // Classes 1 and 3 of the room for five, told by the second value; of class 3 there are three times as many.
-        let classes: Vec<u32> = (0..80)
-            .map(|item| if item % 4 == 0 { 1 } else { 3 })
-            .collect();
-        let data = classes.iter().enumerate().flat_map(|(item, &class)| {
-            let noise = (item as f32 * 12.9).sin();
-            [noise, class as f32 - 2.0 + 0.9 * noise, 3.0, -noise * noise]
-        });
-        let vectors = Matrix::from_vec(80, 4, data.collect()).unwrap();
-        let begun = |balance| {
-            let mut settings = Supervised {
-                classes: 5,
-                balance,
-                ..Supervised::default()
-            };
-            settings.see_classes(&[0, 20, 0, 60, 0]);
-            let method = settings
-                .build(toy.clone(), &mut Init::new(0, &device))
-                .unwrap();
-            method.read_out(&vectors, &classes)
-        };
-        let told = |method: &SupervisedMethod<super::super::toy::Toy>| -> Vec<f32> {
-            let x = Tensor::<1>::from_data(vectors.data(), &device).reshape([80, 4]);
-            let logits = method.classifier.forward(x);
-            assert!(method.classifier.weight.is_require_grad());
-            crate::layers::state::host(logits)
-        };
-        let (method, line) = begun(false);
-        assert!(line.unwrap().contains(" % of"));
-        let logits = told(&method);
-        let right = |logits: &[f32]| {
-            let likeliest = |row: &[f32]| (0..5).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-            let told = logits.chunks(5).map(|row| likeliest(row).unwrap() as u32);
-            told.zip(&classes).filter(|(a, b)| a == *b).count()
-        };
-        assert!(right(&logits) > 72, "{}", right(&logits));
-        // Weights 80 / (2 · 20) and 80 / (2 · 60) move the odds of 1 against 3 by a factor of three.
-        let odds = |logits: &[f32]| logits[1] - logits[3];
-        let balanced = told(&begun(true).0);
-        assert!((odds(&balanced) - odds(&logits) - 3f32.ln()).abs() < 1e-4);
-        let one = vec![1; 80];
-        let method = Supervised::default().build(toy.clone(), &mut Init::new(0, &device));
-        assert!(method.unwrap().read_out(&vectors, &one).1.is_none());
-    }
-
-    #[test]
-    fn weights_balance_classes_as_scikit_learn_does() {
-        // numpy: 12 / (3 * [6, 3, 3]), and a class that nobody has.
-        let weights = balancing(&[6, 3, 0, 3]);
-        assert_eq!(weights, [12.0 / 18.0, 12.0 / 9.0, 0.0, 12.0 / 9.0]);
-        let mut settings = Supervised {
-            classes: 0,
-            balance: true,
-            ..Supervised::default()
-        };
-        settings.see_classes(&[6, 3, 0, 3]);
-        assert_eq!((settings.classes, settings.class_weights), (4, weights));
-    }
-
-    #[test]
-    fn weighted_rows_cost_their_share_and_equal_weights_change_nothing() {
-        let device = tests_device();
-        let logits = Tensor::<2>::from_data([[2.0, 0.0], [0.5, -1.0], [0.0, 0.3]], &device);
-        let target = || Tensor::<1, Int>::from_data([0, 1, 1], &device);
-        let cost = |x: f64, y: f64| ((x - y).exp() + 1.0).ln();
-        let costs = [cost(0.0, 2.0), cost(0.5, -1.0), cost(0.0, 0.3)];
-        let naive = (3.0 * costs[0] + costs[1] + 2.0 * costs[2]) / 6.0;
-        let found: f32 =
-            weighted_cross_entropy(logits.clone(), target(), &[3.0, 1.0, 2.0]).into_scalar();
-        assert!((f64::from(found) - naive).abs() < 1e-6, "{found} {naive}");
-        let equal: f32 = weighted_cross_entropy(logits.clone(), target(), &[0.2; 3]).into_scalar();
-        let plain: f32 = cross_entropy(logits, target(), None).into_scalar();
-        assert!((equal - plain).abs() < 1e-6);
-    }
-
-    /// Items that are held out come by class, so that a batch has rows of one weight only.
-    #[test]
-    fn batches_of_one_class_each_cost_together_what_all_their_rows_cost() {
-        let device = tests_device();
-        let logits = Tensor::<2>::from_data([[2.0, 0.0], [0.5, -1.0], [0.0, 0.3]], &device);
-        let target = Tensor::<1, Int>::from_data([0, 0, 1], &device);
-        let weights = [0.2, 0.2, 0.7];
-        let of = |from: usize, count: usize| {
-            let logits = logits.clone().narrow(0, from, count);
-            let target = target.clone().narrow(0, from, count);
-            let loss = weighted(logits, target, &weights[from..from + count]);
-            let weight = loss.weight.unwrap();
-            (weight * f64::from(loss.total.into_scalar::<f32>()), weight)
-        };
-        let [all, first, second] = [of(0, 3), of(0, 2), of(2, 1)];
-        let mean = (first.0 + second.0) / (first.1 + second.1);
-        assert!((mean - all.0 / all.1).abs() < 1e-6, "{mean} {all:?}");
-    }
-}
+mod tests;

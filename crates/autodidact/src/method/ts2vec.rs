@@ -18,7 +18,7 @@
 //!
 //! `autodidact pretrain DATA --method ts2vec`
 
-use autodidact_kernels::{Pool2dOptions, cross_entropy, gather_tokens, max_pool2d, nt_xent};
+use autodidact_kernels::{Among, Pool2dOptions, gather_tokens, max_pool2d, pair_contrast};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::RngExt;
@@ -29,9 +29,6 @@ use crate::error::{Error, Result};
 use crate::layers::{Init, Teacher};
 use crate::modality::{Change, Encoder, Maskable, Need, Pretext, Track};
 use crate::random::Rng;
-
-/// Taken off the similarity of a token with itself, so that it counts for nothing.
-const NEVER: f32 = -1e9;
 
 /// The recipe's `[method]` for TS2Vec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,12 +212,11 @@ fn hierarchical(mut a: Tensor<3>, mut b: Tensor<3>, instance: f64, temporal_unit
     loop {
         let length = a.dims()[1];
         if instance > 0.0 {
-            let of_moments = [&a, &b].map(|view| view.clone().swap_dims(0, 1));
-            items = items + contrast(of_moments);
+            items = items + pair_contrast(a.clone(), b.clone(), Among::Items);
         }
         // A single moment has none to be told apart from.
         if instance < 1.0 && scales >= temporal_unit && length > 1 {
-            moments = moments + contrast([a.clone(), b.clone()]);
+            moments = moments + pair_contrast(a.clone(), b.clone(), Among::Moments);
         }
         scales += 1;
         if length == 1 {
@@ -253,33 +249,6 @@ fn joined(x: Tensor<3>) -> Tensor<3> {
         padding: [0, 0],
     };
     max_pool2d(x.unsqueeze_dim::<4>(1), options).squeeze_dim(1)
-}
-
-/// −log of what its other view has of what a token sees in its group, which is both views of `n` tokens, `[groups, n, dim]`
-/// each: the mean over all tokens of both views.
-fn contrast(views: [Tensor<3>; 2]) -> Tensor<1> {
-    let [groups, n, dim] = views[0].dims();
-    let z = Tensor::cat(views.to_vec(), 1); // [groups, 2n, dim]
-    if groups <= n {
-        // Few large groups: no matrix of similarities is kept.
-        let losses = (0..groups).map(|group| {
-            let z = z.clone().narrow(0, group, 1).reshape([2 * n, dim]);
-            nt_xent(z, 1.0)
-        });
-        return Tensor::cat(losses.collect(), 0).mean();
-    }
-    let device = z.device();
-    let own = Tensor::<2>::eye(2 * n, &device).mul_scalar(NEVER);
-    let similarities = z.clone().matmul(z.swap_dims(1, 2)) + own.unsqueeze_dim::<3>(0);
-    let others: Vec<i64> = (0..2 * n)
-        .map(|token| ((token + n) % (2 * n)) as i64)
-        .collect();
-    let others = Tensor::<1, Int>::from_data(TensorData::new(others, [2 * n]), &device);
-    cross_entropy(
-        similarities.flatten(0, 1),
-        others.repeat_dim(0, groups),
-        None,
-    )
 }
 
 #[cfg(test)]

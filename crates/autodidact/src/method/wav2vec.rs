@@ -122,8 +122,8 @@ impl<E: Encoder> Method<E> for Wav2vecMethod<E> {
             .collect();
         let count = mask.iter().flatten().filter(|&&hidden| hidden).count();
         if count == 0 {
-            return Err(Error::training("items of a single moment")
-                .expected("two at least, so that one can be hidden from the other")
+            return Err(Error::training("items of fewer than three moments")
+                .expected("three at least: two to be hidden and told apart, and one to be seen")
                 .mend("make the views longer, or encoder.strides smaller"));
         }
         let device = latents.device();
@@ -152,7 +152,7 @@ impl<E: Encoder> Method<E> for Wav2vecMethod<E> {
         let scores: Tensor<2> = scores.flatten(0, 1);
         let loss = cross_entropy(scores.clone(), targets.clone(), Some(NONE));
         let accuracy = share_right(scores, targets, count);
-        Ok((Loss::new(loss).part("accuracy", &accuracy), ()))
+        Ok((Loss::new(loss).part("accuracy", &accuracy).over(count), ()))
     }
 
     fn encoder(&self) -> &E {
@@ -165,18 +165,20 @@ impl<E: Encoder> Method<E> for Wav2vecMethod<E> {
 }
 
 impl<E: Encoder> Wav2vecMethod<E> {
-    /// Which of a row's moments are hidden: spans that begin anywhere, one at least, and never all of what is real. Rows of a
-    /// single moment have none.
+    /// Which of a row's moments are hidden: spans that begin anywhere, two moments at least, since one alone is told apart
+    /// from nothing, and never all of what is real. Rows of fewer than three moments have none.
     fn mask(&self, real: usize, tokens: usize, rng: &mut Rng) -> Vec<bool> {
         let mut mask = vec![false; tokens];
-        if real < 2 {
+        if real < 3 {
             return mask;
         }
         let span = self.span.min(real / 2).max(1);
         let wanted = (self.begins * real as f64 + rng.random::<f64>()) as usize;
-        for _ in 0..wanted.max(1) {
+        let mut spans = 0;
+        while spans < wanted || mask.iter().filter(|&&hidden| hidden).count() < 2 {
             let from = rng.random_range(0..=real - span);
             mask[from..from + span].fill(true);
+            spans += 1;
         }
         if mask[..real].iter().all(|&hidden| hidden) {
             mask[rng.random_range(0..real)] = false;
@@ -311,35 +313,34 @@ mod tests {
         let (loss, ()) = method.loss(vec![batch], &AT).unwrap();
         let found = scalar(&loss.total);
         assert!((found - 4f64.ln()).abs() < 1e-5, "{found}");
+        assert_eq!(loss.predictions, Some(20));
     }
 
     #[test]
     fn spans_lie_within_what_is_real_and_leave_something_to_see() {
-        let settings = Wav2vec {
-            begins: 1.0,
-            ..Wav2vec::default()
-        };
-        let method = method(2, &settings);
-        let mut rng = AT.rng();
-        for real in 0..20 {
-            let mask = method.mask(real, 20, &mut rng);
-            let hidden = mask.iter().filter(|&&hidden| hidden).count();
-            assert!(mask[real..].iter().all(|&hidden| !hidden));
-            match real {
-                0 | 1 => assert_eq!(hidden, 0),
-                _ => assert!((1..real).contains(&hidden), "{hidden} of {real}"),
+        // Many long spans, and few short ones.
+        for (begins, span) in [(1.0, 10), (0.0, 1)] {
+            let settings = Wav2vec {
+                begins,
+                span,
+                ..Wav2vec::default()
+            };
+            let method = method(2, &settings);
+            let mut rng = AT.rng();
+            for real in 0..20 {
+                let mask = method.mask(real, 20, &mut rng);
+                let hidden = mask.iter().filter(|&&hidden| hidden).count();
+                assert!(mask[real..].iter().all(|&hidden| !hidden));
+                match real {
+                    0..3 => assert_eq!(hidden, 0),
+                    _ => assert!((2..real).contains(&hidden), "{hidden} of {real}"),
+                }
             }
         }
-        let error = method
-            .loss(
-                vec![ClockBatch::new(
-                    Tensor::ones([2, 3, 2], &tests_device()),
-                    &[[0, 1]; 2],
-                )],
-                &AT,
-            )
-            .unwrap_err();
-        assert!(error.to_string().contains("single moment"));
+        let batch = ClockBatch::new(Tensor::ones([2, 3, 2], &tests_device()), &[[0, 2]; 2]);
+        let error = method(2, &Wav2vec::default()).loss(vec![batch], &AT);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("fewer than three moments"), "{error}");
     }
 
     #[test]

@@ -144,10 +144,11 @@ impl Recipe {
         }
     }
 
-    /// Takes over what another recipe measured on the same data.
+    /// Takes over what another recipe measured on the same data, and what of it lies beside that recipe.
     pub fn take_measured(&mut self, other: &Self) {
         let measured = other.section("data").and_then(|data| data.get("measured"));
         if let Some(measured) = measured {
+            self.beside = other.beside.clone();
             self.section_mut("data")
                 .insert("measured".to_owned(), measured.clone());
         }

@@ -124,7 +124,9 @@ pub struct Train {
     pub budget: Option<Duration>,
     /// Items per step.
     pub batch_size: usize,
-    /// Parts that a batch is worked off in, to save memory.
+    /// Parts that a batch is worked off in, to save memory. Their losses come together to that of the whole batch where it
+    /// is a mean over items or over predictions, each part counting by the weights of its items or by its predictions. What
+    /// compares the items of a batch (negatives, covariances, the statistics of batch norm) sees one part at a time.
     pub accumulate: usize,
     /// The optimizer.
     pub optimizer: Optimizer,
@@ -166,9 +168,15 @@ pub struct Train {
     pub best: Best,
     /// Looks in a row without a better score after which the run ends early, and the best weights are kept instead of
     /// the last; 0 goes on to the end and keeps the last. The first half of a run never ends it: while the rate is high,
-    /// a loss may grow before it falls.
+    /// a loss may grow before it falls. Where a run starts from given weights and fewer than 500 items are held out, a loss
+    /// is better once it is so by more than one standard error of the difference, item by item: a lower mean of a handful
+    /// is chance.
     #[serde(skip_serializing_if = "is_zero")]
     pub patience: u64,
+    /// Labeled items that a classifier over given weights is fitted to before the first step, at most. Left out: as many as
+    /// take about a tenth of the run, and as memory has room for. A run with a budget writes here how many that were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_items: Option<usize>,
     /// Where a run with a budget corrected its number of steps: `[at step, steps in all]`. Written by the run itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<[u64; 2]>,
@@ -214,6 +222,7 @@ impl Default for Train {
             keep: 0,
             best: Best::Validation,
             patience: 0,
+            probe_items: None,
             corrections: Vec::new(),
         }
     }
@@ -301,6 +310,11 @@ impl Train {
             0.1,
             1e8,
         )?;
+        if self.probe_items == Some(0) {
+            return Err(Error::recipe("train.probe_items = 0")
+                .expected("at least 1")
+                .mend("leave it out, and the run finds a number itself"));
+        }
         if self.workers > 256 {
             return Err(
                 Error::recipe(format!("train.workers = {}", self.workers)).expected("0 to 256")

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::progress::Progress;
 use super::weights::{read_weights, write_weights};
@@ -27,12 +27,26 @@ pub struct Position {
     /// Looks in a row that found no better one.
     #[serde(default)]
     pub stale: u64,
+    /// What each held-out item cost the weights of that score, where a better score is judged item by item.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best_costs: Vec<f64>,
     /// Sums of the log line being gathered: loss and parts, gradient norm, steps.
+    #[serde(deserialize_with = "finite_or_not")]
     pub gathered: Vec<(String, f64)>,
     /// Tenths of the run and passes over the data that have had their checkup, and the step of the last one.
     pub checkups: [u64; 3],
     /// The last checkup's warnings, so that they aren't said again.
     pub warned: Vec<String>,
+}
+
+/// Reads named numbers. JSON has none that aren't finite, and holds null in their place; a part of a loss may be one, and
+/// the checkpoint has to be good all the same.
+fn finite_or_not<'de, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<Vec<(String, f64)>, D::Error> {
+    let found = Vec::<(String, Option<f64>)>::deserialize(from)?;
+    let number = |(name, value): (String, Option<f64>)| (name, value.unwrap_or(f64::NAN));
+    Ok(found.into_iter().map(number).collect())
 }
 
 impl Position {
@@ -100,5 +114,43 @@ impl Checkpoint {
             .iter()
             .filter_map(|(name, array)| Some((strip(name)?, array.clone())))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::state::Array;
+    use crate::recipe::Length;
+
+    #[test]
+    fn a_part_that_is_no_number_spoils_no_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        let array = Array {
+            shape: vec![1],
+            values: vec![0.5],
+        };
+        let named = |name: &str, value| (name.to_owned(), value);
+        let written = Checkpoint {
+            state: State::from([("model.weight".to_owned(), array)]),
+            position: Position {
+                progress: Progress::new(Length::Steps(9), 3, &[]),
+                updates: 4,
+                metrics: 0,
+                best: Some(0.25),
+                stale: 1,
+                best_costs: vec![0.1, 1.0 / 3.0],
+                gathered: vec![named("loss", 1.5), named("loss/part", f64::NAN)],
+                checkups: [0, 0, 0],
+                warned: Vec::new(),
+            },
+        };
+        written.write(&path).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        assert_eq!(read.state, written.state);
+        assert_eq!(read.position.best_costs, written.position.best_costs);
+        assert_eq!(read.position.gathered[0], named("loss", 1.5));
+        assert!(read.position.gathered[1].1.is_nan());
     }
 }

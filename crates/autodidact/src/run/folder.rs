@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::weights::{read_weights, write_published};
-use super::writer::{keep_as, write_atomic};
+use super::writer::{keep_as, sweep, write_atomic};
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::State;
 use crate::modality::{self, Published};
@@ -27,16 +27,7 @@ impl RunFolder {
     pub fn create(path: Option<&Path>, name: &str) -> Result<Self> {
         let path = match path {
             Some(path) => path.to_path_buf(),
-            None => (1..)
-                .map(|n| {
-                    Path::new("runs").join(if n == 1 {
-                        name.to_owned()
-                    } else {
-                        format!("{name}-{n}")
-                    })
-                })
-                .find(|path| !path.exists())
-                .unwrap_or_else(|| Path::new("runs").join(name)),
+            None => next_free(name)?,
         };
         if path.join("recipe.toml").exists() {
             return Err(Error::run("a run is there already").at(&path).expected("a new folder").mend(
@@ -77,7 +68,8 @@ impl RunFolder {
             .expected(
                 "the folder of a run, as `autodidact pretrain` leaves it, or one of published weights with its \
                  config.json",
-            ))
+            )
+            .mend("runs are in runs/, where --out named no other place"))
     }
 
     /// The folder.
@@ -109,6 +101,37 @@ impl RunFolder {
             keep_as(&self.last(), &self.previous())?;
         }
         checkpoint.write(&self.last())
+    }
+
+    /// What a run goes on from, as [`RunFolder::checkpoint`] has it; `None` for one that was killed before it had written a
+    /// checkpoint, and begins anew.
+    ///
+    /// # Errors
+    /// When no checkpoint can be read, or those of a run that has come to an end are gone.
+    pub fn kept(&self) -> Result<Option<(Checkpoint, Option<Error>)>> {
+        let numbered = || {
+            self.all_numbered()
+                .is_ok_and(|numbered| !numbered.is_empty())
+        };
+        if self.last().exists() || self.previous().exists() || numbered() {
+            return self.checkpoint().map(Some);
+        }
+        // Beginning anew must not cost anybody a network.
+        if self.published.is_none() && !self.file("encoder.safetensors").exists() {
+            return Ok(None);
+        }
+        Err(Error::run("weights and no checkpoint to go on from")
+            .at(&self.path)
+            .expected("checkpoints/last.safetensors in it")
+            .mend(format!(
+                "begin a new run from the weights: `autodidact pretrain DATA --init {}`",
+                self.path.display()
+            )))
+    }
+
+    /// Removes what processes have left that were killed while they wrote a checkpoint. For the one that trains here.
+    pub(crate) fn sweep(&self) {
+        sweep(&self.path.join("checkpoints"));
     }
 
     /// The newest checkpoint that can be read, and what is wrong with the last one where that isn't it.
@@ -235,5 +258,45 @@ impl RunFolder {
                 .mend("finish it with `autodidact pretrain --resume`"));
         }
         Ok((read_weights(&path)?.0, Vec::new()))
+    }
+}
+
+/// Makes the next free folder of `runs/<name>`, `runs/<name>-2`, …; of two processes at the same moment each gets its own.
+fn next_free(name: &str) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).at_path(runs)?;
+    let mut number = 1;
+    loop {
+        let path = match number {
+            1 => runs.join(name),
+            number => runs.join(format!("{name}-{number}")),
+        };
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            made => return made.at_path(&path).map(|()| path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_a_checkpoint_begins_anew_unless_it_has_come_to_an_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(Some(scratch.path()), "").unwrap();
+        folder.write_recipe(&Recipe::default(), "A run.").unwrap();
+        assert!(folder.kept().unwrap().is_none());
+        std::fs::create_dir(scratch.path().join("checkpoints")).unwrap();
+        assert!(folder.kept().unwrap().is_none());
+        // What is damaged is said, and nothing begins anew over it.
+        std::fs::write(folder.last(), b"half").unwrap();
+        assert!(folder.kept().is_err());
+        std::fs::remove_file(folder.last()).unwrap();
+        std::fs::write(folder.file("encoder.safetensors"), b"weights").unwrap();
+        let error = folder.kept().unwrap_err();
+        assert!(error.to_string().contains("no checkpoint"), "{error}");
+        assert!(error.remedy().unwrap().contains("--init"), "{error}");
     }
 }

@@ -30,6 +30,9 @@ pub struct Progress {
     /// What guesses go by. It is not kept: after an interruption the machine may be another.
     #[serde(skip)]
     pace: Pace,
+    /// Seconds that what comes after the last step takes. Not kept either.
+    #[serde(skip)]
+    closing: f64,
 }
 
 /// How long the steps of this process took, with looks and checkpoints between them. Its first step is left out: in it is
@@ -74,6 +77,8 @@ const TIMED: u64 = 3;
 const SLOW: f64 = 0.2;
 /// The part of the budget that a run may end early by, where it knows of no step that would fit in.
 const SPARED: f64 = 0.05;
+/// The part of the budget that is kept for what comes after the last step, at most: a run is to learn, above all.
+const CLOSING: f64 = 0.2;
 /// A guess that is off by less is kept.
 const TOLERANCE: f64 = 0.01;
 /// The smallest part of the budget between two corrections.
@@ -111,6 +116,7 @@ impl Progress {
             replayed: replayed.to_vec(),
             budget,
             pace: Pace::default(),
+            closing: 0.0,
         }
     }
 
@@ -174,6 +180,16 @@ impl Progress {
         (self.done > 0.0).then(|| self.elapsed / self.done * (1.0 - self.done))
     }
 
+    /// Says how many seconds what comes after the last step will take, as far as can be told: the last look, the last files.
+    pub fn closes_in(&mut self, seconds: f64) {
+        self.closing = seconds;
+    }
+
+    /// Seconds of a budget that are left for steps.
+    fn left_of(&self, budget: f64) -> f64 {
+        budget - self.elapsed - self.closing.clamp(0.0, CLOSING * budget)
+    }
+
     /// One step further, `seconds` after the one before, or after the start of this process.
     pub fn advance(&mut self, seconds: f64) {
         self.elapsed += seconds;
@@ -198,7 +214,7 @@ impl Progress {
     /// Before a step is timed only the end is looked out for: of a total guessed by what a start costs, which is far too
     /// small, the schedule would run ahead.
     fn guess_untimed(&mut self, budget: f64, first_step: f64) {
-        let left = budget - self.elapsed;
+        let left = self.left_of(budget);
         let last = self.total <= self.step;
         let spared = match last {
             true => first_step * 0.5,
@@ -212,7 +228,7 @@ impl Progress {
     }
 
     fn guess(&mut self, budget: f64, pace: f64) {
-        let left = budget - self.elapsed;
+        let left = self.left_of(budget);
         if left < pace * 0.5 {
             // The budget is spent: this was the last step.
             self.correct(self.step);
@@ -335,6 +351,20 @@ mod tests {
         let mut progress = read_back(&progress);
         progress.advance(4.0);
         assert!(progress.finished(), "{progress:?}");
+    }
+
+    #[test]
+    fn what_comes_after_the_last_step_is_part_of_the_budget() {
+        for (closing, steps) in [(0.0, 100.0), (8.0, 92.0), (1e9, 80.0)] {
+            let mut progress = Progress::new(Length::Budget(100.0), 5, &[]);
+            while !progress.finished() {
+                progress.closes_in(closing);
+                progress.advance(0.5);
+            }
+            let elapsed = progress.elapsed;
+            assert!((elapsed - steps).abs() < 1.1, "{closing}: {elapsed}");
+            assert!(progress.done() > 0.95, "{progress:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{AtPath, Error, Result};
 
+/// How the names of files begin that are being written and have no place yet.
+const PASSING: &str = ".writing-";
+
 /// Replaces a file at once: whoever looks, whenever the power fails, finds the old contents or the new, never a part.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
     };
     std::fs::create_dir_all(folder).at_path(folder)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
+        .prefix(PASSING)
         .tempfile_in(folder)
         .at_path(folder)?;
     // Past `tempfile`, whose errors name the passing file.
@@ -30,6 +33,16 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
         .map_err(|error| Error::io(path, error.error))?;
     sync_folder(folder);
     Ok(())
+}
+
+/// Removes what processes have left in a folder that were killed while they wrote a file; nobody else may be writing there.
+pub(super) fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PASSING) {
+            // What can't be removed takes room and does no other harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Gives the file `from` the second name `to`, replacing what was called so; `from` is there all the while.
@@ -147,6 +160,18 @@ mod tests {
             std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1
         );
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_up_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        write_atomic(&path("last.safetensors"), b"whole").unwrap();
+        std::fs::write(path(".writing-Xy12"), b"ha").unwrap();
+        sweep(folder.path());
+        assert!(!path(".writing-Xy12").exists());
+        assert!(path("last.safetensors").exists());
+        sweep(&path("nowhere"));
     }
 
     #[test]

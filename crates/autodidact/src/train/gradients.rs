@@ -79,6 +79,11 @@ impl Gradients {
             .extend(names.into_iter().zip(optimizer::add(sums, terms)));
     }
 
+    /// Multiplies all of them: parts of a batch that were added by what they count for become their mean.
+    pub fn times(&mut self, factor: f64) {
+        self.scale *= factor;
+    }
+
     /// The norm of all gradients together, the same in every run.
     pub fn norm(&self) -> f64 {
         self.scale * optimizer::norm(self.of.values().cloned().collect())
@@ -153,6 +158,16 @@ mod tests {
         add(&mut gradients, &linear, [3.0, -6.0], 0.5);
         assert_eq!(weight(&gradients), [2.0, -2.0]);
         assert!((gradients.norm() - 8f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn parts_that_count_for_more_come_together_to_their_mean() {
+        let linear = Linear::new(2, 1, false, &mut Init::new(3, &tests_device()));
+        let mut gradients = Gradients::default();
+        add(&mut gradients, &linear, [1.0, 2.0], 1.0);
+        add(&mut gradients, &linear, [3.0, -6.0], 3.0);
+        gradients.times(0.25);
+        assert_eq!(weight(&gradients), [2.5, -4.0]);
     }
 
     #[test]

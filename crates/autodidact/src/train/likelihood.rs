@@ -11,7 +11,7 @@ use super::division::divide;
 use super::loader::{Items, prepare};
 use crate::error::Result;
 use crate::layers::Init;
-use crate::layers::state::{State, load_state};
+use crate::layers::state::{State, host, load_state};
 use crate::method::{Loss, Method, Objective, Step};
 use crate::modality::{Draw, Modality, Need, Source};
 use crate::recipe::Plan;
@@ -104,13 +104,18 @@ pub(super) struct Means {
     symbols: f64,
     parts: Vec<(&'static str, f64)>,
     weight: f64,
+    each: Vec<[f64; 2]>,
 }
 
 impl Means {
     /// Adds the loss of a batch of so many items.
     fn add(&mut self, loss: &Loss, items: usize) {
-        let predictions = loss.predictions.map(|predictions| predictions as f64);
-        let weight = loss.weight.or(predictions).unwrap_or(items as f64);
+        if let Some((costs, weights)) = &loss.each {
+            let costs = host(costs.clone());
+            let each = costs.into_iter().map(f64::from).zip(weights);
+            self.each.extend(each.map(|(cost, &weight)| [cost, weight]));
+        }
+        let weight = loss.counts_for(items);
         if weight == 0.0 {
             return;
         }
@@ -141,6 +146,11 @@ impl Means {
     pub(super) fn parts(&self) -> Vec<(&'static str, f64)> {
         let mean = |&(name, sum): &(&'static str, f64)| (name, self.mean(sum));
         self.parts.iter().map(mean).collect()
+    }
+
+    /// What each item costs and what it weighs, for a method that tells; else nothing.
+    pub(super) fn each(&self) -> &[[f64; 2]] {
+        &self.each
     }
 
     /// What a sum comes to by the weight of all that was added; 0 where that was nothing.
@@ -210,6 +220,11 @@ mod tests {
             means.add(&loss.weighing(weight), 4);
         }
         assert_eq!((means.total(), means.parts()), (2.5, vec![("half", 1.25)]));
+        assert!(means.each().is_empty());
+        let costs = Tensor::<1>::from_data([4.0f32, 0.5], &Device::default());
+        let loss = Loss::new(scalar(2.25)).of_items(&costs, vec![1.0, 3.0]);
+        means.add(&loss, 2);
+        assert_eq!(means.each(), [[4.0, 1.0], [0.5, 3.0]]);
         assert_eq!(Means::default().total(), 0.0);
     }
 }

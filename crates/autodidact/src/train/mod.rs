@@ -2,6 +2,7 @@
 
 pub mod device;
 mod division;
+mod event;
 pub mod features;
 mod gradients;
 mod labeled;
@@ -16,12 +17,13 @@ mod session;
 mod start;
 pub(crate) mod windows;
 
+pub use event::{Event, Outcome, Stop};
 pub use gradients::Gradients;
 pub use labeled::Labeled;
 pub use likelihood::Likelihood;
 pub(crate) use likelihood::likelihood;
-pub use looping::{Event, Outcome, Stop, pretrain};
+pub use looping::pretrain;
 pub use monitor::{Checkup, Warning};
 pub use optimizer::Optimizer;
-pub use planning::{Candidate, Choice, Prospect, choose};
+pub use planning::{Candidate, Choice, Prospect, choose, estimate};
 pub use session::{Session, StepReport, Validation, open, reopen};

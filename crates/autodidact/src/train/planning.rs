@@ -53,6 +53,8 @@ pub enum Prospect {
     Fits,
     /// A larger one gets enough, too.
     Outgrown,
+    /// It is the only one: the recipe settles it.
+    Settled,
 }
 
 impl std::fmt::Display for Prospect {
@@ -61,6 +63,7 @@ impl std::fmt::Display for Prospect {
             Self::TooLarge => "too large for the time",
             Self::Fits => "the largest that gets enough to learn from",
             Self::Outgrown => "a larger one gets enough, too",
+            Self::Settled => "the one that the recipe settles",
         })
     }
 }
@@ -103,14 +106,7 @@ pub fn choose(
     if ladder.is_empty() {
         return Ok(None);
     }
-    // The data is measured once, and the method is the one that the session has: a size of a network would choose another
-    // where the recipe names none.
-    let mut measured = recipe.clone();
-    let opened = session.recipe()?;
-    measured.take_measured(&opened);
-    if let Some(method) = opened.method() {
-        measured.put("method.name", method)?;
-    }
+    let measured = measured(recipe, session)?;
     let (asked, parts) = (session.train().batch_size, session.train().accumulate);
     // What is gathered in closed form is the same in batches of any size, and quicker in large ones.
     let batch_is_open = session.by_gradient() && !recipe.has("train", "batch_size");
@@ -124,29 +120,15 @@ pub fn choose(
             true => batch_for(asked, parts, learned),
             false => asked,
         };
-        let enough = learned >= rung.pays_from;
-        let grown = batch as f64 / trial.batch as f64;
-        let candidate = Candidate {
-            name: rung.name,
-            settings: rung.settings,
-            values: trial.values,
-            batch,
-            speed: trial.speed,
-            steps: (learned / batch as f64).max(1.0) as u64,
-            passes: learned / trial.items as f64,
-            memory: trial
-                .memory
-                .map(|[before, peak]| before + (peak.saturating_sub(before) as f64 * grown) as u64),
-            prospect: if enough || candidates.is_empty() {
-                Prospect::Fits
-            } else {
-                Prospect::TooLarge
-            },
+        let enough = learned >= rung.pays_from || candidates.is_empty();
+        let prospect = match enough {
+            true => Prospect::Fits,
+            false => Prospect::TooLarge,
         };
+        let candidate = trial.come_to(rung.name, rung.settings, batch, seconds, prospect);
         tried(&candidate);
-        let fits = candidate.prospect == Prospect::Fits;
         candidates.push(candidate);
-        if fits {
+        if enough {
             chosen = candidates.len() - 1;
         } else if !all {
             break;
@@ -164,6 +146,30 @@ pub fn choose(
         recipe,
         seconds: began.elapsed().as_secs_f64(),
     }))
+}
+
+/// What the one size that a recipe settles comes to in so many seconds, by a few steps. `session` is that recipe, opened.
+///
+/// # Errors
+/// When the data can't be read or the recipe doesn't fit it.
+pub fn estimate(recipe: &Recipe, session: &dyn Session, seconds: f64) -> Result<Candidate> {
+    let batch = session.train().batch_size;
+    let items = if session.by_gradient() { TRIED } else { batch };
+    let trial = try_out(&measured(recipe, session)?, items)?;
+    let name = "as the recipe has it".to_owned();
+    Ok(trial.come_to(name, Vec::new(), batch, seconds, Prospect::Settled))
+}
+
+/// The recipe with what an opened session knows: the data is measured once, and the method is the one that the session has,
+/// since a size of a network would choose another where the recipe names none.
+fn measured(recipe: &Recipe, session: &dyn Session) -> Result<Recipe> {
+    let mut measured = recipe.clone();
+    let opened = session.recipe()?;
+    measured.take_measured(&opened);
+    if let Some(method) = opened.method() {
+        measured.put("method.name", method)?;
+    }
+    Ok(measured)
 }
 
 /// The batch that leaves a run enough steps to learn from so many items: `asked`, halved as long as there are too few. Each
@@ -218,6 +224,34 @@ struct Trial {
     items: u64,
     /// Bytes before the steps and after them.
     memory: Option<[u64; 2]>,
+}
+
+impl Trial {
+    /// What a size that was tried comes to in so many seconds, in batches of so many items.
+    fn come_to(
+        self,
+        name: String,
+        settings: Vec<(&'static str, Value)>,
+        batch: usize,
+        seconds: f64,
+        prospect: Prospect,
+    ) -> Candidate {
+        let learned = self.speed * seconds;
+        let grown = batch as f64 / self.batch as f64;
+        Candidate {
+            name,
+            settings,
+            values: self.values,
+            batch,
+            speed: self.speed,
+            steps: (learned / batch as f64).max(1.0) as u64,
+            passes: learned / self.items as f64,
+            memory: self
+                .memory
+                .map(|[before, peak]| before + (peak.saturating_sub(before) as f64 * grown) as u64),
+            prospect,
+        }
+    }
 }
 
 /// Takes a few steps whose result is thrown away.
@@ -330,6 +364,17 @@ mod tests {
         let recipe = Recipe::parse(recipe).unwrap();
         let session = open(&recipe).unwrap();
         choose(&recipe, session.as_ref(), seconds, true, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_settled_size_comes_to_what_its_steps_tell() {
+        let recipe = Recipe::parse(&format!("{SMALL}\n[encoder]\nwidth = 8")).unwrap();
+        let session = open(&recipe).unwrap();
+        let found = estimate(&recipe, session.as_ref(), 60.0).unwrap();
+        assert_eq!(found.values, session.values());
+        // Of 200 items.
+        assert_eq!((found.batch, found.prospect), (200, Prospect::Settled));
+        assert!((found.passes - 60.0 * found.speed / 192.0).abs() < 1e-6 * found.passes);
     }
 
     #[test]

@@ -33,9 +33,12 @@ pub trait Session: Send {
     fn has_features(&self) -> bool;
     /// Lines for people: what the data is, what the network is.
     fn describe(&self) -> Vec<String>;
+    /// How long it took to open the data, to look at it and to build the networks.
+    fn opened_in(&self) -> Duration;
     /// Steps in a pass over the data.
     fn steps_per_epoch(&self) -> u64;
-    /// What the network takes from the data before the first step of a new run; lines for people.
+    /// What the network takes from the data before the first step of a new run; lines for people. What was left to the run
+    /// there stands in [`Session::recipe`] afterwards.
     ///
     /// # Errors
     /// When the data can't be read.
@@ -128,6 +131,8 @@ pub struct Validation {
     pub symbols: Option<f64>,
     /// The means of the loss's named parts.
     pub parts: Vec<(&'static str, f64)>,
+    /// What each item costs and what it weighs in the mean, for a method whose loss is one over items; else nothing.
+    pub each: Vec<[f64; 2]>,
 }
 
 /// Opens the data, looks at it, fills the recipe in and builds the networks.

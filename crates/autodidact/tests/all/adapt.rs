@@ -1,5 +1,6 @@
 //! What a run with labels may change, and how fast.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use autodidact::adapt::{Adaptation, Pace, Round};
@@ -176,6 +177,62 @@ fn a_run_that_gets_no_better_ends_early_with_the_weights_that_were_best() {
     assert!(finished.contains("a run that is finished"), "{finished}");
     let more = go_on(Some(autodidact::recipe::Length::Steps(1))).unwrap();
     assert_eq!(more.steps, outcome.steps + 1);
+}
+
+/// The last checkpoint of a run.
+fn kept(run: &Path) -> Checkpoint {
+    RunFolder::open(run).unwrap().checkpoint().unwrap().0
+}
+
+/// Time can't be repeated: how many items the first classifier was fitted to stands in the recipe.
+#[test]
+fn a_run_in_time_that_begins_with_a_classifier_repeats_from_the_recipe_that_it_leaves() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [before, first, again] = ["before", "first", "again"].map(|name| scratch.path().join(name));
+    run(&recipe("supervised"), &before, None);
+    let mut timed = recipe("supervised");
+    timed.remove("train", "steps");
+    timed.put("train.budget", "2s").unwrap();
+    timed.put("train.init", before.to_str().unwrap()).unwrap();
+    timed.put("train.patience", 20).unwrap();
+    run(&timed, &first, None);
+    let left = RunFolder::open(&first).unwrap().recipe().unwrap();
+    let items: usize = train::reopen(&left)
+        .unwrap()
+        .labeled()
+        .unwrap()
+        .items
+        .iter()
+        .sum();
+    let text = left.to_string();
+    assert!(text.contains(&format!("probe_items = {items}\n")), "{text}");
+    run(&left, &again, None);
+    let [first, again] = [kept(&first), kept(&again)];
+    assert!(first.state == again.state);
+    assert_eq!(first.position.best, again.position.best);
+}
+
+/// Few items are held out of it, so that what they cost the best weights is in its checkpoints.
+#[test]
+fn a_run_that_keeps_the_best_of_given_weights_can_be_interrupted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [before, whole, parts] = ["before", "whole", "parts"].map(|name| scratch.path().join(name));
+    run(&recipe("supervised"), &before, None);
+    let mut tuned = recipe("supervised");
+    tuned.put("train.init", before.to_str().unwrap()).unwrap();
+    tuned.put("train.steps", 20).unwrap();
+    tuned.put("train.patience", 20).unwrap();
+    run(&tuned, &whole, None);
+    for after in [3, 11] {
+        run(&tuned, &parts, Some(after));
+        let held_out = train::reopen(&tuned).unwrap().labeled().unwrap().held_out;
+        assert!(held_out > 0);
+        assert_eq!(kept(&parts).position.best_costs.len(), held_out);
+    }
+    run(&tuned, &parts, None);
+    let [whole, parts] = [kept(&whole), kept(&parts)];
+    assert!(whole.state == parts.state);
+    assert_eq!(whole.position.best_costs, parts.position.best_costs);
 }
 
 #[test]

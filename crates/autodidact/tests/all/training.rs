@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use autodidact::layers::state::State;
 use autodidact::method;
 use autodidact::modality::Need;
 use autodidact::recipe::Recipe;
@@ -282,7 +283,7 @@ fn hidden_words_and_what_follows_are_learned_together() {
     assert!(error.remedy().unwrap().contains("views.pairs"), "{error}");
 }
 
-fn initial(recipe: &Recipe) -> autodidact::layers::state::State {
+fn initial(recipe: &Recipe) -> State {
     train::open(recipe).unwrap().encoder()
 }
 
@@ -386,6 +387,35 @@ fn accumulating_gradients_uses_every_part_of_the_batch() {
             .count(),
         3
     );
+}
+
+/// The encoder stands, so that nothing but the loss sees the parts: the classifier is to learn from them what it learns from
+/// the batch, though its classes weigh from 1/16 to 32 and each part has others of them.
+#[test]
+fn parts_of_a_batch_come_together_to_the_loss_of_the_batch() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut recipe = recipe("supervised");
+    recipe.put("train.steps", 1).unwrap();
+    recipe.put("method.last_stages", 0).unwrap();
+    let weights: Vec<f64> = (0..10).map(|class| 2f64.powi(class - 4)).collect();
+    recipe.put("method.class_weights", weights).unwrap();
+    let initial = train::open(&recipe).unwrap().state().0;
+    let learned = [1, 4].map(|parts| {
+        recipe.put("train.accumulate", parts).unwrap();
+        let folder = scratch.path().join(parts.to_string());
+        run(&recipe, &folder, None);
+        let lines = metrics(&folder);
+        let loss = lines.iter().find_map(|line| line.get("loss")?.as_f64());
+        (checkpoint(&folder).state, loss.unwrap())
+    });
+    let [(whole, loss), (parts, of_parts)] = learned;
+    assert!((loss - of_parts).abs() < 1e-5, "{loss} and {of_parts}");
+    let name = "model.classifier.weight";
+    let values = |state: &State| state[name].values.clone();
+    assert_ne!(values(&initial), values(&whole));
+    for (whole, parts) in values(&whole).iter().zip(values(&parts)) {
+        assert!((whole - parts).abs() < 1e-6, "{whole} and {parts}");
+    }
 }
 
 #[test]

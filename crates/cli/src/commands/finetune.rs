@@ -95,7 +95,8 @@ fn setting(arguments: &Finetune) -> Result<Setting> {
     if arguments.from_scratch && layers != Layers::All {
         return Err(
             Error::recipe("--from-scratch with stages that stay as they are")
-                .expected("--mode all: untrained stages have nothing to keep"),
+                .expected("--mode all: untrained stages have nothing to keep")
+                .mend("leave --mode out, or --from-scratch"),
         );
     }
     let share = match (arguments.labels_fraction, arguments.labels_per_class) {

@@ -107,6 +107,7 @@ fn unknown(name: &str) -> Error {
     let known: Vec<_> = RECIPES.iter().map(|(name, _)| *name).collect();
     Error::recipe(format!("no recipe `{name}`"))
         .expected(format!("a file, or one of {}", known.join(", ")))
+        .mend("`autodidact recipes` says what each is for; `autodidact recipes NAME` prints one, to begin a file with")
 }
 
 #[cfg(test)]

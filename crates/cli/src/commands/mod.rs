@@ -88,12 +88,12 @@ fn recipe_of(settings: &Settings, data: Option<&Path>) -> Result<Recipe> {
         None => Recipe::default(),
     };
     if let Some(method) = &settings.method {
-        if recipe.method().is_some_and(|named| named != method) {
+        if let Some(named) = recipe.method().filter(|named| *named != method) {
             return Err(Error::recipe(format!(
-                "--method {method} with a recipe of another method"
+                "--method {method} with a recipe of the method {named}"
             ))
             .expected("a recipe and a method that agree")
-            .mend("leave one of them out"));
+            .mend("leave --method out, or --recipe"));
         }
         recipe.put("method.name", method.as_str())?;
     }

@@ -20,6 +20,18 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
             .mend("give --budget instead, such as --budget 30m"));
     }
     let (recipe, _) = recipe_or_embedded(settings, arguments.data.as_deref())?;
+    let length = ["epochs", "steps"]
+        .into_iter()
+        .find(|key| settings.budget.is_none() && recipe.has("train", key));
+    if let Some(key) = length {
+        let error = Error::recipe(format!("a plan for a recipe whose length is train.{key}"))
+            .expected("a time, since a plan says what can be trained in it")
+            .mend("give --budget, which takes its place, such as --budget 30m");
+        return Err(match &settings.recipe {
+            Some(name) => error.at(name),
+            None => error,
+        });
+    }
     let budget = recipe.budget()?.unwrap_or(DEFAULT_BUDGET);
     let session = train::open(&recipe)?;
     println!("{budget} on this machine, from a few steps of each size:");
@@ -32,15 +44,19 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
             println!("{}", line(candidate));
         },
     )?;
-    let choice = choice.ok_or_else(|| {
-        Error::recipe("a recipe that leaves no size open")
-            .expected("a dictionary of patches or a resnet18 whose encoder.width or views.size is left to the budget")
-            .mend(
-                "leave them out; the sizes of other networks (also of the embedded images' own), and of given weights, are \
-                 not chosen",
-            )
-    })?;
-    println!("{}", verdict(&choice, budget));
+    match choice {
+        Some(choice) => println!("{}", verdict(&choice, budget)),
+        None => {
+            let only = train::estimate(&recipe, session.as_ref(), budget.0)?;
+            println!("{}", line(&only));
+            println!(
+                "there is one size to train: {}. Sizes are chosen for a dictionary of patches and for a resnet18 whose \
+                 encoder.width or views.size is left out; those of other networks, the embedded images' own among them, \
+                 and of given weights are what they are",
+                only.prospect
+            );
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

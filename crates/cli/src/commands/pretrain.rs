@@ -1,7 +1,8 @@
 //! `autodidact pretrain`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use autodidact::error::{Error, Kind, Result};
 use autodidact::recipe::{Duration, Length, Recipe};
@@ -88,19 +89,27 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
     let data = arguments.data.as_deref();
     let (mut recipe, embedded) = recipe_or_embedded(&arguments.settings, data)?;
     put_path(&mut recipe, "train.init", arguments.init.as_deref())?;
+    let began = Instant::now();
     let mut session = train::open(&recipe)?;
-    if let Some(chosen) = within_budget(&recipe, session.as_ref())? {
+    if let Some(chosen) = within_budget(&recipe, session.as_ref(), began)? {
         session = train::open(&chosen)?;
     }
-    let name = format!(
-        "{}-{}",
-        data.and_then(Path::file_stem)
-            .map_or("synthetic".into(), |stem| stem.to_string_lossy()),
-        autodidact::method::of(&recipe)?
-    );
+    let name = format!("{}-{}", called(data), autodidact::method::of(&recipe)?);
     let folder = RunFolder::create(arguments.out.as_deref(), &name)?;
     let outcome = carry_out(session.as_mut(), &folder, None, None)?;
     Ok((folder, outcome, embedded))
+}
+
+/// What data is called in the name of its run: the file or the folder, also where that is said as `.` or `..`.
+fn called(data: Option<&Path>) -> String {
+    let Some(data) = data else {
+        return "synthetic".to_owned();
+    };
+    let whole = data.canonicalize();
+    let named = data
+        .file_stem()
+        .or_else(|| whole.as_ref().ok().and_then(|path| path.file_stem()));
+    named.map_or("data".into(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// Runs the loop from a checkpoint or the beginning, shows how it goes, and lets Ctrl-C end it with a checkpoint.
@@ -119,8 +128,9 @@ fn carry_out(
     outcome.map_err(|error| keep_going(error, folder))
 }
 
-/// For a recipe with a budget, the same with what it leaves open chosen for that time on this machine.
-fn within_budget(recipe: &Recipe, session: &dyn Session) -> Result<Option<Recipe>> {
+/// For a recipe with a budget, the same with what it leaves open chosen for that time on this machine. The time began when
+/// the data was opened.
+fn within_budget(recipe: &Recipe, session: &dyn Session, began: Instant) -> Result<Option<Recipe>> {
     let Some(budget) = recipe.budget()? else {
         return Ok(None);
     };
@@ -131,8 +141,8 @@ fn within_budget(recipe: &Recipe, session: &dyn Session) -> Result<Option<Recipe
         return Ok(None);
     };
     println!("{}", plan::verdict(&choice, budget));
-    // The trials are part of the time that was given.
-    let left = (budget.0 - choice.seconds).max(1.0);
+    // The trials are part of the time that was given, and so is opening the data for them.
+    let left = (budget.0 - began.elapsed().as_secs_f64()).max(1.0);
     let mut recipe = choice.recipe;
     recipe.put("train.budget", Duration(left).to_string())?;
     Ok(Some(recipe))
@@ -179,15 +189,53 @@ fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool
         } => Some(Length::Budget(budget.0)),
         _ => None,
     };
-    let (checkpoint, damaged) = folder.checkpoint()?;
+    let from = kept(&folder)?;
+    let mut session = opened(&recipe, from.as_ref())?;
+    if let Some(from) = &from
+        && more.is_none()
+        && !arguments.no_evaluate
+        && !folder.file("evaluation.json").is_file()
+        && from.position.ended(session.train().patience)
+    {
+        // It may have been killed while it was judged.
+        println!(
+            "there is nothing left to learn but for longer (--epochs, --steps or --budget): it is judged"
+        );
+        let progress = &from.position.progress;
+        let outcome = Outcome {
+            stop: Stop::Finished,
+            steps: progress.step(),
+            seconds: progress.elapsed,
+            checkup: None,
+            unreadable: Vec::new(),
+            early: !progress.finished(),
+        };
+        return Ok((folder, outcome, embedded));
+    }
+    let outcome = carry_out(session.as_mut(), &folder, from, more)?;
+    Ok((folder, outcome, embedded))
+}
+
+/// The checkpoint that a run goes on from; `None` where it was killed before it had written one.
+fn kept(folder: &RunFolder) -> Result<Option<Checkpoint>> {
+    let Some((checkpoint, damaged)) = folder.kept()? else {
+        eprintln!("the run was ended before its first checkpoint, and begins anew");
+        return Ok(None);
+    };
     if let Some(error) = damaged {
         let step = checkpoint.position.progress.step();
         eprintln!("the last checkpoint can't be read: {error}");
         eprintln!("going on from the one before it, after {step} steps");
     }
-    let mut session = train::reopen(&recipe)?;
-    let outcome = carry_out(session.as_mut(), &folder, Some(checkpoint), more)?;
-    Ok((folder, outcome, embedded))
+    Ok(Some(checkpoint))
+}
+
+/// The session of a run that has begun: what it started from is read again only where it has nothing to go on from.
+fn opened(recipe: &Recipe, from: Option<&Checkpoint>) -> Result<Box<dyn Session>> {
+    match from {
+        Some(_) => train::reopen(recipe),
+        None => train::open(recipe),
+    }
 }
 
 /// Training that went wrong still left a checkpoint: say where.
@@ -201,15 +249,33 @@ fn keep_going(error: Error, folder: &RunFolder) -> Error {
 }
 
 /// Trains the same network with all labels, to show beside: what the network could reach on this data.
-fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>> {
+fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<PathBuf>> {
     let path = folder.file("ceiling");
-    // A run that goes on has one already, or was stopped before it had.
-    if path.join("recipe.toml").is_file() {
-        return Ok(path.join("encoder.safetensors").is_file().then_some(path));
+    // A run that goes on has one already.
+    if path.join("encoder.safetensors").is_file() {
+        return Ok(Some(path));
     }
-    let pretrained = folder.recipe()?;
+    let (mut session, ceiling, from) = match path.join("recipe.toml").is_file() {
+        // It was stopped, or killed, before it had come to its end.
+        true => {
+            let ceiling = RunFolder::open(&path)?;
+            let from = kept(&ceiling)?;
+            (opened(&ceiling.recipe()?, from.as_ref())?, ceiling, from)
+        }
+        false => {
+            let recipe = recipe_of_ceiling(&folder.recipe()?, steps)?;
+            let ceiling = RunFolder::create(Some(&path), "ceiling")?;
+            (train::open(&recipe)?, ceiling, None)
+        }
+    };
+    println!("the ceiling: the same network, trained with all labels");
+    let outcome = carry_out(session.as_mut(), &ceiling, from, None)?;
+    Ok((outcome.stop == Stop::Finished).then_some(path))
+}
+
+fn recipe_of_ceiling(pretrained: &Recipe, steps: u64) -> Result<Recipe> {
     let mut recipe = Recipe::parse("[method]\nname = \"supervised\"")?;
-    recipe.take_over(&pretrained, &["data", "encoder"]);
+    recipe.take_over(pretrained, &["data", "encoder"]);
     let steps = ((steps as f64 * CEILING_SHARE) as i64).max(1);
     recipe.put("train.steps", steps)?;
     recipe.put("train.seed", i64::try_from(pretrained.seed()).unwrap_or(0))?;
@@ -218,9 +284,20 @@ fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<std::path::PathBuf>>
             recipe.put(&format!("train.{key}"), value)?;
         }
     }
-    let ceiling = RunFolder::create(Some(&path), "ceiling")?;
-    println!("the ceiling: the same network, trained with all labels for {steps} steps");
-    let mut session = train::open(&recipe)?;
-    let outcome = carry_out(session.as_mut(), &ceiling, None, None)?;
-    Ok((outcome.stop == Stop::Finished).then(|| ceiling.path().to_path_buf()))
+    Ok(recipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_called_like_its_data_however_that_is_said() {
+        let here = Path::new(".").canonicalize().unwrap();
+        let here = here.file_stem().unwrap().to_string_lossy().into_owned();
+        assert_eq!(called(Some(Path::new("."))), here);
+        assert_eq!(called(Some(Path::new("photos/"))), "photos");
+        assert_eq!(called(Some(Path::new("a/rows.csv"))), "rows");
+        assert_eq!(called(None), "synthetic");
+    }
 }

@@ -301,6 +301,34 @@ fn killed_and_resumed_a_fine_tuning_ends_the_same() {
 }
 
 #[test]
+fn a_fine_tuning_in_time_repeats_from_its_recipe_where_nothing_was_kept() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    pretrain(here);
+    colors(here, |number| Some(color(number)));
+    let out = succeeds(autodidact(here).args([
+        "finetune",
+        "run",
+        "colors",
+        "--labels",
+        "labels.csv",
+        "--budget",
+        "2s",
+        "--out",
+        "tuned",
+    ]));
+    assert!(out.contains("learned from 48 labeled items"), "{out}");
+    let recipe = fs::read_to_string(here.join("tuned/recipe.toml")).unwrap();
+    assert!(recipe.contains("probe_items = 48\n"), "{recipe}");
+    // As after a kill that came before the first checkpoint; in steps now, so that it repeats itself.
+    fs::remove_dir_all(here.join("tuned/checkpoints")).unwrap();
+    let kept = encoder(here, "tuned");
+    fs::remove_file(here.join("tuned/encoder.safetensors")).unwrap();
+    succeeds(autodidact(here).args(["finetune", "--resume", "tuned"]));
+    assert_eq!(encoder(here, "tuned"), kept);
+}
+
+#[test]
 fn what_cannot_be_is_said_before_the_work() {
     let scratch = tempfile::tempdir().unwrap();
     let here = scratch.path();
@@ -337,7 +365,7 @@ fn what_cannot_be_is_said_before_the_work() {
         (
             &embedded,
             &["--mode", "frozen", "--from-scratch"],
-            "--from-scratch",
+            "try: leave --mode out, or --from-scratch",
             2,
         ),
         (&embedded, &["--layer-decay", "0"], "layer_decay = 0", 2),

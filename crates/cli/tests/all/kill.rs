@@ -55,11 +55,8 @@ fn killed_at_twenty_random_moments_and_resumed_a_run_ends_the_same() {
         std::thread::sleep(Duration::from_millis(moment));
         child.kill().unwrap();
         child.wait().unwrap();
-        // Killed before it had begun, it is begun again.
-        let begun = scratch
-            .path()
-            .join("parts/checkpoints/last.safetensors")
-            .exists();
+        // Killed before it had begun, it is begun again; killed before its first checkpoint, it begins anew by itself.
+        let begun = scratch.path().join("parts/recipe.toml").exists();
         let mut next = if begun {
             resume(scratch.path())
         } else {

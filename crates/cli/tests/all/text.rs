@@ -98,6 +98,13 @@ fn a_model_is_learned_judged_and_goes_on_from_a_beginning() {
         out.contains("perplexity") && out.contains("no labels"),
         "{out}"
     );
+    // What is missing is the text, and not the weights.
+    fs::rename(here.join("poem.txt"), here.join("elsewhere.txt")).unwrap();
+    let (message, code) = fails(autodidact(here).args(["evaluate", "run"]));
+    assert!(
+        message.contains("poem.txt: is not there") && code == 3,
+        "{message}"
+    );
     fs::remove_file(here.join("run/tokenizer.json")).unwrap();
     let (message, code) = fails(autodidact(here).args(["generate", "run"]));
     assert!(
@@ -161,6 +168,77 @@ fn the_vocabulary_goes_where_the_recipe_goes() {
     assert_eq!(first, second);
 }
 
+/// A size is a name in recipes, and numbers in networks and in what others load.
+#[test]
+fn a_size_by_its_name_goes_where_the_run_goes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let pretrain = |more: &[&str]| {
+        let mut command = autodidact(here);
+        command.args(["pretrain", "poem.txt", "--method", "causal_lm"]);
+        command.args(["--steps", "2", "--batch-size", "8", "--no-evaluate"]);
+        command.args(["--set", "views.length=24"]).args(more);
+        command
+    };
+    let characters = ["--set", "data.reading.tokenizer=characters"];
+    let sized = ["--set", "encoder.size=tiny", "--set", "encoder.depth=1"];
+    succeeds(pretrain(&["--out", "run"]).args(characters).args(sized));
+    let said = ["size = \"tiny\"\n", "depth = 1\n", "width = 0\n"];
+    let has_what_was_said = |run: &str| {
+        let recipe = fs::read_to_string(here.join(run).join("recipe.toml")).unwrap();
+        for line in said {
+            assert!(recipe.contains(line), "no `{line}` in {recipe}");
+        }
+    };
+    has_what_was_said("run");
+    succeeds(&mut pretrain(&["--init", "run", "--out", "more"]));
+    has_what_was_said("more");
+
+    let export = ["export", "run", "--format", "transformers", "--out", "out"];
+    succeeds(autodidact(here).args(export));
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("out/config.json")).unwrap()).unwrap();
+    for (key, expected) in [
+        ("n_embd", 128),
+        ("n_layer", 1),
+        ("n_head", 2),
+        ("n_inner", 512),
+    ] {
+        assert_eq!(config[key], expected, "{key} in {config}");
+    }
+    // Published weights leave a size nothing to say.
+    let (message, code) = fails(pretrain(&["--init", "out"]).args(["--set", "encoder.size=base"]));
+    assert!(
+        message.contains("encoder.size = \"base\" beside encoder.width = 128") && code == 2,
+        "{message}"
+    );
+    let (message, code) = fails(pretrain(&[]).args(["--set", "encoder.size=huge"]));
+    assert!(
+        message.contains("encoder.size") && message.contains("`medium`") && code == 2,
+        "{message}"
+    );
+}
+
+#[test]
+fn a_plan_of_text_tells_what_its_one_size_comes_to() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let mut plan = autodidact(here);
+    plan.args([
+        "plan",
+        "poem.txt",
+        "--method",
+        "causal_lm",
+        "--budget",
+        "2s",
+    ]);
+    plan.args(["--batch-size", "8", "--set", "views.length=8"]);
+    let out = succeeds(plan.args(["--set", "data.reading.tokenizer=characters"]));
+    assert!(out.contains("there is one size"), "{out}");
+}
+
 #[test]
 fn views_of_text_are_lines_and_bad_text_is_named() {
     let scratch = tempfile::tempdir().unwrap();
@@ -188,6 +266,12 @@ fn views_of_text_are_lines_and_bad_text_is_named() {
     );
     let (message, code) = fails(&mut views(&["--method", "causal_lm", "--encoder", "bert"]));
     assert!(message.contains("gpt2") && code == 2, "{message}");
+    let first = ["--method", "causal_lm", "--set", "encoder.pooling=first"];
+    let (message, code) = fails(&mut views(&first));
+    assert!(
+        message.contains("encoder.pooling = \"mean\"") && code == 2,
+        "{message}"
+    );
     let (message, code) = fails(autodidact(here).args(["pretrain", "poem.txt"]));
     assert!(
         message.contains("data.reading.documents") && code == 3,
@@ -297,5 +381,29 @@ fn pairs_are_judged_by_their_scores_and_told_apart_by_their_classes() {
     assert!(
         message.contains("class number") && message.contains("method.classes") && code == 2,
         "{message}"
+    );
+}
+
+/// What was measured not to learn by itself says so before the time is spent.
+#[test]
+fn what_follows_what_is_not_learned_alone_and_that_is_said() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let note = |n: usize| format!("The {n} foxes sleep. A hen wakes {n} of them. All run.\n\n");
+    let notes: String = (0..40).map(note).collect();
+    fs::write(here.join("notes.txt"), notes).unwrap();
+    let method = ["--method", "next_sentence", "--steps", "1"];
+    let settings = ["documents=paragraph", "vocabulary=60"];
+    let mut command = autodidact(here);
+    command.args(["pretrain", "notes.txt", "--no-evaluate", "--out", "run"]);
+    command.args(method).args(TINY);
+    for setting in settings {
+        command.args(["--set", &format!("data.reading.{setting}")]);
+    }
+    succeeds(&mut command);
+    let log = fs::read_to_string(here.join("run/train.log")).unwrap();
+    assert!(
+        log.contains("alone it stays at guessing") && log.contains("masked_lm"),
+        "{log}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{TINY, autodidact, fails, succeeds};
+use super::{TINY, autodidact, fails, run, succeeds, text};
 
 #[test]
 fn a_run_is_learned_judged_embedded_searched_and_continued() {
@@ -154,6 +154,19 @@ fn errors_say_what_was_found_what_was_expected_and_what_to_do() {
         message.contains("no method named `simlcr`") && message.contains("simclr"),
         "{message}"
     );
+    assert!(message.contains("try: did you mean `simclr`?"), "{message}");
+    let (message, _) = fails(autodidact(here).args(["pretrain", "--recipe", "images/simlcr"]));
+    assert!(
+        message.contains("no recipe `images/simlcr`")
+            && message.contains("try: `autodidact recipes`"),
+        "{message}"
+    );
+    let other = ["pretrain", "--recipe", "images/simclr", "--method", "byol"];
+    let (message, _) = fails(autodidact(here).args(other));
+    assert!(
+        message.contains("--method byol with a recipe of the method simclr"),
+        "{message}"
+    );
     let (message, code) = fails(autodidact(here).args(["evaluate", "nowhere"]));
     assert!(message.contains("nowhere: no such folder"), "{message}");
     assert_eq!(code, 4);
@@ -286,4 +299,92 @@ fn a_budget_chooses_what_the_recipe_leaves_open() {
     assert!(!given.contains("chosen"), "{given}");
     let started = pretrain(&["--init", "given", "--set", "encoder.width=4"], "started");
     assert!(!started.contains("chosen"), "{started}");
+}
+
+#[test]
+fn a_plan_tells_what_the_one_size_comes_to_and_wants_a_time() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let plan = |more: &[&str]| {
+        let mut command = autodidact(here);
+        command.args(["plan", "--set", "data.synthetic_items=200"]);
+        command.args(more);
+        command
+    };
+    let out = succeeds(&mut plan(&["--budget", "2s"]));
+    assert!(
+        out.contains("as the recipe has it") && out.contains("passes over the data"),
+        "{out}"
+    );
+    assert!(out.contains("there is one size to train"), "{out}");
+    for (key, value) in [("epochs", "3.0"), ("steps", "40")] {
+        let recipe = format!(
+            "[views]\ncrops = [{{ count = 2, size = 16 }}]\n[method]\nname = \"simclr\"\n[train]\n{key} = {value}\n"
+        );
+        fs::write(here.join("long.toml"), recipe).unwrap();
+        let named = ["--recipe", "long.toml"];
+        let (message, code) = fails(&mut plan(&named));
+        let expected = format!("long.toml: a plan for a recipe whose length is train.{key}");
+        assert!(message.contains(&expected) && code == 2, "{message}");
+        assert!(message.contains("try: give --budget"), "{message}");
+        let settled = ["--budget", "1s", "--set", "encoder.width=8"];
+        let out = succeeds(plan(&named).args(settled));
+        assert!(out.contains("1s on this machine"), "{out}");
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_first_checkpoint_or_while_it_was_judged_goes_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let begin = ["--steps", "4", "--no-evaluate", "--out", "run"];
+    succeeds(autodidact(here).arg("pretrain").args(TINY).args(begin));
+    let encoder = fs::read(here.join("run/encoder.safetensors")).unwrap();
+    let resume = |more: &[&str]| {
+        let mut command = autodidact(here);
+        command.args(["pretrain", "--resume", "run"]).args(more);
+        command
+    };
+    // What a kill leaves that comes before the first checkpoint.
+    fs::remove_dir_all(here.join("run/checkpoints")).unwrap();
+    fs::remove_file(here.join("run/encoder.safetensors")).unwrap();
+    let output = run(&mut resume(&["--no-evaluate"]));
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(err.contains("begins anew"), "{err}");
+    assert!(out.contains("finished after 4 steps"), "{out}");
+    assert!(fs::read(here.join("run/encoder.safetensors")).unwrap() == encoder);
+
+    let judged = here.join("run/evaluation.json");
+    assert!(!judged.exists());
+    let out = succeeds(&mut resume(&[]));
+    assert!(
+        out.contains("it is judged") && out.contains("raw values"),
+        "{out}"
+    );
+    assert!(judged.is_file());
+    let (message, code) = fails(&mut resume(&[]));
+    assert!(
+        message.contains("a run that is finished after 4 steps") && code == 4,
+        "{message}"
+    );
+
+    // A ceiling that was killed is finished when the run is judged again.
+    let ceiling = here.join("run/ceiling");
+    assert!(ceiling.join("encoder.safetensors").is_file());
+    fs::remove_file(ceiling.join("encoder.safetensors")).unwrap();
+    fs::remove_dir_all(ceiling.join("checkpoints")).unwrap();
+    fs::remove_file(&judged).unwrap();
+    let out = succeeds(&mut resume(&[]));
+    assert!(out.contains("ceiling, trained with labels"), "{out}");
+
+    // Of a network whose checkpoints somebody removed nothing is begun anew.
+    fs::remove_dir_all(here.join("run/checkpoints")).unwrap();
+    let (message, code) = fails(&mut resume(&[]));
+    assert!(
+        message.contains("no checkpoint to go on from") && message.contains("--init run"),
+        "{message}"
+    );
+    assert_eq!(code, 4);
+    assert!(fs::read(here.join("run/encoder.safetensors")).unwrap() == encoder);
 }

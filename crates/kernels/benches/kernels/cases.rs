@@ -28,6 +28,9 @@ pub(crate) struct Case {
     dims: Vec<usize>,
     /// The activation, or whatever else belongs to it.
     with: String,
+    /// Whether the input of a convolution wants no gradient, so that the backward pass is that of the
+    /// weight.
+    pub(crate) fixed: bool,
     /// As it stands in the file.
     pub(crate) value: Value,
 }
@@ -53,6 +56,7 @@ impl Case {
                 .map(|dim| dim.as_u64().expect("a whole number") as usize)
                 .collect(),
             with: text("with"),
+            fixed: false,
             value,
         }
     }
@@ -87,7 +91,7 @@ impl Case {
 
     /// Whether the backward pass makes a gradient of the input too.
     pub(crate) fn gradient_of_input(&self) -> bool {
-        self.kernel != "conv2d" || ![1, 3].contains(&self.dims[2])
+        self.kernel != "conv2d" || (!self.fixed && ![1, 3].contains(&self.dims[2]))
     }
 
     /// The kernel on random numbers, or nothing where there is no such kernel yet.

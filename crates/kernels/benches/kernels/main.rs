@@ -1,11 +1,12 @@
 //! Milliseconds of single kernels, forward and backward.
 //!
-//! `cargo bench -p autodidact-kernels -p autodidact-cli --bench kernels -- [KERNEL ...] [--json] [--unfused]`
+//! `cargo bench -p autodidact-kernels -p autodidact-cli --bench kernels -- [KERNEL ...] [--json] [--unfused] [--fixed]`
 //!
 //! The shapes are those of `cases.json`, which `xtask/torch/kernels.py` reads as well; `cargo xtask
 //! bench kernels` sets the two side by side. A time is the median of the repetitions of about half a
 //! second after a few to warm up, with the quartiles beside it. `RAYON_NUM_THREADS` sets the number
-//! of threads.
+//! of threads. With `--fixed` the inputs of `conv2d` want no gradient, so that its backward pass makes
+//! that of the weight alone.
 
 #![allow(
     clippy::print_stdout,
@@ -27,15 +28,16 @@ use serde_json::{Value, json};
 static ALLOCATOR: Recycling<MiMalloc> = Recycling::new(MiMalloc, 8 << 30);
 
 fn main() -> ExitCode {
-    let (mut as_json, mut burns, mut kernels) = (false, false, Vec::new());
+    let (mut as_json, mut burns, mut fixed, mut kernels) = (false, false, false, Vec::new());
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--json" => as_json = true,
             "--unfused" => burns = true,
+            "--fixed" => fixed = true,
             // What cargo bench says to every bench.
             "--bench" => {}
             option if option.starts_with('-') => {
-                eprintln!("error: no option `{option}`; there are --json and --unfused");
+                eprintln!("error: no option `{option}`; there are --json, --unfused and --fixed");
                 return ExitCode::from(2);
             }
             _ => kernels.push(argument),
@@ -49,10 +51,11 @@ fn main() -> ExitCode {
         eprintln!("error: no kernel named `{unknown}` in cases.json");
         return ExitCode::from(2);
     }
-    for case in cases {
+    for mut case in cases {
         if !kernels.is_empty() && !kernels.contains(&case.kernel) {
             continue;
         }
+        case.fixed = fixed;
         let times = case.run().map(|run| {
             if burns {
                 unfused(|| measure(run))

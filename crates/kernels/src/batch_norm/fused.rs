@@ -5,9 +5,12 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::BatchNormOutput;
+use super::stretches::{
+    gradient_sums, gradient_sums_again, gradient_sums_relu, input_gradient,
+    input_gradient_in_place, normalize, shifted_sums,
+};
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
 use crate::operation::{Forward, Operation, apply};
-use crate::vectorized::vectorized;
 
 /// Shortest stretch of memory that a loop treats at once; narrower rows are taken several at a
 /// time, so that the vector units are full even with three channels.
@@ -71,12 +74,23 @@ struct BatchNorm {
 #[derive(Clone, Debug)]
 struct Saved {
     x: FlexTensor,
-    /// The output, whose zeros are where the ReLU stops the gradient.
-    output: Option<FlexTensor>,
+    relu: Relu,
     gamma: FlexTensor,
     mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
     given: bool,
+}
+
+/// How the backward pass knows where a ReLU has stopped the gradient.
+#[derive(Clone, Debug)]
+enum Relu {
+    /// There is none.
+    None,
+    /// By the zeros of the output.
+    Output(FlexTensor),
+    /// Without a residual, by the sign of what it was given: that is made of the input again, by the
+    /// same operations and so with the same digits, which costs less than to read the output.
+    Again { beta: FlexTensor },
 }
 
 impl Operation for BatchNorm {
@@ -117,7 +131,11 @@ impl Operation for BatchNorm {
         let output = unsafe { output.written(x.layout().shape().clone()) };
         let saved = tracked.contains(&true).then(|| Saved {
             x: x.clone(),
-            output: self.relu.then(|| output.clone()),
+            relu: match (self.relu, residual) {
+                (false, _) => Relu::None,
+                (true, Some(_)) => Relu::Output(output.clone()),
+                (true, None) => Relu::Again { beta: beta.clone() },
+            },
             gamma: gamma.clone(),
             mean: mean.clone(),
             inverse_deviation,
@@ -142,11 +160,17 @@ impl Operation for BatchNorm {
         let columns = Columns::new(saved.mean.len());
         let mean = columns.tile(&saved.mean);
         let residual_wanted = wanted.get(if saved.given { 5 } else { 3 }) == Some(&true);
+        let inverse = &saved.inverse_deviation;
+        let gamma = elements(&saved.gamma).iter();
+        let scale: Vec<f32> = inverse.iter().zip(gamma).map(|(a, b)| a * b).collect();
+        let scale = columns.tile(&scale);
 
-        // First pass: the gradient before the ReLU, in place, and its two sums by channel.
+        // First pass: the two sums by channel of the gradient before the ReLU. Where a residual is
+        // to get it as well, it is written in place.
         let mut gradient = gradient;
-        let (sum, product) = match &saved.output {
-            Some(output) => {
+        let mut again = None;
+        let (sum, product) = match &saved.relu {
+            Relu::Output(output) => {
                 let gradient = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
                 let output = elements(output);
                 columns.sums(x.len(), |range, [sum, product]| {
@@ -156,7 +180,16 @@ impl Operation for BatchNorm {
                     gradient_sums_relu(gradient, output, x, &mean, sum, product);
                 })
             }
-            None => {
+            Relu::Again { beta } => {
+                let gradient = elements(&gradient);
+                let beta = &*again.insert(columns.tile(elements(beta)));
+                let constants = [&mean[..], &scale, beta];
+                columns.sums(x.len(), |range, [sum, product]| {
+                    let gradient = &gradient[range.clone()];
+                    gradient_sums_again(gradient, &x[range], constants, sum, product);
+                })
+            }
+            Relu::None => {
                 let gradient = elements(&gradient);
                 columns.sums(x.len(), |range, [sum, product]| {
                     gradient_sums(&gradient[range.clone()], &x[range], &mean, sum, product);
@@ -164,7 +197,6 @@ impl Operation for BatchNorm {
             }
         };
 
-        let inverse = &saved.inverse_deviation;
         let gamma_gradient: Vec<f32> = product
             .iter()
             .zip(inverse)
@@ -178,23 +210,22 @@ impl Operation for BatchNorm {
             let rows = if saved.given {
                 f64::INFINITY
             } else {
-                (x.len() / columns.channels) as f64
+                (x.len() / columns.channels.max(1)) as f64
             };
-            let gamma = elements(&saved.gamma);
             let channels = 0..columns.channels;
-            let scale: Vec<f32> = channels.clone().map(|c| gamma[c] * inverse[c]).collect();
             let offset: Vec<f32> = channels.clone().map(|c| (sum[c] / rows) as f32).collect();
             let slope: Vec<f32> = channels
                 .map(|c| (product[c] / rows * f64::from(inverse[c]).powi(2)) as f32)
                 .collect();
-            let [scale, offset, slope] = [scale, offset, slope].map(|values| columns.tile(&values));
+            let [offset, slope] = [offset, slope].map(|values| columns.tile(&values));
             let constants = [&scale[..], &offset, &slope, &mean];
+            let again = again.as_deref();
             if gradient.is_unique() {
                 let dest = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
                 columns.each_stretch(x.len(), |range| {
                     // SAFETY: stretches are disjoint, and the gradient is ours alone.
                     let dest = unsafe { dest.part(range.clone()) };
-                    input_gradient_in_place(dest, &x[range], constants);
+                    input_gradient_in_place(dest, &x[range], constants, again);
                 });
                 return gradient;
             }
@@ -204,7 +235,8 @@ impl Operation for BatchNorm {
             columns.each_stretch(x.len(), |range| {
                 // SAFETY: stretches are disjoint and cover the destination once.
                 let dest = unsafe { pointer.part(range.clone()) };
-                input_gradient(dest, &gradient[range.clone()], &x[range], constants);
+                let gradient = &gradient[range.clone()];
+                input_gradient(dest, gradient, &x[range], constants, again);
             });
             // SAFETY: every stretch was written.
             unsafe { dest.written(shape.clone()) }
@@ -326,136 +358,4 @@ fn statistics(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
             ((f64::from(shift[c]) + mean) as f32, variance as f32)
         })
         .unzip()
-}
-
-fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for x in x.chunks(shift.len()) {
-                let sums = sum.iter_mut().zip(square.iter_mut());
-                for (((sum, square), x), shift) in sums.zip(x).zip(shift) {
-                    let d = x - shift;
-                    *sum += d;
-                    *square += d * d;
-                }
-            }
-        },
-    );
-}
-
-fn normalize(
-    x: &[f32],
-    (mean, scale, beta): (&[f32], &[f32], &[f32]),
-    residual: Option<&[f32]>,
-    relu: bool,
-    dest: &mut [f32],
-) {
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    let stretch = mean.len();
-    vectorized(
-        #[inline(always)]
-        || match residual {
-            Some(residual) => {
-                let blocks = dest.chunks_mut(stretch).zip(x.chunks(stretch));
-                for ((dest, x), residual) in blocks.zip(residual.chunks(stretch)) {
-                    let constants = mean.iter().zip(scale).zip(beta);
-                    let values = dest.iter_mut().zip(x).zip(residual);
-                    for (((dest, x), residual), ((mean, scale), beta)) in values.zip(constants) {
-                        let y = (x - mean) * scale + beta + residual;
-                        *dest = if y < floor { floor } else { y };
-                    }
-                }
-            }
-            None => {
-                for (dest, x) in dest.chunks_mut(stretch).zip(x.chunks(stretch)) {
-                    let constants = mean.iter().zip(scale).zip(beta);
-                    for ((dest, x), ((mean, scale), beta)) in dest.iter_mut().zip(x).zip(constants)
-                    {
-                        let y = (x - mean) * scale + beta;
-                        *dest = if y < floor { floor } else { y };
-                    }
-                }
-            }
-        },
-    );
-}
-
-fn gradient_sums(gradient: &[f32], x: &[f32], mean: &[f32], sum: &mut [f32], product: &mut [f32]) {
-    let stretch = mean.len();
-    vectorized(
-        #[inline(always)]
-        || {
-            for (gradient, x) in gradient.chunks(stretch).zip(x.chunks(stretch)) {
-                let sums = sum.iter_mut().zip(product.iter_mut()).zip(mean);
-                for ((((sum, product), mean), g), x) in sums.zip(gradient).zip(x) {
-                    *sum += g;
-                    *product += g * (x - mean);
-                }
-            }
-        },
-    );
-}
-
-fn gradient_sums_relu(
-    gradient: &mut [f32],
-    output: &[f32],
-    x: &[f32],
-    mean: &[f32],
-    sum: &mut [f32],
-    product: &mut [f32],
-) {
-    let stretch = mean.len();
-    vectorized(
-        #[inline(always)]
-        || {
-            let blocks = gradient.chunks_mut(stretch).zip(output.chunks(stretch));
-            for ((gradient, output), x) in blocks.zip(x.chunks(stretch)) {
-                let sums = sum.iter_mut().zip(product.iter_mut()).zip(mean);
-                let values = gradient.iter_mut().zip(output).zip(x);
-                for (((sum, product), mean), ((gradient, output), x)) in sums.zip(values) {
-                    let g = if *output > 0.0 { *gradient } else { 0.0 };
-                    *gradient = g;
-                    *sum += g;
-                    *product += g * (x - mean);
-                }
-            }
-        },
-    );
-}
-
-fn input_gradient_in_place(gradient: &mut [f32], x: &[f32], constants: [&[f32]; 4]) {
-    let [scale, offset, slope, mean] = constants;
-    let stretch = mean.len();
-    vectorized(
-        #[inline(always)]
-        || {
-            for (gradient, x) in gradient.chunks_mut(stretch).zip(x.chunks(stretch)) {
-                let constants = scale.iter().zip(offset).zip(slope).zip(mean);
-                for ((g, x), (((scale, offset), slope), mean)) in
-                    gradient.iter_mut().zip(x).zip(constants)
-                {
-                    *g = scale * (*g - offset - (x - mean) * slope);
-                }
-            }
-        },
-    );
-}
-
-fn input_gradient(dest: &mut [f32], gradient: &[f32], x: &[f32], constants: [&[f32]; 4]) {
-    let [scale, offset, slope, mean] = constants;
-    let stretch = mean.len();
-    vectorized(
-        #[inline(always)]
-        || {
-            let blocks = dest.chunks_mut(stretch).zip(gradient.chunks(stretch));
-            for ((dest, gradient), x) in blocks.zip(x.chunks(stretch)) {
-                let constants = scale.iter().zip(offset).zip(slope).zip(mean);
-                let values = dest.iter_mut().zip(gradient).zip(x);
-                for (((dest, g), x), (((scale, offset), slope), mean)) in values.zip(constants) {
-                    *dest = scale * (g - offset - (x - mean) * slope);
-                }
-            }
-        },
-    );
 }

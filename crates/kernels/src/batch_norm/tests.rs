@@ -3,7 +3,7 @@ use burn::tensor::Tensor;
 use super::{
     batch_norm_eval, batch_norm_eval_reference, batch_norm_train, batch_norm_train_reference,
 };
-use crate::oracle::{assert_close, double, relative_error, tensor, values};
+use crate::oracle::{assert_close, device, double, relative_error, tensor, values};
 
 const EPSILON: f64 = 1e-5;
 
@@ -149,6 +149,70 @@ fn values_and_gradients_match_naive_loops() {
     }
 }
 
+/// The gradients of x, gamma and beta behind a ReLU, bit by bit; `shared` keeps the gradient of the
+/// output from being written in place.
+fn behind_a_relu(residual: Option<Tensor<4>>, given: bool, shared: bool) -> [Vec<u32>; 3] {
+    let shape = [9, 8, 7, 24];
+    let x = tensor(shape, 1).require_grad();
+    let [gamma, beta] = [2, 3].map(|seed| tensor([24], seed).require_grad());
+    let inputs = (x.clone(), gamma.clone(), beta.clone());
+    let output = if given {
+        let (x, gamma, beta) = inputs;
+        let (mean, variance) = (tensor([24], 5), tensor([24], 6) + 2.0);
+        batch_norm_eval(x, gamma, beta, mean, variance, residual, true, EPSILON)
+    } else {
+        let (x, gamma, beta) = inputs;
+        batch_norm_train(x, gamma, beta, residual, true, EPSILON).output
+    };
+    let upstream = tensor(shape, 7).require_grad();
+    // Both terms of a sum get the same gradient, which neither may then write to.
+    let met = if shared {
+        output + upstream
+    } else {
+        output * upstream
+    };
+    let gradients = met.powi_scalar(2).sum().backward();
+    let x = values(&x.grad(&gradients).unwrap());
+    let [gamma, beta] = [gamma, beta].map(|of| values(&of.grad(&gradients).unwrap()));
+    [x, gamma, beta].map(|values| values.into_iter().map(f32::to_bits).collect())
+}
+
+#[test]
+fn a_relu_computed_again_stops_what_the_output_says_it_stopped() {
+    for given in [false, true] {
+        for shared in [false, true] {
+            let zeros = Tensor::zeros([9, 8, 7, 24], &device());
+            let by_output = behind_a_relu(Some(zeros), given, shared);
+            assert!(behind_a_relu(None, given, shared) == by_output);
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_through_a_relu_that_was_given_zero() {
+    // Each channel is constant, so that the normalized numbers are beta: zero in the first.
+    let rows = Tensor::<2>::from_floats([[0.5, -2.0]; 6], &device());
+    let beta = || Tensor::<1>::from_floats([0.0, 1.0], &device()).require_grad();
+    let gamma = Tensor::<1>::from_floats([3.0, 3.0], &device());
+    let mean = Tensor::<1>::from_floats([0.5, -2.0], &device());
+    for given in [false, true] {
+        let (x, beta, gamma) = (rows.clone().require_grad(), beta(), gamma.clone());
+        let output = if given {
+            let (mean, variance) = (mean.clone(), gamma.clone());
+            let (x, beta) = (x.clone(), beta.clone());
+            batch_norm_eval(x, gamma, beta, mean, variance, None, true, EPSILON)
+        } else {
+            batch_norm_train(x.clone(), gamma, beta.clone(), None, true, EPSILON).output
+        };
+        assert_eq!(values(&output), [0.0, 1.0].repeat(6));
+        let gradients = output.sum().backward();
+        assert_eq!(values(&beta.grad(&gradients).unwrap()), [0.0, 6.0]);
+        let of_x = values(&x.grad(&gradients).unwrap());
+        let stopped = of_x.iter().step_by(2).all(|value| *value == 0.0);
+        assert!(stopped, "{of_x:?}");
+    }
+}
+
 #[test]
 fn a_permuted_input_is_read_right() {
     check(
@@ -240,6 +304,16 @@ fn statistics_carry_no_gradient_and_an_empty_batch_is_empty() {
     let x = tensor([4, 3], 1).slice([0..0, 0..3]);
     let output = batch_norm_train(x, gamma, tensor([3], 3), None, true, EPSILON);
     assert_eq!(output.output.dims(), [0, 3]);
+}
+
+#[test]
+fn rows_without_channels_are_empty() {
+    let x = Tensor::<2>::zeros([4, 0], &device()).require_grad();
+    let nothing = Tensor::<1>::zeros([0], &device());
+    let output = batch_norm_train(x.clone(), nothing.clone(), nothing, None, true, EPSILON);
+    assert_eq!(output.output.dims(), [4, 0]);
+    let gradients = output.output.sum().backward();
+    assert_eq!(x.grad(&gradients).unwrap().dims(), [4, 0]);
 }
 
 #[test]

@@ -6,20 +6,20 @@
 //! 32 items, and a tap is nothing but another pixel. Taps outside the image are left out. Where
 //! the window is one pixel, every pixel is an item.
 //!
-//! Each part of the work takes groups of 32 items (of large images: some rows of them), rounds and
-//! arranges their tiles in the second-level cache, and adds to its own sums.
+//! Each part of the work takes groups of 32 items (of large images some rows of them, of long
+//! sequences some columns), rounds and arranges their tiles in the second-level cache, and adds to
+//! its own sums.
 
 use std::ops::Range;
 
 use super::Engine;
 use super::arrange::{Arrangement, Images};
 use super::block::{Block, Ready, Step};
+use super::pieces::{Piece, Pieces, meeting, met};
 use super::rounded::{Line, numbers};
 use crate::buffer::{in_parts, part, threads};
 use crate::window::Windows;
 
-/// Bytes of tiles that a part works on at a time.
-const TILES: usize = 1 << 20;
 /// Pixels whose tiles stay in the first-level cache while they meet all taps.
 const PIXELS: usize = 8;
 /// The same where there is one tap.
@@ -117,7 +117,8 @@ pub(crate) fn correlate(
         gradient,
         shape,
     };
-    let pieces = job.pieces(threads());
+    let bytes = shape.length() * size_of::<f32>();
+    let pieces = Pieces::new(&windows, [source, gradient], bytes, threads());
     let parts = threads().min(pieces.count()).max(1);
     let parts = in_parts(parts, |index| {
         let mut sums = vec![0.0; shape.length()];
@@ -135,26 +136,6 @@ struct Job<'a> {
     shape: Shape,
 }
 
-/// How the pixels are cut: groups of 32 items, each into ranges of rows.
-struct Pieces {
-    groups: usize,
-    /// Rows in a piece, of `height` in all.
-    rows: usize,
-    height: usize,
-    /// Groups that are worked on together, where a piece has all rows.
-    together: usize,
-}
-
-impl Pieces {
-    fn of_group(&self) -> usize {
-        self.height.div_ceil(self.rows)
-    }
-
-    fn count(&self) -> usize {
-        self.groups * self.of_group()
-    }
-}
-
 /// The buffers of a part.
 #[derive(Default)]
 struct Buffers {
@@ -167,57 +148,29 @@ struct Buffers {
 }
 
 impl Job<'_> {
-    fn pieces(&self, threads: usize) -> Pieces {
-        let groups = self.source.batch.div_ceil(32);
-        let bytes = |images: Images<'_>| images.size[0] * images.size[1] * images.tiles() * 1024;
-        let group = (bytes(self.source) + bytes(self.gradient)).max(1);
-        // Large sums are worth larger blocks, since each block goes through all of them.
-        let budget = TILES + self.shape.length() * size_of::<f32>() / 2;
-        let height = self.windows.pixels[0];
-        let cuts = group.div_ceil(budget);
-        let cuts = cuts.max(threads.div_ceil(groups.max(1)));
-        Pieces {
-            groups,
-            rows: height.div_ceil(cuts).max(1),
-            height,
-            together: (budget / group).max(1),
-        }
-    }
-
     /// Adds the pieces `range` to the sums.
     fn run(&self, pieces: &Pieces, range: Range<usize>, sums: &mut [f32]) {
         let ready = Ready::new(self.engine);
         let mut buffers = Buffers::default();
-        let of_group = pieces.of_group();
-        let mut piece = range.start;
-        while piece < range.end {
-            let together = if of_group == 1 {
-                pieces.together.min(range.end - piece)
-            } else {
-                1
-            };
-            let group = piece / of_group;
-            let row = piece % of_group * pieces.rows;
-            let rows = row..(row + pieces.rows).min(pieces.height);
-            self.block(&ready, group..group + together, rows, &mut buffers, sums);
-            piece += together;
+        let mut next = range.start;
+        while next < range.end {
+            let (piece, after) = pieces.take(next, range.end);
+            self.block(&ready, &piece, &mut buffers, sums);
+            next = after;
         }
     }
 
-    /// Adds some rows of some groups.
-    fn block(
-        &self,
-        ready: &Ready,
-        groups: Range<usize>,
-        rows: Range<usize>,
-        buffers: &mut Buffers,
-        sums: &mut [f32],
-    ) {
+    /// Adds a piece.
+    fn block(&self, ready: &Ready, piece: &Piece, buffers: &mut Buffers, sums: &mut [f32]) {
         let windows = self.windows;
-        let source_rows = self.met(0, rows.clone());
-        let source_columns = self.met(1, 0..windows.pixels[1]);
+        let Piece {
+            groups,
+            rows,
+            columns,
+        } = piece;
+        let source_rows = met(windows, 0, rows.clone());
+        let source_columns = met(windows, 1, columns.iter().copied());
         let gradient_rows: Vec<usize> = rows.clone().collect();
-        let gradient_columns: Vec<usize> = (0..windows.pixels[1]).collect();
         let swapped = self.shape.swapped;
         let staged = &mut buffers.staged;
         let of = |rows, columns, transposed| Arrangement {
@@ -228,7 +181,7 @@ impl Job<'_> {
         };
         let of_source = of(&source_rows, &source_columns, !swapped);
         of_source.pack(self.engine, self.source, staged, &mut buffers.source);
-        let of_gradient = of(&gradient_rows, &gradient_columns, swapped);
+        let of_gradient = of(&gradient_rows, columns, swapped);
         of_gradient.pack(self.engine, self.gradient, staged, &mut buffers.gradient);
 
         // The steps of each tap, a few pixels at a time.
@@ -239,9 +192,8 @@ impl Job<'_> {
         };
         let pixels: Vec<[usize; 3]> = (0..groups.len())
             .flat_map(|group| {
-                let columns = 0..windows.pixels[1];
                 rows.clone()
-                    .flat_map(move |row| columns.clone().map(move |column| [group, row, column]))
+                    .flat_map(move |row| columns.iter().map(move |&column| [group, row, column]))
             })
             .collect();
         buffers.steps.clear();
@@ -254,13 +206,14 @@ impl Job<'_> {
                 let tap = [tap / windows.taps[1], tap % windows.taps[1]];
                 let start = buffers.steps.len();
                 for (i, &[group, row, column]) in pixels.iter().enumerate() {
-                    let met = |axis, coordinate: usize, among: &[usize]| {
-                        let at = self.source_coordinate(axis, coordinate, tap[axis])?;
+                    let place = |axis, coordinate: usize, among: &[usize]| {
+                        let at = meeting(windows, axis, coordinate, tap[axis])?;
                         among.binary_search(&at).ok()
                     };
-                    let (Some(row), Some(column)) =
-                        (met(0, row, &source_rows), met(1, column, &source_columns))
-                    else {
+                    let (Some(row), Some(column)) = (
+                        place(0, row, &source_rows),
+                        place(1, column, &source_columns),
+                    ) else {
                         continue;
                     };
                     let pixel = (group * source_rows.len() + row) * source_columns.len() + column;
@@ -333,29 +286,6 @@ impl Job<'_> {
         } else {
             (0..blocks).for_each(|block| (0..few).for_each(|pixels| add(block, pixels)));
         }
-    }
-
-    /// The source coordinate that a tap of a window meets, if it is inside the image.
-    fn source_coordinate(&self, axis: usize, window: usize, tap: usize) -> Option<usize> {
-        let windows = self.windows;
-        let at = (window * windows.stride[axis] + tap * windows.dilation[axis]) as isize
-            - windows.padding[axis];
-        usize::try_from(at)
-            .ok()
-            .filter(|at| *at < windows.source[axis])
-    }
-
-    /// The source coordinates that any of the windows meets, rising.
-    fn met(&self, axis: usize, range: Range<usize>) -> Vec<usize> {
-        let mut met: Vec<usize> = range
-            .flat_map(|window| {
-                (0..self.windows.taps[axis])
-                    .filter_map(move |tap| self.source_coordinate(axis, window, tap))
-            })
-            .collect();
-        met.sort_unstable();
-        met.dedup();
-        met
     }
 }
 

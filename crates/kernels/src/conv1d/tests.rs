@@ -1,7 +1,9 @@
 use burn::tensor::Tensor;
 
 use super::{Conv1dOptions, conv1d, conv1d_reference};
-use crate::oracle::{assert_close, double, relative_error, tensor, values};
+use crate::bfloat::Engine;
+use crate::oracle::{assert_close, double, relative_error, short, tensor, values};
+use crate::precision::in_engine;
 
 fn check(x: Tensor<3>, out: usize, kernel: usize, options: Conv1dOptions) {
     let [batch, length, channels] = x.dims();
@@ -114,6 +116,49 @@ fn groups_and_relu_match_naive_loops() {
             };
             check(tensor([2, 19, 8], 1), 8, 3, options);
             check(tensor([2, 19, 8], 1), 24, 3, options);
+        }
+    }
+}
+
+/// The gradients of input and weight, of numbers whose products bf16 holds exactly.
+fn gradients(
+    engine: Option<Engine>,
+    shape: [usize; 3],
+    [out, kernel]: [usize; 2],
+    options: Conv1dOptions,
+) -> [Vec<f32>; 2] {
+    let x = short(shape, 1).require_grad();
+    let weight = short([out, shape[2], kernel], 2).require_grad();
+    let output = in_engine(engine, || conv1d(x.clone(), weight.clone(), None, options));
+    let upstream = short(output.dims(), 3);
+    let gradients = (output * upstream).sum().backward();
+    [x, weight].map(|tensor| values(&tensor.grad(&gradients).unwrap()))
+}
+
+/// Sequences so long that the sums of the weight's gradient are cut, also where windows reach far.
+#[test]
+fn in_bf16_long_sequences_are_summed_whole() {
+    for engine in Engine::available().into_iter().chain([Engine::Plain]) {
+        for (shape, layer, stride, dilation, padding) in [
+            ([3, 700, 20], [33, 3], 1, 1, 1),
+            ([2, 500, 40], [24, 3], 1, 64, 64),
+            ([2, 430, 33], [17, 2], 1, 300, 0),
+            ([35, 900, 3], [40, 10], 5, 1, 4),
+        ] {
+            let options = Conv1dOptions {
+                dilation,
+                ..options(stride, padding)
+            };
+            let found = gradients(Some(engine), shape, layer, options);
+            let expected = gradients(None, shape, layer, options);
+            for (found, expected) in found.iter().zip(&expected) {
+                let expected: Vec<f64> = expected.iter().map(|value| f64::from(*value)).collect();
+                let error = relative_error(found, &expected);
+                assert!(
+                    error < 2e-6,
+                    "{engine:?} {shape:?} {options:?}: {error:.1e}"
+                );
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use burn::backend::DispatchTensor;
 use burn_flex::FlexTensor;
 
 use super::shapes::Shapes;
-use super::{Conv2dOptions, depthwise, mixed, pointwise, winograd};
+use super::walks::{Right, walk, walk_together};
+use super::{Conv2dOptions, depthwise, gathered, mixed, pointwise, winograd};
 use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
 use crate::elementwise::zip_in_place;
@@ -129,6 +130,9 @@ pub(crate) fn forward(
     if winograd::applies(shapes) {
         return winograd::forward(shapes, x, weight, bias);
     }
+    if gathered::forward_pays(shapes) {
+        return gathered::forward(shapes, x, weight, bias);
+    }
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
     let panels = Panels::new(shapes.group_out());
@@ -154,71 +158,13 @@ pub(crate) fn forward(
     let windows = shapes.forward_windows();
     // SAFETY: one walk writes every pixel of the output.
     unsafe {
-        walk(
-            &windows,
-            shapes.batch,
-            x,
-            &right,
-            output.pointer().pointer(),
-        );
+        walk(&windows, shapes.batch, x, &right, output.pointer());
         output.written([shapes.batch, height, width, shapes.out])
     }
 }
 
-/// What a walk multiplies the windows with.
-struct Right {
-    /// For each group, its packed weight.
-    weights: Vec<Vec<f32>>,
-    /// For each group, its bias, padded to whole vectors.
-    biases: Option<Vec<Vec<f32>>>,
-    /// The columns of one group.
-    panels: Panels,
-    /// Whether negative results become zero; for walks that write every pixel in order.
-    relu: bool,
-}
-
-/// Runs the product over all windows, group by group.
-///
-/// # Safety
-/// `dest` must have room for the destination images, and nobody else may use it meanwhile.
-unsafe fn walk(windows: &Windows, batch: usize, source: &[f32], right: &Right, dest: *mut f32) {
-    let dest = crate::buffer::Shared::new(dest);
-    let columns = right.panels.columns;
-    let dest_channels = right.weights.len() * columns;
-    let total = batch * windows.pixels[0];
-    let rows = windows.block_rows();
-    let blocks = total.div_ceil(rows);
-    // Four parts to each thread even out a machine that is shared with others; every pixel comes
-    // out the same whoever computes it.
-    let parts = (4 * threads()).min(blocks).max(1);
-    in_parts(parts, |index| {
-        let mut walk = Walk::new(windows, source);
-        let mut dest_offsets = Vec::new();
-        for block in part(blocks, parts, index) {
-            let (gather, pixels) = walk.block(block * rows..((block + 1) * rows).min(total));
-            dest_offsets.clear();
-            dest_offsets.extend(pixels.iter().map(|pixel| pixel * dest_channels));
-            for (group, weight) in right.weights.iter().enumerate() {
-                let gather = of_group(gather, group * windows.group_channels);
-                let bias = right.biases.as_ref().map(|biases| biases[group].as_slice());
-                // SAFETY: blocks have disjoint destination pixels, inside the room promised, and
-                // groups have disjoint channels of them.
-                unsafe {
-                    let dest = dest.pointer().add(group * columns);
-                    tile::product(gather, weight, bias, right.panels, dest, &dest_offsets);
-                }
-            }
-            if let (true, Some(first)) = (right.relu, dest_offsets.first()) {
-                let range = *first..first + dest_offsets.len() * dest_channels;
-                // SAFETY: the pixels of the block lie in order and were just written.
-                relu(unsafe { dest.part(range) });
-            }
-        }
-    });
-}
-
 /// The same windows of the channels from `channel` on.
-fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
+pub(super) fn of_group(gather: Gather<'_>, channel: usize) -> Gather<'_> {
     Gather {
         source: &gather.source[channel..],
         ..gather
@@ -253,30 +199,35 @@ pub(crate) fn input_gradient(
     if winograd::applies(shapes) {
         return winograd::input_gradient(shapes, weight, gradient);
     }
+    if gathered::input_gradient_pays(shapes) {
+        return gathered::input_gradient(shapes, weight, gradient);
+    }
     let panels = Panels::new(shapes.group_channels());
+    // Here the depth runs over output channels and the columns over input channels.
+    let area = shapes.kernel[0] * shapes.kernel[1];
+    let inner = [shapes.group_out(), shapes.weight_stride()];
+    let phases = shapes.gradient_windows().into_iter();
+    let walks: Vec<(Windows, Right)> = phases
+        .map(|(windows, taps)| {
+            let weights = shapes.weights(weight);
+            let right = Right {
+                weights: weights
+                    .map(|weight| pack(weight, &taps, inner, area, panels))
+                    .collect(),
+                biases: None,
+                panels,
+                relu: false,
+            };
+            (windows, right)
+        })
+        .collect();
     let [height, width] = shapes.input;
     let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
-    for (windows, taps) in shapes.gradient_windows() {
-        // Here the depth runs over output channels and the columns over input channels.
-        let area = shapes.kernel[0] * shapes.kernel[1];
-        let inner = [shapes.group_out(), shapes.weight_stride()];
-        let right = Right {
-            weights: shapes
-                .weights(weight)
-                .map(|weight| pack(weight, &taps, inner, area, panels))
-                .collect(),
-            biases: None,
-            panels,
-            relu: false,
-        };
-        // SAFETY: phases write disjoint pixels of the input's gradient.
-        unsafe {
-            let dest = dest.pointer().pointer();
-            walk(&windows, shapes.batch, gradient, &right, dest);
-        }
+    // SAFETY: phases write disjoint pixels of the input's gradient, and every pixel belongs to one.
+    unsafe {
+        walk_together(&walks, shapes.batch, gradient, dest.pointer());
+        dest.written([shapes.batch, height, width, shapes.channels])
     }
-    // SAFETY: every pixel belongs to one phase.
-    unsafe { dest.written([shapes.batch, height, width, shapes.channels]) }
 }
 
 /// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
@@ -294,6 +245,9 @@ pub(crate) fn weight_gradient(
     }
     if winograd::applies(shapes) {
         return winograd::weight_gradient(shapes, x, gradient);
+    }
+    if gathered::weight_gradient_pays(shapes) {
+        return gathered::weight_gradient(shapes, x, gradient);
     }
     let windows = shapes.forward_windows();
     let panels = Panels::new(shapes.group_out());

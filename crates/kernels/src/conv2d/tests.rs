@@ -236,6 +236,32 @@ fn many_blocks_and_threads_match_naive_loops() {
     check(tensor([130, 4, 4, 3], 1), 8, [3, 3], options(2, 1));
 }
 
+#[test]
+fn strided_convolutions_of_many_images_match_naive_loops() {
+    for (shape, out, options) in [
+        ([33, 8, 8, 16], 32, options(2, 1)),
+        ([70, 7, 5, 17], 33, options(3, 2)),
+        // Deep windows.
+        ([16, 8, 8, 64], 128, options(2, 1)),
+        // Narrower than the stride, so that one of the phases has no pixels.
+        ([50, 5, 1, 18], 35, options(2, 1)),
+        // More phases than taps.
+        ([40, 9, 10, 8], 8, options(5, 1)),
+    ] {
+        check(tensor(shape, 1), out, [3, 3], options);
+        let relu = Conv2dOptions {
+            relu: true,
+            ..options
+        };
+        check(tensor(shape, 1), out, [3, 3], relu);
+    }
+    let grouped = Conv2dOptions {
+        groups: 2,
+        ..options(3, 1)
+    };
+    check(tensor([90, 7, 5, 4], 1), 6, [3, 3], grouped);
+}
+
 /// Relative errors of the output and of the gradients of input and weight in bf16.
 fn errors_in_bf16(
     engine: Engine,
@@ -342,6 +368,13 @@ fn a_permuted_and_a_sliced_input_are_read_right() {
 }
 
 #[test]
+#[should_panic(expected = "a number for each of the 5 output channels")]
+fn a_bias_of_another_length_is_refused() {
+    let (x, weight) = (tensor([1, 6, 6, 3], 1), tensor([5, 3, 3, 3], 2));
+    conv2d(x, weight, Some(tensor([7], 3)), options(2, 1));
+}
+
+#[test]
 fn an_empty_batch_gives_an_empty_output() {
     for (groups, channels) in [(1, 3), (2, 4), (6, 6)] {
         let options = Conv2dOptions {
@@ -394,11 +427,11 @@ fn only_tracked_inputs_get_a_gradient() {
 
 #[test]
 fn two_runs_are_bit_identical() {
-    let run = |engine| {
+    let run = |engine, [out, stride]: [usize; 2]| {
         let x = tensor([8, 32, 32, 16], 1).require_grad();
-        let weight = tensor([24, 16, 3, 3], 2).require_grad();
+        let weight = tensor([out, 16, 3, 3], 2).require_grad();
         let output = in_engine(engine, || {
-            conv2d(x.clone(), weight.clone(), None, options(1, 1))
+            conv2d(x.clone(), weight.clone(), None, options(stride, 1))
         });
         let gradients = output.clone().powi_scalar(2).sum().backward();
         let x = x.grad(&gradients).unwrap();
@@ -406,10 +439,12 @@ fn two_runs_are_bit_identical() {
         [values(&output), values(&x), values(&weight)]
             .map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
     };
-    assert!(run(None) == run(None));
-    for engine in Engine::available().into_iter().map(Some) {
-        assert!(run(engine) == run(engine));
-        assert!(run(engine) != run(None));
+    for case in [[24, 1], [32, 2]] {
+        assert!(run(None, case) == run(None, case));
+        for engine in Engine::available().into_iter().map(Some) {
+            assert!(run(engine, case) == run(engine, case));
+            assert!(run(engine, case) != run(None, case));
+        }
     }
 }
 

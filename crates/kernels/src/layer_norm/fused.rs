@@ -63,10 +63,9 @@ impl<const CENTERED: bool> Operation for Norm<CENTERED> {
             vectorized(
                 #[inline(always)]
                 || {
-                    for (x, y) in x
-                        .chunks_exact(features)
-                        .zip(dest.chunks_exact_mut(features))
-                    {
+                    // Of rows without features there are no chunks.
+                    let width = features.max(1);
+                    for (x, y) in x.chunks_exact(width).zip(dest.chunks_exact_mut(width)) {
                         let row = normalize_row::<CENTERED>(x, gamma, beta, self.epsilon, y);
                         statistics.push(row);
                     }

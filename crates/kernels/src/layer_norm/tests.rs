@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 
 use super::{layer_norm, layer_norm_reference};
-use crate::oracle::{assert_close, double, tensor, values};
+use crate::oracle::{assert_close, device, double, tensor, values};
 
 const EPSILON: f64 = 1e-5;
 
@@ -84,6 +84,16 @@ fn an_empty_batch_is_empty() {
         layer_norm(x, tensor([3], 2), tensor([3], 3), EPSILON).dims(),
         [0, 3]
     );
+}
+
+#[test]
+fn rows_without_features_are_empty() {
+    let x = Tensor::<2>::zeros([4, 0], &device()).require_grad();
+    let nothing = Tensor::<1>::zeros([0], &device());
+    let output = layer_norm(x.clone(), nothing.clone(), nothing, EPSILON);
+    assert_eq!(output.dims(), [4, 0]);
+    let gradients = output.sum().backward();
+    assert_eq!(x.grad(&gradients).unwrap().dims(), [4, 0]);
 }
 
 #[test]

@@ -154,6 +154,16 @@ fn a_residual_of_another_shape_is_refused() {
     );
 }
 
+/// Where products are rounded, what is too much of it would go unseen.
+#[test]
+#[should_panic(expected = "linear: the bias must have a number for each of the 5 outputs")]
+fn a_bias_of_another_length_is_refused() {
+    in_engine(Some(Engine::Plain), || {
+        let (x, weight) = (tensor([2, 3], 1), tensor([5, 3], 2));
+        linear(x, weight, Some(tensor([7], 3)), Activation::None)
+    });
+}
+
 #[test]
 fn an_empty_batch_is_empty() {
     let x = tensor([4, 3], 1).slice([0..0, 0..3]);

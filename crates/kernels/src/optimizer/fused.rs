@@ -61,6 +61,9 @@ pub(super) fn norm(tensors: Vec<Tensor<1>>) -> f64 {
 }
 
 /// `a·target + b·source`, for each target and the source of the same place.
+///
+/// In double precision: the parts of a slow average, .9999 and .0001, don't add up to 1 once each of
+/// them is rounded to single precision, and over thousands of steps the average would shrink or grow.
 pub(super) fn blend(
     targets: Vec<Tensor<1>>,
     sources: Vec<Tensor<1>>,
@@ -79,14 +82,13 @@ pub(super) fn blend(
                 .zip(elements(source).chunks(PIECE))
         })
         .collect();
-    let (a, b) = (a as f32, b as f32);
     each(pieces, values, |(target, source): (Piece, &[f32])| {
         let target = target.open();
         vectorized(
             #[inline(always)]
             || {
                 for (target, source) in target.iter_mut().zip(source) {
-                    *target = a * *target + b * source;
+                    *target = (a * f64::from(*target) + b * f64::from(*source)) as f32;
                 }
             },
         );

@@ -115,9 +115,15 @@ pub fn moving_average_reference(
     values: Vec<Tensor<1>>,
     momentum: f64,
 ) -> Vec<Tensor<1>> {
+    // By the difference, since m and 1 − m don't add up to 1 once each of them is rounded.
     let blend = |(average, value): (Tensor<1>, Tensor<1>)| {
-        average.without_autodiff().mul_scalar(momentum)
-            + value.without_autodiff().mul_scalar(1.0 - momentum)
+        let (average, value) = (average.without_autodiff(), value.without_autodiff());
+        let difference = value.clone() - average.clone();
+        if momentum < 0.5 {
+            value - difference.mul_scalar(momentum)
+        } else {
+            average + difference.mul_scalar(1.0 - momentum)
+        }
     };
     averages.into_iter().zip(values).map(blend).collect()
 }

@@ -321,6 +321,24 @@ fn a_moving_average_and_a_sum_follow_their_formulas() {
 }
 
 #[test]
+fn a_slow_average_comes_to_what_its_formula_comes_to() {
+    const STEPS: i32 = 8000;
+    type Average = fn(Vec<Tensor<1>>, Vec<Tensor<1>>, f64) -> Vec<Tensor<1>>;
+    let (teacher, student) = (tensor::<1>([17], 1), tensor::<1>([17], 2));
+    let kept = 0.9999f64.powi(STEPS);
+    let pairs = double(&teacher).into_iter().zip(double(&student));
+    let expected: Vec<f64> = pairs.map(|(t, s)| kept * t + (1.0 - kept) * s).collect();
+    for average in [moving_average as Average, moving_average_reference] {
+        let mut teacher = vec![teacher.clone()];
+        for _ in 0..STEPS {
+            teacher = average(teacher, vec![student.clone()], 0.9999);
+        }
+        let error = relative_error(&values(&teacher[0]), &expected);
+        assert!(error < 5e-6, "{error:.1e}");
+    }
+}
+
+#[test]
 fn a_moving_average_moves_in_place_and_never_what_somebody_else_holds() {
     let student = vec![tensor::<1>([100_003], 1)];
     let before = values(&student[0]);

@@ -12,7 +12,7 @@ use crate::tile::prefetch;
 const TURNED: usize = 64;
 /// Rows of the source that are cut into groups of P columns together. The groups lie a multiple of
 /// large powers of two apart, so row by row they would throw each other out of the cache.
-const CUT: usize = 8;
+pub(super) const CUT: usize = 8;
 /// Floats of a cache line.
 const LINE: usize = 16;
 
@@ -213,7 +213,12 @@ unsafe fn turn(
 /// # Safety
 /// The runs must be readable and the four floats after each `k * width` writable.
 #[inline(always)]
-unsafe fn interleave_four(runs: [*const f32; 4], depth: usize, dest: *mut f32, width: usize) {
+pub(super) unsafe fn interleave_four(
+    runs: [*const f32; 4],
+    depth: usize,
+    dest: *mut f32,
+    width: usize,
+) {
     // SAFETY: by the caller's promise; every x86-64 has these instructions.
     unsafe {
         let mut k = 0;
@@ -246,7 +251,12 @@ unsafe fn interleave_four(runs: [*const f32; 4], depth: usize, dest: *mut f32, w
 /// # Safety
 /// The runs must be readable and the two floats after each `k * width` writable.
 #[inline(always)]
-unsafe fn interleave_two(runs: [*const f32; 2], depth: usize, dest: *mut f32, width: usize) {
+pub(super) unsafe fn interleave_two(
+    runs: [*const f32; 2],
+    depth: usize,
+    dest: *mut f32,
+    width: usize,
+) {
     // SAFETY: by the caller's promise; every x86-64 has these instructions.
     unsafe {
         let mut k = 0;
@@ -283,7 +293,7 @@ unsafe fn interleave_two(runs: [*const f32; 2], depth: usize, dest: *mut f32, wi
 /// # Safety
 /// As that of [`interleave_four`].
 #[inline(always)]
-unsafe fn one_by_one<const N: usize>(
+pub(super) unsafe fn one_by_one<const N: usize>(
     runs: [*const f32; N],
     depth: Range<usize>,
     dest: *mut f32,

@@ -26,6 +26,13 @@ pub(super) enum Start<'a> {
     Dest,
 }
 
+impl<'a> Start<'a> {
+    /// The bias, if there is one.
+    pub(super) fn of(bias: Option<&'a [f32]>) -> Self {
+        bias.map_or(Self::Zero, Self::Bias)
+    }
+}
+
 /// Which operand's tiles are gone through outside, and so stay in the first-level cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {

@@ -15,6 +15,7 @@ use crate::judge::detector::{Detector, NEIGHBORS};
 use crate::judge::embedding::Whom;
 use crate::judge::following::Following;
 use crate::judge::forecast::{WIDEST, last_values};
+use crate::judge::levels::{Sight, levels};
 use crate::judge::protocol::unfit;
 use crate::recipe::{Evaluate, Usual};
 
@@ -45,13 +46,20 @@ pub(super) fn watch(
     let first = (window - 1).min(known / 2);
     let last = known.saturating_sub(window - 1).max(first + 1);
     let raw = last_values(values, window).map_err(unfit)?;
+    let levels = levels(values, window)?;
+    let bank: Vec<usize> = (first..last).collect();
+    let known_levels = levels.select(&bank).map_err(unfit)?;
+    let sight = |vectors: &Matrix| -> Result<Sight> {
+        let known = vectors.select(&bank).map_err(unfit)?;
+        Ok(Sight::of(&known, &known_levels))
+    };
+    let seen = |vectors: &Matrix| sight(vectors)?.both(vectors, &levels);
     let say = Say {
         usual: settings.usual,
         apart: window,
         rate: settings.false_alarms,
     };
     let distance = |vectors: &Matrix| -> Result<Said> {
-        let bank: Vec<usize> = (first..last).collect();
         let detector = Detector::new(vectors.select(&bank).map_err(unfit)?, window)?;
         let mut before = detector.known().to_vec();
         let after = match settings.usual {
@@ -84,9 +92,10 @@ pub(super) fn watch(
         .map_err(unfit)?;
     let seed = seed.wrapping_add(recording as u64);
     Ok(vec![
-        distance(&networks[0])?,
+        distance(&seen(&networks[0])?)?,
         surprise(&networks[0], values, first..known, &say).map_err(unfit)?,
-        distance(&networks[1])?,
+        distance(&seen(&networks[1])?)?,
+        distance(&sight(&networks[0])?.levels(&levels)?)?,
         distance(&raw)?,
         plain(forest.scores(values).map_err(unfit)?)?,
         plain(moving_z_score(values, window.max(2)).map_err(unfit)?)?,
@@ -94,9 +103,10 @@ pub(super) fn watch(
     ])
 }
 
-/// How far each step is from what was foretold from the vector of the one before: the root of the mean square over the
-/// channels. The regression is fitted to the first half of what is known and chosen on the next quarter; what is usual is
-/// seen on the last.
+/// How far the last steps were from what was foretold from the vectors of those before, on average: each channel in its
+/// deviations, averaged with its sign over about an eighth of a stretch, since faults stay and noise doesn't; the root of
+/// the mean square over the channels. The regression is fitted to the first half of what is known and chosen on the next
+/// quarter; what is usual is seen on the last.
 pub(super) fn surprise(
     vectors: &Matrix,
     values: &Matrix,
@@ -117,13 +127,31 @@ pub(super) fn surprise(
     let told = model.predict_part(&vectors, &parts.test)?;
     let channels = values.columns();
     // Of the step after each origin.
-    let off = (0..told.rows()).map(|row| {
+    let off = |row: usize| {
         let came = values.row(quarters + row + 1);
-        let squares = told.row(row).iter().zip(came);
-        let squares = squares.map(|(&told, &came)| (f64::from(told) - f64::from(came)).powi(2));
-        (squares.sum::<f64>() / channels as f64).sqrt()
-    });
-    let off: Vec<f64> = off.collect();
+        let pairs = told.row(row).iter().zip(came);
+        pairs.map(|(&told, &came)| f64::from(told) - f64::from(came))
+    };
+    let usual = (known.end - quarters - 1).min(told.rows());
+    let mut scale = vec![0.0; channels];
+    for row in 0..usual {
+        for (scale, off) in scale.iter_mut().zip(off(row)) {
+            *scale += off * off / usual.max(1) as f64;
+        }
+    }
+    // Of a channel that was foretold to the last digit, all that is off is unusual.
+    let scale: Vec<f64> = scale.iter().map(|x| x.sqrt().max(1e-6)).collect();
+    let share = (8.0 / say.apart.max(1) as f64).min(1.0);
+    let mut mean = vec![0.0; channels];
+    let off: Vec<f64> = (0..told.rows())
+        .map(|row| {
+            for ((mean, off), scale) in mean.iter_mut().zip(off(row)).zip(&scale) {
+                *mean += share * (off / scale - *mean);
+            }
+            let square: f64 = mean.iter().map(|mean| mean * mean).sum();
+            (square / channels.max(1) as f64).sqrt()
+        })
+        .collect();
     // The first origin's step is `quarters + 1`; the first step after what is known is `known.end`.
     let (before, after) = off.split_at(known.end - quarters - 1);
     say.of(before, after.to_vec())
@@ -203,7 +231,9 @@ impl Scale {
     fn apply(&self, scores: &[f64], said: &mut Said) {
         let scale = |score: &f64| ((score - self.median) / self.unit).clamp(-1e12, 1e12);
         said.scores.extend(scores.iter().map(scale));
-        let threshold = scale(&self.threshold);
+        // It is the next number after a known score, and stays above that when both are rounded on this scale.
+        let known = scale(&self.threshold.next_down());
+        let threshold = scale(&self.threshold).max(known.next_up());
         said.thresholds
             .resize(said.thresholds.len() + scores.len(), threshold);
     }
@@ -261,6 +291,21 @@ mod tests {
         known.extend([2.0; 20]);
         let said = say(Usual::Beginning, 0.05).of(&known, vec![0.0, 1.0, 6.0]);
         assert_eq!(said.unwrap().scores, [0.0, 0.5, 3.0]);
+    }
+
+    #[test]
+    fn a_score_that_is_known_is_no_alarm_on_any_scale() {
+        for number in 1..200 {
+            let unit = f64::from(number) * 0.1;
+            let score = |step: i32| match step {
+                0..51 => 0.0,
+                51..76 => f64::from(step - 50) * unit,
+                _ => 26.0 * unit,
+            };
+            let known: Vec<f64> = (0..101).map(score).collect();
+            let said = say(Usual::Beginning, 0.05).of(&known, vec![26.0 * unit, 27.0 * unit]);
+            assert_eq!(said.unwrap().alarms(), [false, true], "{unit}");
+        }
     }
 
     #[test]

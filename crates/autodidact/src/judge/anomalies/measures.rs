@@ -206,6 +206,7 @@ mod tests {
                 distance(),
                 distance(),
                 distance(),
+                distance(),
                 chance(),
                 chance(),
             ],

@@ -1,8 +1,9 @@
 //! Whether a network's vectors tell what is not normal: the protocol, the same for every detector.
 //!
 //! The beginning of each recording is taken as known and as mostly normal; nobody labels it. Every later step gets a score
-//! from what came up to it alone: how far the vector of the stretch that ends there lies from the known ones (of the
-//! pretrained network, of the untrained one, of the values themselves), how far the step is from what was foretold from the
+//! from what came up to it alone: how far the vector of the stretch that ends there, and the levels of its channels
+//! (`judge/levels.rs`), lie from the known ones (of the pretrained network, of the untrained one, of levels alone, of the
+//! values themselves), how far the step is from what was foretold from the
 //! pretrained network's vector of the step before, and what plain detectors say. From the known scores comes a threshold for a
 //! false-alarm rate that is stated beforehand (conformal: Laxhammar and Falkman 2010), and to bring recordings on one scale,
 //! scores are measured in quartile ranges of the known ones. Where what is usual changes with time, `evaluate.usual =
@@ -35,10 +36,11 @@ const FEWEST_STEPS: usize = 50;
 const POINTS: usize = 2000;
 
 /// The detectors, and what they are called in a sentence.
-const DETECTORS: [(&str, &str); 7] = [
-    ("pretrained", "distance by this network"),
+const DETECTORS: [(&str, &str); 8] = [
+    ("pretrained", "distance by this network and levels"),
     ("foretold", "what this network foretold"),
-    ("untrained", "distance by the untrained network"),
+    ("untrained", "distance by the untrained network and levels"),
+    ("levels", "distance by levels alone"),
     ("raw", "distance by values"),
     ("isolation forest", "an isolation forest"),
     ("moving z-score", "a moving z-score"),

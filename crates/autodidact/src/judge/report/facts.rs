@@ -184,7 +184,8 @@ pub(super) struct Row {
 #[derive(Debug, Serialize)]
 pub(super) struct Cell {
     pub(super) value: String,
-    pub(super) interval: String,
+    /// The interval, or that there is too little to tell; none where both ends are the value, which is no interval.
+    pub(super) interval: Option<String>,
     pub(super) best: bool,
     /// The value and the ends of its interval in percent of the bar; none where there is no scale from 0 to 1.
     pub(super) bar: Option<[f64; 3]>,
@@ -208,6 +209,11 @@ impl Evaluation {
             return None;
         }
         let rows = tasks.iter().map(|&task| self.row(task, &who)).collect();
+        let intervals = if self.results.iter().any(has_interval) {
+            " Small figures and whiskers are 95 % intervals."
+        } else {
+            ""
+        };
         let (headline, details) = match self.verdict.split_once(". ") {
             Some((first, rest)) => (format!("{first}."), rest.to_owned()),
             None => (self.verdict.clone(), String::new()),
@@ -221,8 +227,7 @@ impl Evaluation {
             headline,
             details,
             about: format!(
-                "Judged on {} items of {} classes, with the labels of {} others to learn from: {}. Small figures and whiskers \
-                 are 95 % intervals.{aside}",
+                "Judged on {} items of {} classes, with the labels of {} others to learn from: {}.{intervals}{aside}",
                 count(self.items),
                 self.classes,
                 count(self.learned_from),
@@ -257,7 +262,12 @@ impl Evaluation {
             let on_scale = ends.iter().all(|end| (0.0..=1.0).contains(end));
             Cell {
                 value: format!("{}{}", number(finding.value), if share { " %" } else { "" }),
-                interval: format!("{}–{}", number(finding.low), number(finding.high)),
+                interval: if has_interval(finding) {
+                    Some(format!("{}–{}", number(finding.low), number(finding.high)))
+                } else {
+                    let bounded = finding.low.is_finite() && finding.high.is_finite();
+                    (!bounded).then(|| "too few to tell".to_owned())
+                },
                 best: finding.value >= best && finding.who != "supervised",
                 bar: on_scale.then(|| ends.map(|end| (1000.0 * end).round() / 10.0)),
             }
@@ -271,6 +281,11 @@ impl Evaluation {
             cells: who.iter().map(|name| of(name).map(cell)).collect(),
         }
     }
+}
+
+/// Whether the ends of a finding's interval say anything.
+fn has_interval(finding: &Finding) -> bool {
+    finding.low.is_finite() && finding.high.is_finite() && finding.low < finding.high
 }
 
 fn in_words(who: &str) -> String {
@@ -318,8 +333,8 @@ mod tests {
         let cells: Vec<_> = scores.rows[0].cells.iter().flatten().collect();
         assert_eq!(scores.rows[0].task, "20 nearest neighbors");
         assert_eq!(
-            (cells[0].value.as_str(), cells[0].interval.as_str()),
-            ("60.0 %", "50.0–70.0")
+            (cells[0].value.as_str(), cells[0].interval.as_deref()),
+            ("60.0 %", Some("50.0–70.0"))
         );
         assert_eq!(
             cells.iter().map(|cell| cell.best).collect::<Vec<_>>(),
@@ -339,6 +354,25 @@ mod tests {
         assert!(about("").contains("pretraining saw"));
         assert!(about(r#""seen": true,"#).contains("pretraining saw"));
         assert!(!about(r#""seen": false,"#).contains("pretraining saw"));
+    }
+
+    #[test]
+    fn ends_that_meet_are_no_interval() {
+        let of = |low: &str, high: &str| {
+            let finding = format!(
+                r#"{{"who": "raw", "task": "clusters", "metric": "nmi", "value": 0.4, "low": {low}, "high": {high}}}"#
+            );
+            let scores = evaluation(&format!(r#"{{"results": [{finding}]}}"#)).scores();
+            let mut scores = scores.unwrap();
+            let cell = scores.rows[0].cells.remove(0).unwrap();
+            (cell.interval, scores.about.contains("95 %"))
+        };
+        let interval = "0.300–0.500".to_owned();
+        assert_eq!(of("0.3", "0.5"), (Some(interval), true));
+        assert_eq!(of("0.4", "0.4"), (None, false));
+        // Nobody knows how sure it is.
+        let few = "too few to tell".to_owned();
+        assert_eq!(of("null", "null"), (Some(few), false));
     }
 
     #[test]

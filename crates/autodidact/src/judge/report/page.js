@@ -131,6 +131,11 @@
     new ResizeObserver(() => draw(place)).observe(place);
   }
 
+  // Which of some points an arrow key leads to: past the ends around, and from none to the first or the last.
+  const stepped = (points, from, by) => {
+    const at = points.indexOf(from);
+    return points[at < 0 ? (by < 0 ? points.length - 1 : 0) : (at + by + points.length) % points.length];
+  };
   // The map.
   const map = data.map;
   if (!map) return;
@@ -203,7 +208,9 @@
     if (event.key === "Escape") mark(-1);
     if (by === undefined) return;
     event.preventDefault();
-    mark((marked + by + map.points.length) % map.points.length);
+    // Of the points of one class only, where the others are dimmed.
+    const shown = map.points.map((_, i) => i).filter((i) => only === null || map.points[i][2] === only);
+    if (shown.length) mark(stepped(shown, marked, by));
   };
   const present = map.classes.map((_, c) => c).filter((c) => counts[c]);
   const listed = present.sort((a, b) => counts[b] - counts[a] || a - b).slice(0, 30).sort((a, b) => a - b);

@@ -256,6 +256,24 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn an_arrow_leads_from_no_point_to_the_first_or_the_last() {
+        let (_, after) = SCRIPT.split_once("const stepped = ").unwrap();
+        let (stepped, _) = after.split_once("};").unwrap();
+        let program = format!(
+            "const stepped = {stepped}}};\n\
+             const asked = [[-1, -1], [-1, 1], [7, -1], [5, 1], [9, 1], [5, -1]];\n\
+             console.log(asked.map(([from, by]) => stepped([5, 7, 9], from, by)).join());"
+        );
+        let mut node = std::process::Command::new("node");
+        let Ok(said) = node.args(["-e", &program]).output() else {
+            eprintln!("skipped: node is not installed");
+            return;
+        };
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "9,5,5,7,5,9");
+    }
+
+    #[test]
     fn an_empty_page_is_a_page() {
         let html = Page::default().render().unwrap();
         assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));

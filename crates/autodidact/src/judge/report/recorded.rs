@@ -235,7 +235,7 @@ fn upcoming(of: &Curve) -> Chart {
 
 /// What was recorded, and under it the scores.
 fn watched(of: &Watched) -> [Chart; 2] {
-    let step = |at: usize| (at * of.every) as f64;
+    let step = |at: usize| at as f64 * of.every as f64;
     let bands: Vec<(f64, f64)> = (of.abnormal.iter())
         .map(|range| (range.start as f64, range.end as f64))
         .collect();
@@ -331,6 +331,19 @@ mod tests {
         assert_eq!(scores.lines[0].points, [(10.0, 0.5), (20.0, 10.0)]);
         assert_eq!(scores.lines[1].points, [(10.0, 2.0), (20.0, 2.0)]);
         assert!(scores.summary.starts_with("1 of 2"), "{}", scores.summary);
+    }
+
+    #[test]
+    fn points_of_a_damaged_file_lie_beyond_every_recording() {
+        let [values, _] = watched(&Watched {
+            name: "a".to_owned(),
+            every: usize::MAX,
+            values: vec![1.0; 3],
+            scores: Vec::new(),
+            thresholds: Vec::new(),
+            abnormal: Vec::new(),
+        });
+        assert_eq!(values.lines[0].points[2].0, 2.0 * usize::MAX as f64);
     }
 
     #[test]

@@ -116,9 +116,14 @@ impl Modality for Images {
     type Network = ImageNetwork;
     type Measured = ImageMeasurements;
 
-    fn recognizes(_: &Path) -> Likeness {
-        // Its source says what it found where it finds no images; other kinds say when they are sure.
-        Likeness::Unclear
+    fn recognizes(path: &Path) -> Likeness {
+        // Where there are no images the source says what it found, and other kinds say when they are sure. But packed
+        // tables another kind takes for its own by their names.
+        if source::holds_tables_of_images(path) {
+            Likeness::Clear
+        } else {
+            Likeness::Unclear
+        }
     }
 
     fn open(from: &SourceSpec) -> Result<Box<dyn Source<Image>>> {

@@ -56,6 +56,11 @@ fn residual(shapes: &Shapes) -> Option<Vec<Setting>> {
         ([3, 4, 6, 3], true) => "resnet50",
         _ => return None,
     };
+    // What is built is as large as the last stage: one that isn't there would be made out of nothing.
+    let last = width.checked_mul(8)?;
+    if *shapes.get("layer4.0.conv2.weight")? != [last, last, 3, 3] {
+        return None;
+    }
     let stem = if edge == 3 { "small" } else { "imagenet" };
     Some(vec![
         ("encoder.name", name.into()),
@@ -74,11 +79,19 @@ fn patches(shapes: &Shapes) -> Option<Vec<Setting>> {
         384 => "vit_small",
         _ => return None,
     };
+    let depth = count(shapes, "blocks");
+    let is_there = |block: usize| {
+        let attention = shapes.get(&format!("blocks.{block}.attn.qkv.weight"));
+        attention.is_some_and(|shape| *shape == [3 * width, width])
+    };
+    if depth == 0 || !(0..depth).all(is_there) {
+        return None;
+    }
     Some(vec![
         ("encoder.name", name.into()),
         ("encoder.width", number(width)),
         ("encoder.patch", number(patch)),
-        ("encoder.depth", number(count(shapes, "blocks"))),
+        ("encoder.depth", number(depth)),
     ])
 }
 
@@ -152,6 +165,36 @@ mod tests {
         assert_eq!(again(&vit(Architecture::VitTiny, 24, 1), &device), None);
         let other = residual(Architecture::SmallConv, 4, Stem::Small);
         assert_eq!(again(&other, &device), None);
+    }
+
+    #[test]
+    fn what_claims_to_be_larger_than_it_is_is_no_network() {
+        let stages = |width: usize| {
+            let mut shapes = Shapes::from([("conv1.weight".to_owned(), vec![width, 3, 3, 3])]);
+            for stage in 1..=4 {
+                let width = 4 << (stage - 1);
+                for block in 0..2 {
+                    let name = format!("layer{stage}.{block}.conv2.weight");
+                    shapes.insert(name, vec![width, width, 3, 3]);
+                }
+            }
+            shapes
+        };
+        assert!(residual(&stages(4)).is_some());
+        for width in [4_000_000, usize::MAX] {
+            assert!(residual(&stages(width)).is_none(), "width {width}");
+        }
+        let blocks = |numbers: [usize; 2]| {
+            let name = "patch_embed.proj.weight".to_owned();
+            let mut shapes = Shapes::from([(name, vec![192, 3, 4, 4])]);
+            for number in numbers {
+                let name = format!("blocks.{number}.attn.qkv.weight");
+                shapes.insert(name, vec![576, 192]);
+            }
+            shapes
+        };
+        assert!(patches(&blocks([0, 1])).is_some());
+        assert!(patches(&blocks([0, 1_000_000])).is_none());
     }
 
     #[test]

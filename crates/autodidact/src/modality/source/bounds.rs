@@ -164,7 +164,9 @@ fn header(bytes: &[u8]) -> Result<Page, Stop> {
                 while let Some((inner, kind)) = walk.field(&mut last)? {
                     match (id, inner, kind) {
                         (5, 2, I32) | (8, 4, I32) => page.encoding = walk.signed()?,
-                        (8, 5 | 6, I32) => page.levels += size(walk.signed()?)?,
+                        (8, 5 | 6, I32) => {
+                            page.levels = page.levels.saturating_add(size(walk.signed()?)?);
+                        }
                         _ => walk.skip(kind)?,
                     }
                 }
@@ -211,6 +213,11 @@ mod tests {
             (18, 300, 40, 6)
         );
         assert_eq!(header(&bytes[..17]).unwrap_err(), Stop::End);
+        // {8: {5: 2⁶³ − 1, and again, and again}}, as no writer has it.
+        let most = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        let again = [&[0x05, 10][..], &most].concat();
+        let levels = [&[0x8c, 0x55][..], &most, &again, &again, &[0, 0]].concat();
+        assert_eq!(header(&levels).unwrap().levels, u64::MAX);
         let mut negative = bytes;
         negative[6] = 81;
         assert_eq!(header(&negative).unwrap_err(), Stop::Nonsense);

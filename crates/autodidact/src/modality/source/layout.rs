@@ -159,14 +159,19 @@ impl Layout {
     }
 }
 
+/// Takes off the folders that all share, as far as they may go.
 fn strip_shared(folders: &mut [Vec<&str>], may: impl Fn(&str) -> bool) {
-    while let Some(&shared) = folders.first().and_then(|parts| parts.first()) {
-        if !may(shared) || !folders.iter().all(|parts| parts.first() == Some(&shared)) {
-            return;
-        }
-        for parts in folders.iter_mut() {
-            parts.remove(0);
-        }
+    let Some(first) = folders.first() else {
+        return;
+    };
+    let is_shared = |at: usize, name: &str| {
+        may(name) && folders.iter().all(|parts| parts.get(at) == Some(&name))
+    };
+    // Taken off at once: names of a hundred thousand folders cost a file next to nothing.
+    let parts = first.iter().enumerate();
+    let shared = parts.take_while(|(at, name)| is_shared(*at, name)).count();
+    for parts in folders {
+        parts.drain(..shared);
     }
 }
 
@@ -237,6 +242,16 @@ mod tests {
             classes_of(&["o/Greek/c1/1.png", "o/Greek/c2/1.png", "o/Latin/c1/1.png"]),
             ["Greek/c1", "Greek/c2", "Latin/c1"]
         );
+    }
+
+    #[test]
+    fn names_that_lie_deep_are_read_in_no_time() {
+        let started = std::time::Instant::now();
+        let deep = "a/".repeat(300_000);
+        let names = [format!("{deep}b/1.png"), format!("{deep}c/2.png")];
+        assert_eq!(classes_of(&[&names[0], &names[1]]), ["b", "c"]);
+        // Folder by folder, each of which moves all others, it takes minutes.
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -67,7 +67,8 @@ pub struct Pieces<Item> {
     /// Those held out; it may be empty.
     pub held_out: Arc<dyn Source<Item>>,
     /// Bytes of the user's data that a symbol of the held-out pieces stands for, on average: with it, what different
-    /// vocabularies come to can be compared. 0 where nothing is held out.
+    /// vocabularies come to can be compared. Bytes without a symbol of their own don't count, so that nothing unknown
+    /// comes free. 0 where nothing is held out.
     pub bytes_per_symbol: f64,
 }
 

@@ -127,6 +127,23 @@ pub(in crate::modality) enum Packing {
     Unreadable(&'static str),
 }
 
+/// The packed bytes of a member as a stream: of one whose beginning is wanted no more is read than it takes.
+struct Packed<'a> {
+    blob: &'a Blob,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Packed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = (buffer.len() as u64).min(self.left);
+        self.blob.read_at(self.at, &mut buffer[..count as usize])?;
+        self.at += count;
+        self.left -= count;
+        Ok(count as usize)
+    }
+}
+
 /// Where a member's bytes lie.
 #[derive(Clone)]
 pub(in crate::modality) enum Place {
@@ -227,10 +244,17 @@ impl Member {
     fn read_up_to(&self, limit: u64) -> Result<(Vec<u8>, bool)> {
         match &self.place {
             Place::File(path) => {
+                let about = std::fs::metadata(path).at_path(&self.shown)?;
+                if !about.is_file() {
+                    // A pipe would be waited for, and a device has no end.
+                    return Err(Error::data("is no regular file")
+                        .at(&self.shown)
+                        .expected("a file on a disk"));
+                }
                 let mut file = File::open(path).at_path(&self.shown)?;
-                let likely = file.metadata().map_or(0, |metadata| metadata.len());
                 // A reader over its limit, so that a file which grows can't fill the memory.
-                let mut bytes = Vec::with_capacity(likely.min(limit).min(1 << 24) as usize + 1);
+                let likely = about.len().min(limit).min(1 << 24);
+                let mut bytes = Vec::with_capacity(likely as usize + 1);
                 (&mut file)
                     .take(limit + 1)
                     .read_to_end(&mut bytes)
@@ -243,36 +267,39 @@ impl Member {
                 blob,
                 offset,
                 length,
-                packing,
+                packing: Packing::Stored,
             } => {
-                let packed = match packing {
-                    Packing::Stored => (*length).min(limit),
-                    // Deflate grows incompressible data by a few bytes in 32 KiB.
-                    Packing::Deflate { .. } if *length > LONGEST_MEMBER + (1 << 24) => {
-                        return Err(self.too_long());
-                    }
-                    Packing::Deflate { .. } => *length,
-                    Packing::Unreadable(what) => {
-                        return Err(Error::data(format!("is {what}"))
-                            .at(&self.shown)
-                            .expected("a member that is stored or deflated, without a password")
-                            .mend("unpack the archive and name the folder"));
-                    }
-                };
-                let mut bytes = vec![0; packed as usize];
+                let mut bytes = vec![0; (*length).min(limit) as usize];
                 blob.read_at(*offset, &mut bytes).map_err(|source| {
                     self.broken("ends before its archive says").because(source)
                 })?;
-                match packing {
-                    Packing::Deflate { crc } => self.inflate(&bytes, limit, *crc),
-                    _ => Ok((bytes, *length <= limit)),
-                }
+                Ok((bytes, *length <= limit))
             }
+            Place::Stretch {
+                blob,
+                offset,
+                length,
+                packing: Packing::Deflate { crc },
+            } => {
+                let packed = Packed {
+                    blob,
+                    at: *offset,
+                    left: *length,
+                };
+                self.inflate(packed, limit, *crc)
+            }
+            Place::Stretch {
+                packing: Packing::Unreadable(what),
+                ..
+            } => Err(Error::data(format!("is {what}"))
+                .at(&self.shown)
+                .expected("a member that is stored or deflated, without a password")
+                .mend("unpack the archive and name the folder")),
             Place::NotKept => Err(self.broken("was not kept")),
         }
     }
 
-    fn inflate(&self, packed: &[u8], limit: u64, crc: u32) -> Result<(Vec<u8>, bool)> {
+    fn inflate(&self, packed: impl Read, limit: u64, crc: u32) -> Result<(Vec<u8>, bool)> {
         let mut bytes = Vec::new();
         DeflateDecoder::new(packed)
             .take(limit + 1)
@@ -307,6 +334,48 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_is_no_file() {
+        let error = Member::of_file(Path::new("/dev/zero")).read().unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn of_a_packed_member_no_more_is_read_than_its_beginning_takes() {
+        let mut state = 1u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let bytes: Vec<u8> = (0..200_000).map(|_| noise()).collect();
+        let mut encoder =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&bytes).unwrap();
+        let packed = encoder.finish().unwrap();
+        let mut sum = flate2::Crc::new();
+        sum.update(&bytes);
+        let member = |packed: &[u8], length: usize| Member {
+            name: "a".to_owned(),
+            shown: "a".to_owned(),
+            place: Place::Stretch {
+                blob: Arc::new(Blob::Memory(packed.to_vec())),
+                offset: 0,
+                length: length as u64,
+                packing: Packing::Deflate { crc: sum.sum() },
+            },
+        };
+        let whole = member(&packed, packed.len());
+        assert!(whole.read().unwrap() == bytes);
+        assert_eq!(whole.head(10).unwrap(), bytes[..10]);
+        // The end isn't there.
+        assert!(packed.len() > 100_000, "{}", packed.len());
+        let cut = member(&packed[..packed.len() / 2], packed.len());
+        assert_eq!(cut.head(10).unwrap(), bytes[..10]);
+        let error = cut.read().unwrap_err().to_string();
+        assert!(error.contains("doesn't unpack"), "{error}");
+    }
 
     #[test]
     fn a_spill_reads_the_same_from_memory_and_from_a_file() {

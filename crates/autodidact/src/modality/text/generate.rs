@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::RngExt;
 
 use super::encoder::{Reader, TextEncoder};
+use super::views::TextViews;
 use super::vocabulary::Words;
 use crate::error::{Error, Result};
 use crate::layers::state::host;
@@ -21,26 +22,21 @@ use crate::random::{Purpose, Rng, stream};
 pub(super) fn generate(
     encoder: &TextEncoder,
     words: &Words,
-    length: usize,
+    views: &TextViews,
     beginning: &str,
     how: &Sampling,
     hear: &mut dyn FnMut(&str) -> bool,
 ) -> Result<()> {
     check(how)?;
-    let mut reader = encoder.reader()?;
+    let mut network = Reading::new(encoder, words, views)?;
     let mut rng = stream(how.seed, Purpose::Evaluation, &[]);
     let mut ids = words.encode(beginning)?;
-    if ids.is_empty() {
+    if ids.is_empty() && network.lead.is_none() {
         ids.push(words.end);
     }
     let mut told = Told::new(words, &ids, beginning);
-    let mut scores = read(
-        &mut reader,
-        &ids[ids.len().saturating_sub(length)..],
-        encoder,
-    );
     for _ in 0..how.symbols {
-        let mut values = host(scores);
+        let mut values = host(network.scores(&ids)?);
         for &special in words.vocabulary().special.iter() {
             if special != words.end {
                 values[special as usize] = f32::NEG_INFINITY;
@@ -53,17 +49,60 @@ pub(super) fn generate(
         ids.push(next);
         let more = told.more(words, &ids);
         if !more.is_empty() && !hear(&more) {
-            return Ok(());
+            break;
         }
-        scores = if reader.read() < length {
-            read(&mut reader, &ids[ids.len() - 1..], encoder)
-        } else {
-            reader = encoder.reader()?;
-            let kept = (length / 2).max(1);
-            read(&mut reader, &ids[ids.len() - kept..], encoder)
-        };
     }
     Ok(())
+}
+
+/// A network that reads symbols as the views were laid before it that it learned from.
+struct Reading<'a> {
+    encoder: &'a TextEncoder,
+    reader: Reader<'a>,
+    /// What every view began with; `None` where views began anywhere in a text.
+    lead: Option<u32>,
+    /// Symbols at once, at most.
+    length: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn new(encoder: &'a TextEncoder, words: &Words, views: &TextViews) -> Result<Self> {
+        Ok(Self {
+            encoder,
+            reader: encoder.reader()?,
+            lead: (!views.pieces).then_some(words.end),
+            length: views.length,
+        })
+    }
+
+    /// The scores of what comes after symbols, `[1, vocabulary]`: of those that were asked about before with one more, or of
+    /// the first that are asked about.
+    fn scores(&mut self, ids: &[u32]) -> Result<Tensor<2>> {
+        let read = self.reader.read();
+        let new = if read == 0 {
+            self.last(ids, self.length)
+        } else if read < self.length {
+            ids[ids.len().saturating_sub(1)..].to_vec()
+        } else {
+            self.reader = self.encoder.reader()?;
+            self.last(ids, self.length / 2)
+        };
+        let device = burn::module::Module::devices(self.encoder)
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let numbers: Vec<i64> = new.iter().map(|&id| i64::from(id)).collect();
+        let data = TensorData::new(numbers, [1, new.len()]);
+        let new = Tensor::<2, Int>::from_data(data, &device);
+        Ok(self.reader.extend(new))
+    }
+
+    /// The last symbols, `most` of them with what stands before them.
+    fn last(&self, ids: &[u32], most: usize) -> Vec<u32> {
+        let room = most - usize::from(self.lead.is_some());
+        let last = &ids[ids.len().saturating_sub(room)..];
+        self.lead.iter().chain(last).copied().collect()
+    }
 }
 
 /// What was told of symbols that go on. Whether a space stands before a symbol shows only beside the one before it, so a
@@ -120,16 +159,6 @@ fn check(how: &Sampling) -> Result<()> {
     within("top-p", how.top_p, 1e-6, 1.0)
 }
 
-fn read(reader: &mut Reader<'_>, ids: &[u32], encoder: &TextEncoder) -> Tensor<2> {
-    let device = burn::module::Module::devices(encoder)
-        .into_iter()
-        .next()
-        .unwrap_or_default();
-    let numbers: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-    let data = TensorData::new(numbers, [1, ids.len()]);
-    reader.extend(Tensor::<2, Int>::from_data(data, &device))
-}
-
 /// A symbol by its score (Holtzman et al. 2020 for `top_p`).
 fn draw(scores: &[f32], how: &Sampling, rng: &mut Rng) -> u32 {
     let mut ranked: Vec<(f64, u32)> = scores
@@ -166,8 +195,84 @@ fn draw(scores: &[f32], how: &Sampling, rng: &mut Rng) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use burn::module::Module;
+
+    use super::super::Passage;
+    use super::super::batch::TextBatch;
+    use super::super::encoder::{Family, TextNetwork};
     use super::super::reading::TextReading;
     use super::*;
+    use crate::layers::Init;
+    use crate::layers::init::tests_device;
+    use crate::modality::{Encoder, Rows, Symbolic, Symbols};
+
+    /// What comes next is asked behind the very symbols that stood before it in views: an end first, where each view is a
+    /// text of its own, and none where views are pieces of a stream.
+    #[test]
+    fn a_beginning_is_laid_before_the_network_as_views_were() {
+        let reading = TextReading {
+            tokenizer: "characters".to_owned(),
+            ..TextReading::default()
+        };
+        let text = "the fox sees";
+        let words = Words::learn(&reading, std::iter::once(text.to_owned())).unwrap();
+        let ids = words.encode(text).unwrap();
+        let device = tests_device().inner();
+        for name in [Family::Gpt2, Family::ModernCausal] {
+            let settings = TextNetwork {
+                name,
+                width: 16,
+                depth: 2,
+                heads: 2,
+                ..TextNetwork::default()
+            };
+            let mut init = Init::new(1, &tests_device());
+            let network = settings.build(&words.vocabulary(), 8, &mut init).valid();
+            let at_once = |ids: &[u32]| {
+                let symbols = Symbols {
+                    length: ids.len(),
+                    ids: ids.to_vec(),
+                    next: vec![None; ids.len()],
+                    documents: vec![1; ids.len()],
+                };
+                let batch = TextBatch::new(symbols, None, Rows::default(), &device);
+                let tokens = network.tokens(&batch).values;
+                host(network.scores(tokens, &[ids.len() - 1]))
+            };
+            for pieces in [false, true] {
+                let views = TextViews {
+                    pieces,
+                    length: 8,
+                    ..TextViews::default()
+                };
+                let passage = match pieces {
+                    true => Passage::Piece(Arc::from(&ids[..5])),
+                    false => Passage::Document("the f".into()),
+                };
+                let mut rng = stream(0, Purpose::View, &[]);
+                let view = views.draw(&passage, &words, true, &mut rng).unwrap();
+                assert_eq!(view.ids.len(), 5 + usize::from(!pieces));
+                let mut reading = Reading::new(&network, &words, &views).unwrap();
+                let mut near = |ids: &[u32], expected: &[u32]| {
+                    let found = host(reading.scores(ids).unwrap());
+                    for (found, expected) in found.iter().zip(at_once(expected)) {
+                        assert!((found - expected).abs() < 2e-5, "{name:?} {pieces}");
+                    }
+                };
+                near(&ids[..5], &view.ids);
+                // A view is full with the seventh symbol or the eighth, and half of one is read again.
+                for end in 6..=8 - usize::from(!pieces) {
+                    near(&ids[..end], &[&view.ids[..], &ids[5..end]].concat());
+                }
+                match pieces {
+                    true => near(&ids[..9], &ids[5..9]),
+                    false => near(&ids[..8], &[&[words.end][..], &ids[5..8]].concat()),
+                }
+            }
+        }
+    }
 
     /// Whatever stands for spaces, what is told goes on with the beginning as the whole would be spelled.
     #[test]

@@ -36,7 +36,7 @@ use crate::random::{Purpose, stream};
 use crate::recipe::Recipe;
 
 pub use batch::TextBatch;
-pub use encoder::{Family, Gelu, Pooling, TextEncoder, TextNetwork};
+pub use encoder::{Family, Gelu, Pooling, Size, TextEncoder, TextNetwork};
 pub use reading::{Documents, TextReading};
 pub use views::{TextView, TextViews};
 pub use vocabulary::Words;
@@ -215,7 +215,8 @@ impl Modality for Texts {
         })?;
         Ok(Self {
             views: views.clone(),
-            network: network.clone(),
+            // The recipe keeps what was said; from here on there are numbers.
+            network: network.settled(),
             words: Arc::clone(words),
         })
     }
@@ -288,9 +289,10 @@ impl Modality for Texts {
             }
         };
         let frame = if self.causal() { 1 } else { 2 };
+        let of_pair = pairs::frame(&self.words, self.causal());
         match item {
             Passage::Document(text) => count(text) + frame > length,
-            Passage::Pair(first, second) => count(first) + count(second) + frame + 1 > length,
+            Passage::Pair(first, second) => count(first) + count(second) + of_pair > length,
             Passage::Piece(_) | Passage::Sentences(..) => false,
         }
     }
@@ -441,8 +443,7 @@ impl Modality for Texts {
         how: &Sampling,
         hear: &mut dyn FnMut(&str) -> bool,
     ) -> Result<()> {
-        let length = self.views.length;
-        generate::generate(encoder, &self.words, length, beginning, how, hear)
+        generate::generate(encoder, &self.words, &self.views, beginning, how, hear)
     }
 }
 

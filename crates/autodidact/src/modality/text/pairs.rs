@@ -22,26 +22,33 @@ pub(super) fn framed_pair(
     length: usize,
     causal: bool,
 ) -> TextView {
-    let room = room(length, causal);
+    let room = length - frame(words, causal);
     first.truncate(room - second.len().min(room - room / 2));
     second.truncate(room - first.len());
     let begin = if causal { words.end } else { words.begin };
-    let at = first.len() + 2;
-    let mut ids = [vec![begin], first, vec![words.end], second].concat();
+    let between = vec![words.end; ends_between(words, causal)];
+    // The second text begins after the end of the first; a network that predicts takes that end for its begin.
+    let at = 1 + first.len() + between.len();
+    let second_begins = at - usize::from(causal);
+    let mut ids = [vec![begin], first, between, second].concat();
     if !causal {
         ids.push(words.end);
     }
     TextView {
         ids,
-        // The second text begins after the end of the first; a network that predicts takes that end for its begin.
-        second: Some(at - usize::from(causal)),
+        second: Some(second_begins),
         ..TextView::default()
     }
 }
 
-/// Symbols of two texts that a view has room for.
-fn room(length: usize, causal: bool) -> usize {
-    length - if causal { 2 } else { 3 }
+/// Symbols around and between two texts.
+pub(super) fn frame(words: &Words, causal: bool) -> usize {
+    1 + ends_between(words, causal) + usize::from(!causal)
+}
+
+/// Ends between two texts: one, or two where the tokenizer says so, for a network that sees both sides.
+fn ends_between(words: &Words, causal: bool) -> usize {
+    1 + usize::from(words.parts_twice && !causal)
 }
 
 /// One view of each item: two stretches in a row, of which the second is another document's at even odds. Of items of one
@@ -62,7 +69,7 @@ pub(super) fn stretch_pairs(
         second: Vec<u32>,
         rng: Rng,
     }
-    let room = room(length, causal);
+    let room = length - frame(words, causal);
     let mut cuts = Vec::with_capacity(items.len());
     for (id, passage) in items {
         let mut rng = rng(*id);
@@ -231,5 +238,23 @@ mod tests {
         let view = framed_pair(ids(3), ids(2), &words, 16, true);
         assert_eq!(view.ids, [words.end, 5, 6, 7, words.end, 5, 6]);
         assert_eq!(view.second, Some(4));
+    }
+
+    /// `<s> a </s></s> b </s>`, as RoBERTa has it; a network that predicts was never shown that.
+    #[test]
+    fn two_ends_part_texts_where_the_tokenizer_says_so() {
+        let model = r#"{"type": "WordLevel", "unk_token": "<unk>", "vocab": {"<s>": 0, "</s>": 1, "<unk>": 2, "a": 3}}"#;
+        let frame = r#"{"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": true, "add_prefix_space": false}"#;
+        let json = format!(
+            r#"{{"version": "1.0", "added_tokens": [], "post_processor": {frame}, "model": {model}}}"#
+        );
+        let words = Words::parse(json.into_bytes()).unwrap();
+        let view = framed_pair(vec![5, 6], vec![7], &words, 16, false);
+        assert_eq!(view.ids, [0, 5, 6, 1, 1, 7, 1]);
+        assert_eq!(view.second, Some(5));
+        let long = framed_pair(vec![5; 40], vec![6; 40], &words, 16, false);
+        assert_eq!((long.ids.len(), long.second), (16, Some(9)));
+        let causal = framed_pair(vec![5, 6], vec![7], &words, 16, true);
+        assert_eq!(causal.ids, [1, 5, 6, 1, 7]);
     }
 }

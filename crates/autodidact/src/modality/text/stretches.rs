@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::Passage;
-use super::pieces::{MANY, Stream, read_symbols};
+use super::pieces::{LeftOut, MANY, Stream, read_symbols};
 use super::sentences::sentences;
 use super::vocabulary::Words;
 use crate::error::{Error, Result};
@@ -54,11 +54,12 @@ pub(super) fn stretches(
 ) -> Result<Pieces<Passage>> {
     let mut symbols = Stream::new();
     let (mut starts, mut documents) = (vec![0u64], Vec::new());
+    let mut left_out = LeftOut::default();
     for chunk in indices.chunks(AT_ONCE) {
         let read = |&index: &usize| sentences_of(&source.get(index)?, words, length);
         let read: Vec<Result<Vec<Vec<u32>>>> = chunk.par_iter().map(read).collect();
-        // A document that can't be read was counted when the source was opened.
-        for sentences in read.into_iter().flatten().filter(|of| of.len() > 1) {
+        let read = read.into_iter().filter_map(|read| left_out.or(read));
+        for sentences in read.filter(|of| of.len() > 1) {
             let first = starts.len() - 1;
             for sentence in &sentences {
                 symbols.add(None, sentence, 0)?;
@@ -68,6 +69,7 @@ pub(super) fn stretches(
             documents.push(cut(&starts, first, VIEWS * length as u64, number));
         }
     }
+    let about = left_out.told(indices.len(), source.describe())?;
     if documents.len() < 2 {
         let found = match documents.len() {
             1 => "1 document of several sentences",
@@ -83,7 +85,7 @@ pub(super) fn stretches(
         symbols: Arc::clone(&symbols),
         starts: Arc::clone(&starts),
         stretches,
-        about: source.describe(),
+        about: about.clone(),
     };
     Ok(Pieces {
         learned: Arc::new(of(learned)),

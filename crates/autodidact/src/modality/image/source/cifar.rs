@@ -4,7 +4,7 @@
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>: records of one label byte (CIFAR-100: a coarse and a fine one), then
 //! the red, the green and the blue plane of 32×32.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::layout::{self, Split};
@@ -19,41 +19,65 @@ const PIXELS: u64 = (SIDE * SIDE * 3) as u64;
 /// Opens the CIFAR files among `members`, if there are any.
 ///
 /// # Errors
-/// When the wished part isn't there, or a file doesn't hold whole records with labels that have names.
+/// When several sets are there, or not the wished part, or a file doesn't hold whole records with labels that have names.
 pub(super) fn recognize(
     members: &[Member],
     root: &Path,
     wanted: Option<Part>,
 ) -> Result<Option<Set>> {
     let named = |name: &str| members.iter().find(|member| member.file_name() == name);
-    let (classes, label_bytes) = if let Some(member) = named("batches.meta.txt") {
-        (member, 1)
-    } else if let Some(member) = named("fine_label_names.txt") {
-        (member, 2)
-    } else {
-        return recognize_nameless(members, root, wanted);
+    let records = |label_bytes: u64| -> Vec<&Member> {
+        let of = members.iter();
+        of.filter(|member| split_of(member, label_bytes).is_some())
+            .collect()
     };
-    let text = classes.read()?;
-    let classes = String::from_utf8_lossy(&text)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
-    open(members, root, wanted, label_bytes, classes)
+    let (ten, hundred) = (named("batches.meta.txt"), named("fine_label_names.txt"));
+    let tens = records(1);
+    // The files of CIFAR-100 are called like many others; the list of its classes tells them.
+    let hundreds = hundred.map_or_else(Vec::new, |_| records(2));
+    one_set(&tens, &hundreds, root)?;
+    let (records, label_bytes, names) = if tens.is_empty() {
+        (hundreds, 2, hundred)
+    } else {
+        (tens, 1, ten)
+    };
+    if records.is_empty() {
+        return Ok(None);
+    }
+    let classes: Vec<String> = match names {
+        Some(member) => String::from_utf8_lossy(&member.read()?)
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        // Batches without the list of their names; CIFAR-10 has ten of them.
+        None => (0..10).map(|class| class.to_string()).collect(),
+    };
+    open(&records, root, wanted, label_bytes, classes).map(Some)
 }
 
-/// Batches without the list of their names; CIFAR-10 has ten of them.
-fn recognize_nameless(
-    members: &[Member],
-    root: &Path,
-    wanted: Option<Part>,
-) -> Result<Option<Set>> {
-    if members.iter().any(|member| split_of(member, 1).is_some()) {
-        let classes = (0..10).map(|class| class.to_string()).collect();
-        return open(members, root, wanted, 1, classes);
+/// Refuses to choose between sets, or to mix one with a copy of it.
+fn one_set(tens: &[&Member], hundreds: &[&Member], root: &Path) -> Result<()> {
+    let several = |found: String, expected: &str| {
+        Error::data(found)
+            .at(root)
+            .expected(expected)
+            .mend("name the folder, or the archive, of one of them")
+    };
+    if let (Some(ten), Some(hundred)) = (tens.first(), hundreds.first()) {
+        let (ten, hundred) = (&ten.name, &hundred.name);
+        let found = format!("holds CIFAR-10 ({ten}) and CIFAR-100 ({hundred})");
+        return Err(several(found, "one of them"));
     }
-    Ok(None)
+    let mut files: BTreeMap<&str, &Member> = BTreeMap::new();
+    for member in tens.iter().chain(hundreds) {
+        if let Some(other) = files.insert(member.file_name(), member) {
+            let found = format!("holds several sets: {}, {}", other.name, member.name);
+            return Err(several(found, "one file of each name"));
+        }
+    }
+    Ok(())
 }
 
 fn split_of(member: &Member, label_bytes: u64) -> Option<Split> {
@@ -73,24 +97,21 @@ fn split_of(member: &Member, label_bytes: u64) -> Option<Split> {
 }
 
 fn open(
-    members: &[Member],
+    records: &[&Member],
     root: &Path,
     wanted: Option<Part>,
     label_bytes: u64,
     classes: Vec<String>,
-) -> Result<Option<Set>> {
-    let present: BTreeSet<Split> = members
+) -> Result<Set> {
+    let present: BTreeSet<Split> = records
         .iter()
-        .filter_map(|m| split_of(m, label_bytes))
+        .filter_map(|member| split_of(member, label_bytes))
         .collect();
-    if present.is_empty() {
-        return Ok(None);
-    }
     let choice = layout::choose(&present, wanted, root)?;
     let stride = PIXELS + label_bytes;
     let mut runs = Vec::new();
     let mut of = Vec::new();
-    for member in members
+    for member in records
         .iter()
         .filter(|member| split_of(member, label_bytes) == choice.split)
     {
@@ -142,10 +163,10 @@ fn open(
         values: Stored::Byte,
     };
     let about = format!("CIFAR records in {}{}", root.display(), choice.shown());
-    Ok(Some(Set {
+    Ok(Set {
         items: Items::Records(records),
         labels: Some(Labels { classes, of }),
         other_parts: choice.others,
         about,
-    }))
+    })
 }

@@ -4,17 +4,20 @@
 //! column of labels, and in the file's notes, under `huggingface`, what the columns are and what the classes are called.
 //! Files are called for their parts and numbered, `train-00000-of-00002.parquet`, or lie in folders of the parts.
 
+mod notes;
 mod stretch;
 mod table;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use self::stretch::Stretch;
 use self::table::Table;
 use super::decode;
 use super::layout::{self, Split};
 use super::set::{Items, Set};
-use super::storage::Member;
+use super::storage::{Blob, Member};
 use crate::error::{Error, Result};
 use crate::modality::image::Image;
 use crate::modality::source::{Labels, Part};
@@ -27,6 +30,22 @@ const MOST_CLASSES: i64 = 1 << 20;
 /// Whether the bytes begin a Parquet file.
 pub(super) fn is_parquet(head: &[u8]) -> bool {
     head.starts_with(b"PAR1")
+}
+
+/// Whether a name is that of a Parquet file.
+pub(super) fn has_table_name(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".parquet")
+}
+
+/// Whether the bytes are those of a Parquet file with a column that says of itself that it holds images.
+pub(super) fn holds_images(bytes: Vec<u8>) -> bool {
+    let length = bytes.len() as u64;
+    let blob = Arc::new(Blob::Memory(bytes));
+    table::holds_images(&Stretch {
+        blob,
+        offset: 0,
+        length,
+    })
 }
 
 /// Images in the rows of files of one layout.
@@ -100,8 +119,10 @@ pub(super) fn recognize(
     wanted: Option<Part>,
     memory: u64,
 ) -> Result<Option<Set>> {
-    let is_table = |member: &&Member| member.name.to_ascii_lowercase().ends_with(".parquet");
-    let files: Vec<&Member> = members.iter().filter(is_table).collect();
+    let files: Vec<&Member> = members
+        .iter()
+        .filter(|member| has_table_name(&member.name))
+        .collect();
     if files.is_empty()
         || members
             .iter()
@@ -154,7 +175,7 @@ pub(super) fn open_file(
     memory: u64,
 ) -> Result<Set> {
     let mut member = member.clone();
-    if !member.name.to_ascii_lowercase().ends_with(".parquet") {
+    if !has_table_name(&member.name) {
         member.name.push_str(".parquet");
     }
     recognize(&[member], path, wanted, memory)?

@@ -7,7 +7,6 @@
 //! blue lie about 0.001, -0.001 and 0.001 (of 1) beside those of libjpeg.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -16,8 +15,11 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::bands;
+use super::opacity::{Opacity, bytes_over_white, floats_over_white, words_over_white};
+use super::orientation::turned;
 use crate::error::{Error, Result};
 use crate::modality::image::{Image, Pixels};
+use crate::modality::source::guard::guarded;
 
 /// The most pixels of an image: an aerial photo of 12,000×9,000 is read, and a file that declares more than anybody
 /// photographs is not. A fuzzer would otherwise spend its time on a few large and empty images.
@@ -76,10 +78,7 @@ pub(super) fn has_image_name(name: &str) -> bool {
 pub fn decode(bytes: &[u8]) -> Result<Image> {
     match sniff(&bytes[..bytes.len().min(HEAD as usize)]) {
         Some(ImageFormat::Jpeg) => jpeg(bytes),
-        Some(ImageFormat::Tiff) => match bands::decode(bytes)? {
-            Some(image) => Ok(image),
-            None => other(bytes, ImageFormat::Tiff),
-        },
+        Some(ImageFormat::Tiff) => tiff(bytes),
         Some(format) => other(bytes, format),
         None if bytes.is_empty() => Err(Error::data("is empty").expected("an image file")),
         None => Err(
@@ -145,33 +144,11 @@ fn jpeg(bytes: &[u8]) -> Result<Image> {
     };
     decoder.set_options(options.jpeg_set_out_colorspace(space));
     let pixels = decoder.decode().map_err(failed)?;
-    let turned = decoder
+    let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif));
-    match turned {
-        None | Some(Orientation::NoTransforms) => Image::new(width, height, channels, pixels),
-        Some(orientation) => turn(width, height, channels, pixels, orientation),
-    }
-}
-
-/// Turns and mirrors pixels as the camera's EXIF note says they are meant to be seen.
-fn turn(
-    width: usize,
-    height: usize,
-    channels: usize,
-    pixels: Vec<u8>,
-    orientation: Orientation,
-) -> Result<Image> {
-    let wrong = || damaged("JPEG", "its pixels don't fill it");
-    let (wide, high) = (width as u32, height as u32);
-    let mut image = if channels == 1 {
-        DynamicImage::ImageLuma8(image::GrayImage::from_raw(wide, high, pixels).ok_or_else(wrong)?)
-    } else {
-        DynamicImage::ImageRgb8(image::RgbImage::from_raw(wide, high, pixels).ok_or_else(wrong)?)
-    };
-    image.apply_orientation(orientation);
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    Image::new(width, height, channels, image.into_bytes())
+    let image = Image::new(width, height, channels, pixels)?;
+    turned(image, orientation.unwrap_or(Orientation::NoTransforms))
 }
 
 /// Whether the end marker follows the first scan. Inside a scan 0xFF is always escaped, so that it can't be found by
@@ -195,6 +172,17 @@ fn has_end(bytes: &[u8]) -> bool {
         .is_some_and(|scan| scan.windows(2).rev().any(|pair| pair == [0xff, 0xd9]))
 }
 
+/// A TIFF file. The crate that reads it asserts what a file may get wrong, and a panic of its is damage like any other.
+fn tiff(bytes: &[u8]) -> Result<Image> {
+    let read = || -> Result<Image> {
+        match bands::decode(bytes)? {
+            Some(image) => Ok(image),
+            None => other(bytes, ImageFormat::Tiff),
+        }
+    };
+    guarded(read).unwrap_or_else(|| Err(damaged("TIFF", "its inner lengths contradict each other")))
+}
+
 fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
     let name = match format {
         ImageFormat::Png => "PNG",
@@ -215,73 +203,39 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Image> {
     decoder.set_limits(limits).map_err(failed)?;
     // Damaged notes say nothing about the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let of = |channels: usize, pixels: Pixels| Image::of(width, height, channels, pixels);
-    match image.color() {
-        ColorType::L8 => of(1, Pixels::Bytes(image.into_luma8().into_raw().into())),
-        ColorType::L16 => of(1, Pixels::Words(image.into_luma16().into_raw().into())),
+    let (channels, pixels) = match image.color() {
+        ColorType::L8 => (1, Pixels::Bytes(image.into_luma8().into_raw().into())),
+        ColorType::L16 => (1, Pixels::Words(image.into_luma16().into_raw().into())),
         ColorType::La8 => {
             let pixels = image.into_luma_alpha8();
-            of(1, Pixels::Bytes(over_white::<2, 1>(pixels.as_raw()).into()))
+            let seen = bytes_over_white(pixels.as_raw(), 2, Opacity::Straight);
+            (1, Pixels::Bytes(seen))
         }
         ColorType::La16 => {
             let pixels = image.into_luma_alpha16();
-            of(
-                1,
-                Pixels::Words(words_over_white::<2, 1>(pixels.as_raw()).into()),
-            )
+            let seen = words_over_white(pixels.as_raw(), 2, Opacity::Straight);
+            (1, Pixels::Words(seen))
         }
-        ColorType::Rgb16 => of(3, Pixels::Words(image.into_rgb16().into_raw().into())),
+        ColorType::Rgb16 => (3, Pixels::Words(image.into_rgb16().into_raw().into())),
         ColorType::Rgba16 => {
             let pixels = image.into_rgba16();
-            of(
-                3,
-                Pixels::Words(words_over_white::<4, 3>(pixels.as_raw()).into()),
-            )
+            let seen = words_over_white(pixels.as_raw(), 4, Opacity::Straight);
+            (3, Pixels::Words(seen))
         }
-        ColorType::Rgb32F => of(3, Pixels::Floats(image.into_rgb32f().into_raw().into())),
+        ColorType::Rgb32F => (3, Pixels::Floats(image.into_rgb32f().into_raw().into())),
         ColorType::Rgba32F => {
             let pixels = image.into_rgba32f();
-            of(3, Pixels::Floats(floats_over_white(pixels.as_raw())))
+            let seen = floats_over_white(pixels.as_raw(), 4, Opacity::Straight);
+            (3, Pixels::Floats(seen))
         }
         color if color.has_alpha() => {
             let pixels = image.into_rgba8();
-            of(3, Pixels::Bytes(over_white::<4, 3>(pixels.as_raw()).into()))
+            let seen = bytes_over_white(pixels.as_raw(), 4, Opacity::Straight);
+            (3, Pixels::Bytes(seen))
         }
-        _ => of(3, Pixels::Bytes(image.into_rgb8().into_raw().into())),
-    }
-}
-
-/// Lays pixels whose last value is their opacity over white, as paper would show them.
-pub(super) fn over_white<const FROM: usize, const TO: usize>(pixels: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
-    for pixel in pixels.as_chunks::<FROM>().0 {
-        let alpha = u32::from(pixel[FROM - 1]);
-        out.extend(
-            pixel[..TO]
-                .iter()
-                .map(|&value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8),
-        );
-    }
-    out
-}
-
-/// As [`over_white`], for values of 16 bits.
-pub(super) fn words_over_white<const FROM: usize, const TO: usize>(pixels: &[u16]) -> Vec<u16> {
-    let mut out = Vec::with_capacity(pixels.len() / FROM * TO);
-    for pixel in pixels.as_chunks::<FROM>().0 {
-        let alpha = u64::from(pixel[FROM - 1]);
-        let over =
-            |value: u16| (u64::from(value) * alpha + 65_535 * (65_535 - alpha) + 32_767) / 65_535;
-        out.extend(pixel[..TO].iter().map(|&value| over(value) as u16));
-    }
-    out
-}
-
-/// As [`over_white`], for floats from 0 to 1.
-fn floats_over_white(pixels: &[f32]) -> Arc<[f32]> {
-    let over = |&[r, g, b, alpha]: &[f32; 4]| [r, g, b].map(|value| value * alpha + 1.0 - alpha);
-    pixels.as_chunks::<4>().0.iter().flat_map(over).collect()
+        _ => (3, Pixels::Bytes(image.into_rgb8().into_raw().into())),
+    };
+    turned(Image::of(width, height, channels, pixels)?, orientation)
 }

@@ -14,6 +14,9 @@ mod decode;
 mod idx;
 mod list;
 mod npy;
+mod opacity;
+mod orientation;
+mod recognize;
 mod set;
 mod shrunk;
 mod survey;
@@ -28,6 +31,7 @@ use std::path::Path;
 pub use cache::Cached;
 pub use channels::{is_grey, to_channels};
 pub use decode::{MOST_PIXELS, decode};
+pub use recognize::holds_tables_of_images;
 pub use survey::{Survey, survey};
 
 use self::alike::Alike;
@@ -339,7 +343,8 @@ fn is_image(member: &Member) -> bool {
 }
 
 /// Lists the archives at the top of a folder: those named for parts (`train.tar.gz`), or else all. Members are called
-/// `archive/member`. Of a part that isn't wanted only the names are kept, for the sake of its classes.
+/// `archive/member`. Of a part that isn't wanted only the names are kept, and what says the classes beside images, so that
+/// all parts have the same classes.
 fn expand(
     members: &[Member],
     root: &Path,
@@ -377,14 +382,14 @@ fn expand(
         if !whole && split.is_none() {
             continue;
         }
-        let keep = choice.as_ref().is_none_or(|choice| choice.split == split);
-        let (mut listed, bytes) = archive::list(
-            path,
-            kind,
-            spec.memory_limit.saturating_sub(held),
-            keep,
-            &is_wanted,
-        )?;
+        let open = choice.as_ref().is_none_or(|choice| choice.split == split);
+        let kept: &dyn Fn(&str, &[u8]) -> bool = if open {
+            &is_wanted
+        } else {
+            &|name, _| webdataset::is_note(name)
+        };
+        let left = spec.memory_limit.saturating_sub(held);
+        let (mut listed, bytes) = archive::list(path, kind, left, true, kept)?;
         held += bytes;
         rename(&mut listed, stem);
         inner.extend(listed);

@@ -224,9 +224,9 @@ pub(super) fn describe(source: &dyn Source<Image>, about: &str) -> String {
     let classes = source.labels().map_or_else(
         || "no labels".to_owned(),
         |labels| {
-            let unlabelled = labels.of.iter().filter(|class| class.is_none()).count();
-            let some = if unlabelled > 0 {
-                format!(" ({unlabelled} without)")
+            let unlabeled = labels.of.iter().filter(|class| class.is_none()).count();
+            let some = if unlabeled > 0 {
+                format!(" ({unlabeled} without)")
             } else {
                 String::new()
             };

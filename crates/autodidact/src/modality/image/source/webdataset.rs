@@ -15,6 +15,13 @@ use crate::modality::source::{Labels, Part};
 
 /// The longest file with a label that is read, in bytes.
 const LONGEST_LABEL: u64 = 1 << 20;
+/// Endings of files with a label; of two beside one image the later says more surely what it means.
+const NOTES: [&str; 2] = [".json", ".cls"];
+
+/// Whether a file may say of what class the image beside it is.
+pub(super) fn is_note(name: &str) -> bool {
+    NOTES.iter().any(|ending| name.ends_with(ending))
+}
 
 /// The split that an archive's name without its ending means: `train`, or of a shard `imagenet-train-000123`.
 pub(super) fn split_of(stem: &str) -> Option<Split> {
@@ -60,9 +67,8 @@ pub(super) fn recognize(
         .map(|member| (key(&member.name), member))
         .collect();
     let mut notes: BTreeMap<&str, &Member> = BTreeMap::new();
-    for ending in [".json", ".cls"] {
+    for ending in NOTES {
         for member in members.iter().filter(|m| m.name.ends_with(ending)) {
-            // A .cls says more surely what it means than a .json.
             if images.contains_key(key(&member.name)) {
                 notes.insert(key(&member.name), member);
             }

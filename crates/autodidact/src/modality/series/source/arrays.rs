@@ -166,9 +166,7 @@ pub(super) fn read(
                         false => values[at * width + channel],
                     };
                 }
-                collect
-                    .step(&mut tape, None, &step, class, true)
-                    .at_path(shown)?;
+                collect.step(&mut tape, None, &step, class).at_path(shown)?;
             }
             done += rows as u64;
         }

@@ -1,8 +1,8 @@
-//! Times: how they are written, and what those of a recording say about it.
+//! What the times of a recording say about it, and when it would go on.
 
 use std::collections::HashMap;
 
-use super::collect::Regular;
+use super::time::{Form, Time, days_in_month};
 
 /// Distinct steps of time that are counted in a recording.
 const MOST_STEPS: usize = 1 << 14;
@@ -11,137 +11,11 @@ const GAP: f64 = 1.5;
 /// The part of the steps that may differ from the usual one by more than a hundredth before times are irregular.
 const IRREGULAR: f64 = 0.05;
 
-/// Seconds of a time as it is written: a number, of seconds or, where it is as large as only those can be, of milli-,
-/// micro- or nanoseconds since 1970; a date such as `2016-07-01 13:00:00.5`, `2016-07-01T13:00Z`, `2016/07/01`,
-/// `01.07.2016 13:00`; or a time of day. `None` for anything else, and for `01/07/2016`, which has two meanings.
-pub(super) fn seconds(text: &str) -> Option<f64> {
-    let text = text.trim();
-    if let Ok(number) = text.parse::<f64>() {
-        let unit = match number.abs() {
-            size if !size.is_finite() => return None,
-            size if size > 1e17 => 1e9,
-            size if size > 1e14 => 1e6,
-            size if size > 1e11 => 1e3,
-            _ => 1.0,
-        };
-        return Some(number / unit);
-    }
-    let (date, time) = match text.find(['T', ' ']) {
-        Some(at) => (&text[..at], text[at + 1..].trim()),
-        None if text.contains(':') => return time_of_day(text),
-        None => (text, ""),
-    };
-    let days = days(date)? as f64;
-    match time {
-        "" => Some(days * 86_400.0),
-        time => Some(days * 86_400.0 + time_of_day(time)?),
-    }
-}
-
-/// Whether it is a time and no mere number.
-pub(super) fn is_date(text: &str) -> bool {
-    text.trim().parse::<f64>().is_err() && seconds(text).is_some()
-}
-
-/// Days since 1970-01-01.
-fn days(date: &str) -> Option<i64> {
-    let separator = date.chars().find(|c| !c.is_ascii_digit())?;
-    if !['-', '/', '.'].contains(&separator) {
-        return None;
-    }
-    let fields: Vec<&str> = date.split(separator).collect();
-    let [first, second, third] = fields[..] else {
-        return None;
-    };
-    let (year, month, day) = match (first.len(), third.len(), separator) {
-        (4, ..) => (first, second, third),
-        (_, 4, '.' | '-') => (third, second, first),
-        _ => return None,
-    };
-    let [year, month, day] = [year, month, day].map(|field| field.parse::<i64>().ok());
-    let (year, month, day) = (year?, month?, day?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Howard Hinnant's days_from_civil.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
-}
-
-/// Seconds since midnight, less those that the place is ahead of Greenwich.
-fn time_of_day(text: &str) -> Option<f64> {
-    let text = text.trim_end_matches("UTC").trim_end();
-    let (clock, ahead) = match text.find(['Z', '+', '-']) {
-        Some(at) if text.as_bytes()[at] == b'Z' => (&text[..at], 0.0),
-        Some(at) => {
-            let digits: String = text[at + 1..].chars().filter(|&c| c != ':').collect();
-            if ![2, 4].contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return None;
-            }
-            let hours: f64 = digits[..2].parse().ok()?;
-            let minutes: f64 = match &digits[2..] {
-                "" => 0.0,
-                minutes => minutes.parse().ok()?,
-            };
-            let ahead = hours * 3600.0 + minutes * 60.0;
-            let sign = if text.as_bytes()[at] == b'-' {
-                -1.0
-            } else {
-                1.0
-            };
-            (&text[..at], sign * ahead)
-        }
-        None => (text, 0.0),
-    };
-    let mut fields = clock.trim().split(':');
-    let hours: f64 = fields.next()?.parse().ok()?;
-    let minutes: f64 = fields.next()?.parse().ok()?;
-    let seconds: f64 = match fields.next() {
-        None => 0.0,
-        Some(seconds) => seconds.parse().ok()?,
-    };
-    let fits = (0.0..=24.0).contains(&hours)
-        && (0.0..60.0).contains(&minutes)
-        && (0.0..=60.99).contains(&seconds);
-    (fits && fields.next().is_none()).then_some(hours * 3600.0 + minutes * 60.0 + seconds - ahead)
-}
-
-/// A time as it is written: a date where it is later than 1973, since 1970 in seconds, and else the number itself.
-pub(super) fn written(seconds: f64) -> String {
-    /// Milliseconds of a day.
-    const DAY: i64 = 86_400_000;
-    if !(1e8..1e12).contains(&seconds) {
-        return seconds.to_string();
-    }
-    let time = (seconds * 1e3).round() as i64;
-    let (days, of_day) = (time.div_euclid(DAY), time.rem_euclid(DAY));
-    // Howard Hinnant's civil_from_days.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    let (minutes, rest) = (of_day / 60_000, of_day % 60_000);
-    let (hour, minute, second) = (minutes / 60, minutes % 60, rest / 1000);
-    let fraction = match rest % 1000 {
-        0 => String::new(),
-        milliseconds => format!(".{milliseconds:03}"),
-    };
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}")
-}
-
 /// The times of a recording, as they come.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    first: Option<f64>,
-    last: Option<f64>,
+    first: Option<Time>,
+    last: Option<Time>,
     /// Which way time runs: 0 until it has run.
     direction: i8,
     same: usize,
@@ -149,6 +23,8 @@ pub(super) struct Clock {
     missed: bool,
     /// How often each step of time came, in microseconds.
     steps: HashMap<u64, usize>,
+    /// Where all times so far are dates that are whole months apart.
+    months: Option<Months>,
 }
 
 /// What the times of a recording come to.
@@ -166,49 +42,102 @@ pub(super) struct Pace {
     pub(super) same: usize,
 }
 
-impl Clock {
-    /// Takes the time of the next row; `false` where time turns round, which it does between recordings only.
-    pub(super) fn tick(&mut self, time: f64) -> bool {
-        if let Some(last) = self.last {
-            let step = time - last;
-            let direction = if step > 0.0 { 1 } else { -1 };
-            if step == 0.0 {
-                self.same += 1;
-                return true;
-            }
-            if self.direction == 0 {
-                self.direction = direction;
-            } else if self.direction != direction {
-                return false;
-            }
-            let key = (step.abs() * 1e6).round() as u64;
-            let room = self.steps.len() < MOST_STEPS;
-            match self.steps.get_mut(&key) {
-                Some(count) => *count += 1,
-                None if room => {
-                    self.steps.insert(key, 1);
-                }
-                None => {}
+/// When the steps of a recording are, where they are regular.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Regular {
+    /// The time of the last step.
+    pub(super) last: Time,
+    pub(super) every: Every,
+}
+
+/// What lies between a step and the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Every {
+    /// So many seconds.
+    Seconds(f64),
+    /// So many months, which differ in length: steps are on this day of theirs, or on the last one that there is.
+    Months { months: i64, day: i64 },
+}
+
+impl Regular {
+    /// When the step so many after the last one would be.
+    pub(super) fn after(&self, steps: usize) -> Time {
+        match self.every {
+            Every::Seconds(step) => Time {
+                seconds: self.last.seconds + steps as f64 * step,
+                ..self.last
+            },
+            Every::Months { months, day } => {
+                let (month, ..) = self.last.in_calendar();
+                self.last.in_month(month + months * steps as i64, day)
             }
         }
-        self.first.get_or_insert(time);
-        self.last = Some(time);
-        true
+    }
+}
+
+/// Dates that are whole months apart.
+#[derive(Debug)]
+struct Months {
+    /// The number of the month of the latest one.
+    month: i64,
+    /// The first and the last day that they may all stand for: the last one of a month may stand for later ones.
+    days: (i64, i64),
+    /// Milliseconds since midnight, of each.
+    of_day: i64,
+    /// How often so many months lay between two of them.
+    steps: HashMap<u64, usize>,
+}
+
+impl Months {
+    /// Begins with a date; `None` for a time that is none.
+    fn of(time: Time) -> Option<Self> {
+        if time.form != Form::Date {
+            return None;
+        }
+        let (month, day, of_day) = time.in_calendar();
+        Some(Self {
+            month,
+            days: may_stand_for(month, day),
+            of_day,
+            steps: HashMap::new(),
+        })
     }
 
-    /// Takes a row whose time isn't known.
-    pub(super) fn miss(&mut self) {
-        self.missed = true;
+    /// Takes the next date; `false` where it isn't whole months away.
+    fn take(&mut self, time: Time) -> bool {
+        if time.form != Form::Date {
+            return false;
+        }
+        let (month, day, of_day) = time.in_calendar();
+        let (first, last) = may_stand_for(month, day);
+        self.days = (self.days.0.max(first), self.days.1.min(last));
+        let apart = month.abs_diff(self.month);
+        self.month = month;
+        *self.steps.entry(apart).or_default() += 1;
+        apart > 0 && of_day == self.of_day && self.days.0 <= self.days.1
     }
+}
 
-    /// Whether the latest row comes first.
-    pub(super) fn is_descending(&self) -> bool {
-        self.direction < 0
+/// The first and the last day that a day of a month may stand for.
+fn may_stand_for(month: i64, day: i64) -> (i64, i64) {
+    match day == days_in_month(month) {
+        true => (day, 31),
+        false => (day, day),
     }
+}
 
-    /// Sums up; `None` where there was no step.
-    pub(super) fn pace(&self) -> Option<Pace> {
-        let mut steps: Vec<(u64, usize)> = self.steps.iter().map(|(&k, &n)| (k, n)).collect();
+/// How steps of time are spread, in whatever they are counted in.
+struct Spread {
+    usual: u64,
+    irregular: bool,
+    gaps: usize,
+    longest: u64,
+}
+
+impl Spread {
+    /// Sums up how often each step came; `None` where there was none.
+    fn of(counts: &HashMap<u64, usize>) -> Option<Self> {
+        let mut steps: Vec<(u64, usize)> = counts.iter().map(|(&k, &n)| (k, n)).collect();
         steps.sort_unstable();
         let count: usize = steps.iter().map(|(_, n)| n).sum();
         let mut before = 0;
@@ -220,15 +149,94 @@ impl Clock {
             let fitting = steps.iter().filter(|(key, _)| what(*key as f64));
             fitting.map(|(_, n)| n).sum()
         };
-        let usual = usual as f64;
-        let gaps = of(&|step| step > GAP * usual);
-        let others = of(&|step| (step - usual).abs() > 0.01 * usual && step <= GAP * usual);
-        let longest = steps.last().map_or(0.0, |(key, _)| *key as f64);
-        Some(Pace {
-            usual: usual / 1e6,
+        let most = GAP * usual as f64;
+        let near = 0.01 * usual as f64;
+        let others = of(&|step| (step - usual as f64).abs() > near && step <= most);
+        Some(Self {
+            usual,
             irregular: others as f64 > IRREGULAR * count as f64,
-            gaps,
-            longest: if gaps > 0 { longest / 1e6 } else { 0.0 },
+            gaps: of(&|step| step > most),
+            longest: steps.last().map_or(0, |(key, _)| *key),
+        })
+    }
+}
+
+impl Clock {
+    /// Takes the time of the next row; `false` where time turns round, which it does between recordings only.
+    pub(super) fn tick(&mut self, time: Time) -> bool {
+        match self.last {
+            Some(last) => {
+                let step = time.seconds - last.seconds;
+                let direction = if step > 0.0 { 1 } else { -1 };
+                if step == 0.0 {
+                    self.same += 1;
+                    return true;
+                }
+                if self.direction == 0 {
+                    self.direction = direction;
+                } else if self.direction != direction {
+                    return false;
+                }
+                let key = (step.abs() * 1e6).round() as u64;
+                let room = self.steps.len() < MOST_STEPS;
+                match self.steps.get_mut(&key) {
+                    Some(count) => *count += 1,
+                    None if room => {
+                        self.steps.insert(key, 1);
+                    }
+                    None => {}
+                }
+                if !self.months.as_mut().is_some_and(|months| months.take(time)) {
+                    self.months = None;
+                }
+            }
+            None => {
+                self.first = Some(time);
+                self.months = Months::of(time);
+            }
+        }
+        self.last = Some(time);
+        true
+    }
+
+    /// Takes a row whose time isn't known.
+    pub(super) fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// Whether the latest row comes last for sure, as where no row has a time.
+    pub(super) fn runs_forward(&self) -> bool {
+        self.direction > 0 || self.last.is_none()
+    }
+
+    /// Whether the latest row comes first.
+    pub(super) fn is_descending(&self) -> bool {
+        self.direction < 0
+    }
+
+    /// The latest time.
+    pub(super) fn latest(&self) -> Option<Time> {
+        match self.is_descending() {
+            true => self.first,
+            false => self.last,
+        }
+    }
+
+    /// Sums up; `None` where there was no step.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        let times = Spread::of(&self.steps)?;
+        let months = self.months.as_ref();
+        // Months differ in length, and are regular all the same.
+        let months = months.and_then(|months| Spread::of(&months.steps));
+        let spread = months.as_ref().unwrap_or(&times);
+        Some(Pace {
+            usual: times.usual as f64 / 1e6,
+            irregular: spread.irregular,
+            gaps: spread.gaps,
+            longest: match spread.gaps {
+                0 => 0.0,
+                _ => times.longest as f64 / 1e6,
+            },
             same: self.same,
         })
     }
@@ -239,14 +247,16 @@ impl Clock {
         if self.same > 0 || self.missed {
             return None;
         }
-        let last = if self.is_descending() {
-            self.first
-        } else {
-            self.last
+        let every = match &self.months {
+            Some(months) => Every::Months {
+                months: Spread::of(&months.steps)?.usual as i64,
+                day: months.days.1,
+            },
+            None => Every::Seconds(pace.usual),
         };
         Some(Regular {
-            last: last?,
-            step: pace.usual,
+            last: self.latest()?,
+            every,
         })
     }
 
@@ -260,53 +270,20 @@ impl Clock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_are_read_as_they_are_written() {
-        for (text, expected) in [
-            ("12.5", Some(12.5)),
-            ("1467331200", Some(1_467_331_200.0)),
-            ("1467331200000", Some(1_467_331_200.0)),
-            ("1970-01-02", Some(86_400.0)),
-            ("2016-07-01 00:00:00", Some(1_467_331_200.0)),
-            ("2016-07-01T02:00:00.25+02:00", Some(1_467_331_200.25)),
-            ("2016-06-30T22:00-0200", Some(1_467_331_200.0)),
-            ("2016/07/01 00:00 UTC", Some(1_467_331_200.0)),
-            ("01.07.2016 00:00", Some(1_467_331_200.0)),
-            ("2000-03-01", Some(951_868_800.0)),
-            ("00:01:30", Some(90.0)),
-            ("01/07/2016", None),
-            ("2016-13-01", None),
-            ("2016-07", None),
-            ("25:00", None),
-            ("walk", None),
-            ("1e400", None),
-            ("", None),
-            ("-", None),
-            ("2016-07-01 00:00:00+0é", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-        assert!(is_date("2016-07-01") && !is_date("2016"));
-    }
-
-    #[test]
-    fn times_are_written_so_that_they_are_read_again() {
-        for text in [
-            "2016-07-01 00:00:00",
-            "2000-02-29 23:59:59.250",
-            "1999-12-31 12:00:00",
-            "2100-03-01 00:00:01",
-            "12.5",
-            "-3",
-        ] {
-            assert_eq!(written(seconds(text).unwrap()), text);
-        }
-    }
-
     fn run(times: &[f64]) -> (Clock, usize) {
         let mut clock = Clock::default();
-        let turns = times.iter().filter(|&&time| !clock.tick(time)).count();
+        let turns = times.iter().copied().map(Time::of_number);
+        let turns = turns.filter(|&time| !clock.tick(time)).count();
         (clock, turns)
+    }
+
+    /// The clock of a recording with a row at each of these dates.
+    fn dated(dates: &[&str]) -> Clock {
+        let mut clock = Clock::default();
+        for date in dates {
+            assert!(clock.tick(Time::of(date).unwrap()), "{date}");
+        }
+        clock
     }
 
     #[test]
@@ -315,7 +292,12 @@ mod tests {
         let pace = clock.pace().unwrap();
         assert_eq!((turns, pace.usual, pace.same), (0, 1.0, 1));
         assert_eq!((pace.gaps, pace.longest, pace.irregular), (1, 4.0, false));
-        let regular = |last, step| Some(Regular { last, step });
+        let regular = |last, step| {
+            Some(Regular {
+                last: Time::of_number(last),
+                every: Every::Seconds(step),
+            })
+        };
         assert_eq!(clock.regular(), None);
         let (mut clock, _) = run(&[0.0, 1.0, 2.0, 3.0, 7.0, 8.0]);
         assert_eq!(clock.regular(), regular(8.0, 1.0));
@@ -332,5 +314,69 @@ mod tests {
         let (clock, turns) = run(&[3.0, 2.0, 1.0]);
         assert!(clock.is_descending() && turns == 0);
         assert_eq!(run(&[1.0, 2.0, 0.0]).1, 1);
+        // A single time tells nothing yet.
+        let forward = [&[][..], &[1.0], &[1.0, 2.0], &[1.0, 0.0]].map(|times: &[f64]| {
+            let (clock, _) = run(times);
+            clock.runs_forward()
+        });
+        assert_eq!(forward, [true, false, true, false]);
+    }
+
+    #[test]
+    fn months_and_years_go_on_by_the_calendar() {
+        let after = |dates: &[&str], steps: usize| {
+            let clock = dated(dates);
+            let pace = clock.pace().unwrap();
+            assert!(!pace.irregular && pace.gaps == 0, "{dates:?}: {pace:?}");
+            clock.regular().unwrap().after(steps).to_string()
+        };
+        let years = ["2021-03-01", "2022-03-01", "2023-03-01"];
+        assert_eq!(after(&years, 1), "2024-03-01 00:00:00");
+        assert_eq!(after(&years, 100), "2123-03-01 00:00:00");
+        let ends = ["1961-11-30", "1961-12-31", "1962-01-31", "1962-02-28"];
+        assert_eq!(after(&ends, 1), "1962-03-31 00:00:00");
+        assert_eq!(after(&ends, 24), "1964-02-29 00:00:00");
+        let quarters = [
+            "2023-06-30 18:00+02:00",
+            "2023-09-30 18:00+02:00",
+            "2023-12-31 18:00+02:00",
+        ];
+        assert_eq!(after(&quarters, 2), "2024-06-30 18:00:00+02:00");
+        // The 30th, which February lacks; the latest row may come first.
+        let days = ["2023-04-30", "2023-03-30", "2023-02-28", "2023-01-30"];
+        assert_eq!(after(&days, 1), "2023-05-30 00:00:00");
+        assert_eq!(after(&days, 10), "2024-02-29 00:00:00");
+        // Midnight of the place, in winter and in summer.
+        let zones = [
+            "2024-02-01 00:00+01:00",
+            "2024-03-01 00:00+01:00",
+            "2024-04-01 00:00+02:00",
+        ];
+        assert_eq!(after(&zones, 1), "2024-05-01 00:00:00+02:00");
+    }
+
+    #[test]
+    fn gaps_between_months_are_counted_in_months() {
+        let clock = dated(&["2023-01-01", "2023-02-01", "2023-03-01", "2023-05-01"]);
+        let pace = clock.pace().unwrap();
+        assert_eq!((pace.gaps, pace.longest), (1, 61.0 * 86_400.0));
+        let next = clock.regular().unwrap().after(1);
+        assert_eq!(next.to_string(), "2023-06-01 00:00:00");
+    }
+
+    #[test]
+    fn what_is_no_month_apart_goes_on_by_seconds() {
+        for (dates, next) in [
+            (["2024-02-27", "2024-02-28", "2024-02-29"], "2024-03-01"),
+            (["2023-12-31", "2024-01-07", "2024-01-14"], "2024-01-21"),
+            // Four weeks, which February is as well.
+            (["2023-02-01", "2023-03-01", "2023-03-29"], "2023-04-26"),
+        ] {
+            let found = dated(&dates).regular().unwrap().after(1);
+            assert_eq!(found, Time::of(next).unwrap(), "{dates:?}");
+        }
+        // Times of day and numbers are of no month.
+        let clock = dated(&["10:00", "10:01", "10:02"]);
+        assert_eq!(clock.regular().unwrap().after(3).to_string(), "10:05:00");
     }
 }

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::calendar;
+use super::clock::Regular;
 use super::number::{Cell, measured};
-use super::tape::{Mark, Origin, Step, Tape};
+use super::tape::{Chunk, Mark, Origin, Step, Tape};
+use super::time::Time;
 use crate::modality::source::layout::Split;
 use crate::modality::source::storage::Spill;
 
-/// Values of a recording that wait in memory before they are stored.
-const WAITING: usize = 1 << 20;
+/// Values that wait in memory before they are stored: the least and the most.
+const WAITING: [u64; 2] = [1 << 12, 1 << 24];
+/// What stands where a class isn't known: what sktime, NumPy, pandas and R write there.
+const UNKNOWN: [&str; 5] = ["", "?", "nan", "NaN", "NA"];
 
 /// A recording, stored.
 #[derive(Debug, Clone)]
@@ -21,14 +25,16 @@ pub(super) struct Recording {
     pub(super) piece: usize,
     pub(super) group: Option<String>,
     pub(super) split: Option<Split>,
-    /// Its first byte; `None` where it isn't kept.
-    pub(super) offset: Option<u64>,
+    /// Where its steps are, in their order; nowhere, where it isn't kept.
+    pub(super) chunks: Vec<Chunk>,
     pub(super) steps: usize,
     pub(super) marks: Vec<Mark>,
     /// The time of each step, in seconds; empty where times aren't kept.
     pub(super) times: Vec<f64>,
     /// When steps are, where that is known and they are regular.
     pub(super) regular: Option<Regular>,
+    /// How many seconds its place is ahead of Greenwich, where that is written with its times.
+    pub(super) zone: Option<i32>,
 }
 
 impl Recording {
@@ -41,13 +47,6 @@ impl Recording {
         let whole = self.name.strip_suffix(suffix.as_str());
         whole.unwrap_or(&self.name)
     }
-}
-
-/// Times of regular steps, in seconds: of the last step, and from one to the next.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Regular {
-    pub(super) last: f64,
-    pub(super) step: f64,
 }
 
 /// The least and the largest value of a channel, and how many there are.
@@ -97,6 +96,8 @@ pub(super) struct Collect {
     pub(super) keep: bool,
     /// Whether the time of each step is kept: where the user brings what is known of stretches of time.
     pub(super) timed: bool,
+    /// How many values wait in memory before they are stored: of one recording, and of all that are in the making.
+    pub(super) waiting: usize,
     pub(super) spill: Spill,
     pub(super) recordings: Vec<Recording>,
     pub(super) extents: Vec<Extent>,
@@ -120,6 +121,8 @@ impl Collect {
             resample,
             keep: true,
             timed: false,
+            // A quarter of the memory, at four bytes a value.
+            waiting: (memory / 16).clamp(WAITING[0], WAITING[1]) as usize,
             spill: Spill::new(memory),
             recordings: Vec::new(),
             classes: Vec::new(),
@@ -133,10 +136,10 @@ impl Collect {
         self.channels.len() + calendar::width(self.calendar)
     }
 
-    /// The number of a class, by its name as it is written.
+    /// The number of a class, by its name as it is written; `None` where what is written says that it isn't known.
     pub(super) fn class(&mut self, name: &str) -> Option<u32> {
         let name = name.trim();
-        if name.is_empty() {
+        if UNKNOWN.contains(&name) {
             return None;
         }
         if let Some(&number) = self.numbers.get(name) {
@@ -184,15 +187,13 @@ impl Collect {
         tape
     }
 
-    /// Takes a step; where it belongs to another recording, that is begun. `alone` says that no other recording is in the
-    /// making, so that this one may be stored bit by bit.
+    /// Takes a step; where it belongs to another recording, that is begun.
     pub(super) fn step(
         &mut self,
         tape: &mut Tape,
-        time: Option<f64>,
+        time: Option<Time>,
         row: &[f32],
         class: Option<u32>,
-        alone: bool,
     ) -> io::Result<()> {
         let what = tape.step(time, row, class);
         if what != Step::Taken {
@@ -209,14 +210,29 @@ impl Collect {
             self.finish(ended)?;
             tape.step(time, row, class);
         }
-        if alone && tape.values.len() >= WAITING && tape.may_store() {
-            self.store(tape)?;
+        if !self.keep {
+            // Steps that rows were gathered into have values all the same.
+            tape.values.clear();
         }
-        Ok(())
+        match tape.values.len() >= self.waiting {
+            true => self.make_room(tape),
+            false => Ok(()),
+        }
+    }
+
+    /// Stores what waits of a recording in the making, where that can be done before it ends.
+    pub(super) fn make_room(&mut self, tape: &mut Tape) -> io::Result<()> {
+        match tape.may_store() {
+            true => self.store(tape),
+            false => Ok(()),
+        }
     }
 
     /// Stores what waits.
     fn store(&mut self, tape: &mut Tape) -> io::Result<()> {
+        if tape.values.is_empty() {
+            return Ok(());
+        }
         let width = self.width();
         for row in tape.values.chunks_exact(width) {
             for (extent, &value) in self.extents.iter_mut().zip(row) {
@@ -227,7 +243,15 @@ impl Collect {
                 }
             }
         }
-        tape.stored.get_or_insert(self.spill.length());
+        let from = tape.steps - tape.values.len() / width;
+        let offset = self.spill.length();
+        let goes_on = tape.stored.last().is_some_and(|last| {
+            let stored = (from - last.from) * width * size_of::<f32>();
+            last.offset + stored as u64 == offset
+        });
+        if !goes_on {
+            tape.stored.push(Chunk { from, offset });
+        }
         let mut bytes = Vec::with_capacity(4 << 10);
         for values in tape.values.chunks(1 << 10) {
             bytes.clear();
@@ -256,6 +280,7 @@ impl Collect {
             self.store(&mut tape)?;
         }
         self.recordings.push(Recording {
+            zone: tape.clock.latest().and_then(|latest| latest.zone),
             name: match tape.origin.piece {
                 0 => tape.origin.name,
                 piece => format!("{}+{piece}", tape.origin.name),
@@ -263,7 +288,7 @@ impl Collect {
             piece: tape.origin.piece,
             group: tape.origin.group,
             split: tape.origin.split,
-            offset: tape.stored,
+            chunks: tape.stored,
             steps: tape.steps,
             marks: tape.marks,
             times: tape.times.unwrap_or_default(),
@@ -284,5 +309,34 @@ impl Collect {
         tape.marks = vec![Mark { from: 0, class }];
         tape.values = if self.keep { values } else { Vec::new() };
         self.finish(tape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_in_the_making_fill_no_more_memory_than_they_may() {
+        let mut collect = Collect::new(vec!["x".to_owned()], false, 0.0, 0);
+        let [mut first, mut second] = [(); 2].map(|()| collect.tape(Origin::default()));
+        for row in 0..3 * collect.waiting {
+            for tape in [&mut first, &mut second] {
+                collect.step(tape, None, &[row as f32], None).unwrap();
+            }
+        }
+        for tape in [&first, &second] {
+            assert!(tape.values.is_empty());
+            let from: Vec<usize> = tape.stored.iter().map(|chunk| chunk.from).collect();
+            let waiting = collect.waiting;
+            assert_eq!(from, [0, waiting, 2 * waiting]);
+        }
+        // Pieces that follow each other are one.
+        let mut alone = collect.tape(Origin::default());
+        for row in 0..3 * collect.waiting {
+            let time = Some(Time::of_number(row as f64));
+            collect.step(&mut alone, time, &[0.0], None).unwrap();
+        }
+        assert_eq!((alone.stored.len(), alone.values.len()), (1, 0));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use csv::ByteRecord;
 
-use super::clock;
 use super::number::Cell;
+use super::time::is_date;
 use crate::error::{Error, Result};
 use crate::modality::series::MOST_CHANNELS;
 use crate::modality::series::reading::{Layout, NONE, SeriesReading};
@@ -103,7 +103,7 @@ impl Kind {
             match cell {
                 Cell::Number(_) | Cell::Beyond => kind.numbers += 1,
                 Cell::Missing => kind.missing += 1,
-                Cell::Other if clock::is_date(&String::from_utf8_lossy(field)) => kind.dates += 1,
+                Cell::Other if is_date(&String::from_utf8_lossy(field)) => kind.dates += 1,
                 Cell::Other => kind.words += 1,
             }
             let number = match cell {
@@ -295,25 +295,40 @@ pub(super) fn unique(given: &[String]) -> Vec<String> {
     own.collect()
 }
 
-/// Whether a column is no channel, by what it is called in the file, `given`, and here: time, what tells recordings apart,
-/// classes, notes, or what the recipe says is one of these.
-pub(super) fn not_channels(given: &str, name: &str, reading: &SeriesReading) -> bool {
-    let given = given.trim().to_ascii_lowercase();
-    let named = [&reading.time, &reading.id, &reading.label, &reading.group];
+/// The columns that are channels by what they are called in the file, `given`, and here, in their order: all but time, what
+/// tells recordings apart, classes, notes, and what the recipe says is one of these.
+pub(super) fn channels_named(
+    given: &[String],
+    names: &[String],
+    reading: &SeriesReading,
+) -> Vec<usize> {
     let lists: [&[&str]; 5] = [&TIME_NAMES, &ID_NAMES, &LABEL_NAMES, &NOTES, &NUMBERS];
-    given.is_empty()
-        || named
-            .iter()
-            .any(|named| named.eq_ignore_ascii_case(name.trim()))
-        || lists.iter().any(|list| list.contains(&given.as_str()))
+    let apart = set_apart(names, reading);
+    let is_channel = |at: &usize| {
+        let given = given[*at].trim().to_ascii_lowercase();
+        let called = lists.iter().any(|list| list.contains(&given.as_str()));
+        !given.is_empty() && !called && !apart.contains(at)
+    };
+    (0..names.len()).filter(is_channel).collect()
+}
+
+/// The columns that the recipe says hold time, recordings, classes or groups.
+pub(super) fn set_apart(names: &[String], reading: &SeriesReading) -> Vec<usize> {
+    let wanted = [&reading.time, &reading.id, &reading.label, &reading.group];
+    let wanted = wanted.into_iter().filter(|wanted| !wanted.is_empty());
+    wanted.filter_map(|wanted| column(names, wanted)).collect()
+}
+
+/// The column that the recipe names, by name or by number from 1.
+pub(super) fn column(names: &[String], wanted: &str) -> Option<usize> {
+    Find { names, shown: "" }.at(wanted)
 }
 
 /// The column of time, by its name.
 pub(super) fn time_named(names: &[String], reading: &SeriesReading) -> Option<usize> {
-    let find = Find { names, shown: "" };
     match reading.time.as_str() {
-        "" => find.called(&TIME_NAMES),
-        wanted => find.wanted(wanted, "time").ok(),
+        "" => Find { names, shown: "" }.called(&TIME_NAMES),
+        wanted => column(names, wanted),
     }
 }
 
@@ -341,12 +356,16 @@ impl Find<'_> {
 
     /// The one that the recipe names, by name or by number from 1.
     fn wanted(&self, wanted: &str, key: &str) -> Result<usize> {
+        (self.at(wanted)).ok_or_else(|| self.missing(&format!("`{wanted}`"), key))
+    }
+
+    /// The same; `None` where there is none.
+    fn at(&self, wanted: &str) -> Option<usize> {
         let number = || {
             let number = wanted.parse::<usize>().ok()?.checked_sub(1)?;
             (number < self.names.len()).then_some(number)
         };
-        (self.called(&[wanted]).or_else(number))
-            .ok_or_else(|| self.missing(&format!("`{wanted}`"), key))
+        self.called(&[wanted]).or_else(number)
     }
 
     fn missing(&self, what: &str, key: &str) -> Error {

@@ -4,8 +4,8 @@ use std::io::{BufRead, Read};
 
 use csv::ByteRecord;
 
-use super::clock;
 use super::number::Cell;
+use super::time::is_date;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::series::reading::{Layout, SeriesReading};
 use crate::modality::source::bounded::{Bounded, LONGEST_ROW, read_line};
@@ -127,7 +127,7 @@ fn separator(lines: &[&str]) -> u8 {
         usual > 1 && same * 20 >= counts.len() * 19
     };
     // Series of different lengths differ in their number of fields: then the one that gives the most.
-    SEPARATORS.into_iter().find(alike).unwrap_or_else(|| {
+    let found = SEPARATORS.into_iter().find(alike).unwrap_or_else(|| {
         let total = |separator: u8| -> usize {
             let counts = lines.iter().map(|line| fields(line, separator));
             counts.sum()
@@ -140,13 +140,19 @@ fn separator(lines: &[&str]) -> u8 {
             }
         }
         best.0
-    })
+    });
+    // A header may stand above.
+    let below: Vec<&str> = lines.iter().skip(1).map(|line| **line).collect();
+    match found {
+        b',' if are_spaced_decimals(&below) => b' ',
+        found => found,
+    }
 }
 
 /// How many fields a line has.
 fn fields(line: &str, separator: u8) -> usize {
     if separator == b' ' {
-        return line.split_ascii_whitespace().count();
+        return spaced(line.as_bytes()).count();
     }
     let mut quoted = false;
     let separators = line.bytes().filter(|&byte| {
@@ -158,22 +164,40 @@ fn fields(line: &str, separator: u8) -> usize {
 
 /// Whether fields are decimals with a comma.
 fn has_comma(rows: &[ByteRecord]) -> bool {
-    let is_decimal = |field: &[u8]| match std::str::from_utf8(field) {
-        Ok(text) => {
-            let (whole, rest) = text.trim().split_once(',').unwrap_or(("", ""));
-            let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            digits(whole.trim_start_matches(['-', '+'])) && digits(rest)
-        }
-        Err(_) => false,
-    };
     let mut fields = rows.iter().flat_map(ByteRecord::iter);
     fields.any(is_decimal)
+}
+
+/// Whether a field is a decimal with a comma.
+fn is_decimal(field: &[u8]) -> bool {
+    let text = std::str::from_utf8(field).unwrap_or_default();
+    let (whole, rest) = text.trim().split_once(',').unwrap_or(("", ""));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits(whole.trim_start_matches(['-', '+'])) && digits(rest)
+}
+
+/// Whether white space parts numbers, some of which are decimals with a comma, as in `1,5 2,25`: then no comma parts them.
+pub(super) fn are_spaced_decimals(lines: &[&str]) -> bool {
+    let (mut parted, mut decimals) = (false, false);
+    for line in lines {
+        let mut count = 0;
+        for field in spaced(line.as_bytes()) {
+            if is_decimal(field) {
+                decimals = true;
+            } else if !matches!(Cell::of(field, false), Cell::Number(_) | Cell::Missing) {
+                return false;
+            }
+            count += 1;
+        }
+        parted |= count > 1;
+    }
+    parted && decimals
 }
 
 /// The names of columns, if the first row holds more of them than numbers.
 fn names(first: &ByteRecord, comma: bool) -> Option<Vec<String>> {
     let is_name = |field: &[u8]| {
-        Cell::of(field, comma) == Cell::Other && !clock::is_date(&String::from_utf8_lossy(field))
+        Cell::of(field, comma) == Cell::Other && !is_date(&String::from_utf8_lossy(field))
     };
     let named = first.iter().filter(|field| is_name(field)).count();
     let others = first.iter().filter(|field| {
@@ -260,10 +284,7 @@ impl<R: BufRead> Rows<R> {
                     return Ok(false);
                 }
                 record.clear();
-                let fields = line.split(u8::is_ascii_whitespace);
-                for field in fields.filter(|field| !field.is_empty()) {
-                    record.push_field(field);
-                }
+                spaced(line).for_each(|field| record.push_field(field));
                 let first = record.get(0).unwrap_or(b"#");
                 if !first.starts_with(b"#") && !first.starts_with(b"%") {
                     return Ok(true);
@@ -283,6 +304,27 @@ impl<R: BufRead> Rows<R> {
         }
         rows
     }
+}
+
+/// The fields of a line that white space parts, but for what stands between quotes.
+fn spaced(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(quoted) = rest.strip_prefix(b"\"")
+            && let Some(end) = quoted.iter().position(|&byte| byte == b'"')
+        {
+            rest = &quoted[end + 1..];
+            return Some(&quoted[..end]);
+        }
+        let end = rest.iter().position(u8::is_ascii_whitespace);
+        let (field, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        Some(field)
+    })
 }
 
 /// A row without the byte order mark before its first field.
@@ -326,6 +368,17 @@ mod tests {
             ("\u{feff}x\n1\n2\n", b',', false, header(&["x"])),
             ("# made by hand\nwalk,1\nrun,2\n", b',', false, None),
             ("1,2,3\n1,2\n2,3,4,5\n", b',', false, None),
+            // White space and commas both part every row into as many fields.
+            ("1,5 2,5\n3,0 4,25\n", b' ', true, None),
+            ("a b\n1,5 2\n3 -4,25\n", b' ', true, header(&["a", "b"])),
+            ("a, b\n1, 2\n3, 4\n", b',', false, header(&["a", "b"])),
+            ("1,2\n1,5\n", b',', false, None),
+            (
+                "\"a b\" \"c\"\n1 2\n3 4\n",
+                b' ',
+                false,
+                header(&["a b", "c"]),
+            ),
         ] {
             let dialect = look(text);
             assert_eq!(

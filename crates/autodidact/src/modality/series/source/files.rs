@@ -1,16 +1,19 @@
 //! Which files lie at a path, and what their names say: parts, classes, groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::EXPECTED;
-use super::format::{Format, archive_kind, part_of_name, stem};
+use super::format::{Format, archive_kind, part_of_name, stem, without_packing};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::archive;
 use crate::modality::source::layout::{self, Choice, Layout, Split};
 use crate::modality::source::npy;
 use crate::modality::source::numbers::holds_numbers;
-use crate::modality::source::storage::{Member, Place};
+use crate::modality::source::packed::unpacked;
+use crate::modality::source::storage::{LONGEST_MEMBER, Member, Packing, Place, Spill};
 use crate::modality::source::{Part, SourceSpec, folder};
 
 /// A file of series.
@@ -38,7 +41,8 @@ pub(super) struct Found {
 /// # Errors
 /// When there is nothing at the path, or no series, or not the part that was asked for.
 pub(super) fn find(path: &Path, spec: &SourceSpec) -> Result<Found> {
-    let listed = list(path, spec)?;
+    let mut listed = list(path, spec)?;
+    unpack(&mut listed, path, spec.memory_limit)?;
     let mut notes = Vec::new();
     let (labels, data): (Vec<_>, Vec<_>) =
         listed.members.into_iter().partition(|(member, format)| {
@@ -110,6 +114,52 @@ struct Listed {
     held: u64,
 }
 
+/// Unpacks what is read at any place: arrays and Parquet files, into what is left of so many bytes of memory and beyond them
+/// into a nameless temporary file. Other formats are read from the beginning to the end, and unpacked on the way.
+///
+/// # Errors
+/// When one doesn't unpack, or to more than is read whole.
+fn unpack(listed: &mut Listed, path: &Path, memory: u64) -> Result<()> {
+    let mut spill = Spill::new(memory.saturating_sub(listed.held));
+    let mut stretches = Vec::new();
+    for (at, (member, format)) in listed.members.iter().enumerate() {
+        let packed = without_packing(&member.name).len() < member.name.len();
+        if !packed || !matches!(format, Format::Npy | Format::Parquet) {
+            continue;
+        }
+        let offset = spill.length();
+        let (stream, _) = unpacked(member)?;
+        let mut stream = stream.take(LONGEST_MEMBER + 1);
+        let length = std::io::copy(&mut stream, &mut spill).at_path(&member.shown)?;
+        if length > LONGEST_MEMBER {
+            return Err(Error::data("unpacks to more than 1 GiB")
+                .at(&member.shown)
+                .expected("a packed file of ordinary size")
+                .mend("unpack it and name the file that comes out"));
+        }
+        stretches.push((at, offset, length));
+    }
+    if stretches.is_empty() {
+        return Ok(());
+    }
+    let all = spill.length();
+    let blob = Arc::new(spill.finish().at_path(path)?);
+    if blob.is_memory() {
+        listed.held += all;
+    }
+    for (at, offset, length) in stretches {
+        let member = &mut listed.members[at].0;
+        member.name.truncate(without_packing(&member.name).len());
+        member.place = Place::Stretch {
+            blob: Arc::clone(&blob),
+            offset,
+            length,
+            packing: Packing::Stored,
+        };
+    }
+    Ok(())
+}
+
 fn list(path: &Path, spec: &SourceSpec) -> Result<Listed> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -162,7 +212,8 @@ fn list(path: &Path, spec: &SourceSpec) -> Result<Listed> {
         let found = beside
             .into_iter()
             .find(|beside| beside.is_file() && beside != path);
-        listed.members[0].0.name = "x.npy".to_owned();
+        let packing = &name[without_packing(&name).len()..];
+        listed.members[0].0.name = format!("x.npy{packing}");
         listed
             .members
             .extend(found.map(|path| (Member::of_file(&path), Format::Npy)));

@@ -43,12 +43,10 @@ impl Format {
     /// What a file's name promises; `None` for a file that holds no series.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        let inner = without_packing(&name);
-        let plain = inner.len() == name.len();
-        Some(match inner.rsplit_once('.')?.1 {
+        Some(match without_packing(&name).rsplit_once('.')?.1 {
             "ts" => Self::Ts,
-            "npy" if plain => Self::Npy,
-            "parquet" | "pq" if plain => Self::Parquet,
+            "npy" => Self::Npy,
+            "parquet" | "pq" => Self::Parquet,
             "csv" | "tsv" => Self::Table,
             "txt" | "dat" | "data" | "asc" | "log" => Self::Text,
             _ => return None,
@@ -56,18 +54,17 @@ impl Format {
     }
 }
 
-fn without_packing(name: &str) -> &str {
-    let inner = name
-        .strip_suffix(".gz")
-        .or_else(|| name.strip_suffix(".zst"));
-    inner.unwrap_or(name)
+/// A name without what says that the file is packed.
+pub(super) fn without_packing(name: &str) -> &str {
+    let lower = name.to_ascii_lowercase();
+    let packing = [".gz", ".zst"].into_iter().find(|end| lower.ends_with(end));
+    &name[..name.len() - packing.map_or(0, str::len)]
 }
 
 /// A file's name without its ending.
 pub(super) fn stem(name: &str) -> &str {
     let folder = name.rfind('/').map_or(0, |at| at + 1);
-    let lower = name.to_ascii_lowercase();
-    let inner = without_packing(&lower).len();
+    let inner = without_packing(name).len();
     match Format::of_name(name).and(name[folder..inner].rfind('.')) {
         Some(at) => &name[..folder + at],
         None => name,
@@ -150,11 +147,20 @@ fn file_of_series(path: &Path) -> bool {
             let first = lines.find(|line| !line.is_empty() && !line.starts_with(['#', '%']));
             first.is_some_and(|line| line.starts_with('@'))
         }),
+        // Images don't come as packed arrays.
+        Some(Format::Npy) if is_packed_array(path) => true,
         Some(Format::Npy) => is_no_image(&Member::of_file(path)),
         Some(Format::Table | Format::Text) => is_table_of_numbers(path),
         // Rows of anything: the user says what they are.
         Some(Format::Parquet) | None => false,
     }
+}
+
+fn is_packed_array(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = packed::unpacked(&Member::of_file(path))
+        .is_ok_and(|(stream, packed)| packed && stream.take(8).read_to_end(&mut head).is_ok());
+    read && npy::is_array(&head)
 }
 
 fn is_no_image(member: &Member) -> bool {
@@ -277,8 +283,14 @@ mod tests {
                 Some((Split::Train, "rec_01")),
             ),
             ("a.train/b.csv", Some(Format::Table), None),
-            ("x.npy.gz", None, None),
+            (
+                "a/x_test.npy.GZ",
+                Some(Format::Npy),
+                Some((Split::Test, "a/x")),
+            ),
+            ("x.parquet.zst", Some(Format::Parquet), None),
             ("x.jpg", None, None),
+            ("x.jpg.gz", None, None),
             ("noend", None, None),
         ] {
             assert_eq!(Format::of_name(name), format, "{name}");

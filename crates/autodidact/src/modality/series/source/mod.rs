@@ -26,6 +26,7 @@ mod table;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod time;
 mod ts;
 mod windows;
 
@@ -39,7 +40,7 @@ pub(super) use live::LiveRows;
 pub use set::SeriesSet;
 
 /// What may be named.
-const EXPECTED: &str = "series: .csv, .tsv, .txt, .ts (also as .gz or .zst), .npy, .npz or .parquet files, \
+const EXPECTED: &str = "series: .csv, .tsv, .txt, .ts, .npy or .parquet files (also as .gz or .zst), .npz, \
                         alone, in folders, or in .tar, .tar.gz or .zip archives";
 
 /// Opens the series that the user named.

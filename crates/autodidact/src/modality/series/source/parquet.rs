@@ -141,7 +141,7 @@ mod tests {
     use arrow::array::{TimestampMillisecondArray, TimestampNanosecondArray};
     use parquet::arrow::ArrowWriter;
 
-    use super::super::clock;
+    use super::super::time::Time;
     use super::*;
     use crate::modality::source::storage::{Blob, Packing, Place};
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!((names.len(), rows.len()), (5, 3));
         let seconds = |row: usize, at: usize| {
             let text = String::from_utf8_lossy(&rows[row][at]);
-            clock::seconds(&text)
+            Time::of(&text).map(|time| time.seconds)
         };
         for (at, name) in names.iter().enumerate() {
             assert_eq!(seconds(0, at), Some(1_467_331_200.25), "{name}");

@@ -111,9 +111,7 @@ pub(super) fn read_blocks(
                 row.clear();
             }
             let class = *class;
-            collect
-                .step(tape, None, &row, class, false)
-                .at_path(shown)?;
+            collect.step(tape, None, &row, class).at_path(shown)?;
         }
     }
 }

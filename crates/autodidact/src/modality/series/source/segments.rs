@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::clock;
 use super::collect::{Collect, Recording};
 use super::format::stem;
 use super::tape::Mark;
+use super::time::{Form, Time};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::labels::{is_label_column, is_name_column};
 use crate::modality::source::names::Names;
@@ -173,9 +173,15 @@ fn within(
 /// The first step of some time, and the step after the last; `None` where the recording has none.
 fn between(
     recording: &Recording,
-    (from, to): (f64, f64),
+    (from, to): (Time, Time),
     path: &Path,
 ) -> Result<Option<(usize, usize)>> {
+    // Dates without a zone are those that people read in the recording.
+    let seconds = |time: Time| match (time.form, time.zone, recording.zone) {
+        (Form::Date, None, Some(zone)) => time.seconds - f64::from(zone),
+        _ => time.seconds,
+    };
+    let (from, to) = (seconds(from), seconds(to));
     let times = &recording.times;
     if times.iter().all(|time| time.is_nan()) {
         return Err(Error::data(format!("{} has no times", recording.name))
@@ -202,8 +208,8 @@ struct Named {
 enum Stretch {
     /// The first step, and the step after the last.
     Steps(usize, usize),
-    /// The times of the first step and of the last, in seconds.
-    Times(f64, f64),
+    /// The times of the first step and of the last.
+    Times(Time, Time),
 }
 
 impl Stretch {
@@ -213,8 +219,8 @@ impl Stretch {
         {
             return Some(Self::Steps(start, end));
         }
-        let (start, end) = (clock::seconds(start)?, clock::seconds(end)?);
-        (start <= end).then_some(Self::Times(start, end))
+        let (start, end) = (Time::of(start)?, Time::of(end)?);
+        (start.seconds <= end.seconds).then_some(Self::Times(start, end))
     }
 }
 
@@ -281,8 +287,8 @@ fn windows(text: &str, path: &Path) -> Result<(Vec<Named>, Vec<String>)> {
         }
         for window in windows {
             let time = |at: usize| match window.get(at) {
-                Some(serde_json::Value::String(text)) => clock::seconds(text),
-                Some(other) => other.as_f64(),
+                Some(serde_json::Value::String(text)) => Time::of(text),
+                Some(other) => other.as_f64().map(Time::of_number),
                 None => None,
             };
             let (Some(from), Some(to), 2) = (time(0), time(1), window.len()) else {

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use super::about::about;
 use super::classes::{Classes, bring};
-use super::clock;
-use super::collect::{Collect, Recording, Regular};
+use super::collect::{Collect, Recording};
 use super::files::Found;
 use super::shape::{Kind, Survey, survey};
 use super::table::{self, Feed};
@@ -44,6 +43,8 @@ pub struct SeriesSet {
     open: Vec<usize>,
     /// Names of the classes that steps have.
     classes: Vec<String>,
+    /// Whether a file says for all recordings which stretches are of a class.
+    told: bool,
     /// Mean and deviation of each channel of each recording, where recordings are brought to one scale.
     scales: Vec<Vec<(f32, f32)>>,
     about: String,
@@ -128,6 +129,7 @@ fn assemble(
         Some(path) => segments::mark(path, &mut collect)?,
         None => None,
     };
+    let told = stretches.is_some();
     let cut = Cut::of(&collect, reading);
     let windowed = cut.window.is_some();
     let learned = parts::make(&mut collect.recordings, reading, windowed, path)?;
@@ -172,7 +174,7 @@ fn assemble(
     };
     let mut labels = classes.of(&items);
     let open = (0..recordings.len()).filter(|&number| {
-        recordings[number].offset.is_some() && !within(&recordings[number]).is_empty()
+        !recordings[number].chunks.is_empty() && !within(&recordings[number]).is_empty()
     });
     if let Some(path) = &spec.labels {
         let unmatched = match stretches {
@@ -193,6 +195,7 @@ fn assemble(
         learned,
         open: open.collect(),
         classes: names,
+        told,
         blob: spill.finish().at_path(path)?,
         channels: width,
         measured: channels,
@@ -214,12 +217,25 @@ fn assemble(
 impl SeriesSet {
     /// What was recorded in some steps; `name` is what errors call them.
     fn values(&self, item: Item, name: &dyn Fn() -> String) -> Result<Vec<f32>> {
-        let offset = self.recordings[item.recording].offset;
-        let offset = offset.ok_or_else(|| Error::data("was not kept").at(name()))?;
+        let chunks = &self.recordings[item.recording].chunks;
+        let first = chunks.partition_point(|chunk| chunk.from <= item.from);
+        let first = first.checked_sub(1);
+        let first = first.ok_or_else(|| Error::data("was not kept").at(name()))?;
         let row = self.channels * 4;
         let mut bytes = vec![0; item.steps * row];
-        let first = offset + (item.from * row) as u64;
-        self.blob.read_at(first, &mut bytes).at_path(name())?;
+        let mut done = 0;
+        for (at, chunk) in chunks.iter().enumerate().skip(first) {
+            let from = item.from + done;
+            let end = chunks.get(at + 1).map_or(usize::MAX, |next| next.from);
+            let to = end.min(item.from + item.steps);
+            let place = chunk.offset + ((from - chunk.from) * row) as u64;
+            let bytes = &mut bytes[done * row..(to - item.from) * row];
+            self.blob.read_at(place, bytes).at_path(name())?;
+            done = to - item.from;
+            if done == item.steps {
+                break;
+            }
+        }
         let floats = bytes.as_chunks().0.iter();
         let mut values: Vec<f32> = floats.map(|&float| f32::from_le_bytes(float)).collect();
         if let Some(scale) = self
@@ -239,7 +255,7 @@ impl SeriesSet {
     /// Mean and deviation of each channel at the beginning of a recording; nothing of one that isn't kept.
     fn scale(&self, recording: usize, beginning: f64) -> Result<Vec<(f32, f32)>> {
         let of = &self.recordings[recording];
-        if of.offset.is_none() {
+        if of.chunks.is_empty() {
             return Ok(Vec::new());
         }
         let steps = steps_of(beginning, of.steps);
@@ -332,20 +348,25 @@ impl Recordings<Series> for SeriesSet {
             return None;
         }
         let recording = &self.recordings[self.open[recording]];
+        // A file without the column of the others says nothing of its steps.
+        let silent = recording.marks.iter().all(|mark| mark.class.is_none());
+        if silent && !self.told {
+            return None;
+        }
         let ends = recording.marks.iter().skip(1).map(|mark| mark.from);
         let ends = ends.chain([recording.steps]);
         let mut steps = Vec::with_capacity(recording.steps);
         for (mark, end) in recording.marks.iter().zip(ends) {
             steps.resize(end, mark.class.is_some_and(|class| !normal(class)));
         }
-        // Of a recording that nothing is said about, nothing is wrong.
+        // Of a recording that a file of stretches doesn't name, nothing is wrong.
         steps.resize(recording.steps, false);
         Some(steps)
     }
 
     fn after(&self, recording: usize, steps: usize) -> Option<String> {
-        let Regular { last, step } = self.recordings[self.open[recording]].regular?;
-        Some(clock::written(last + steps as f64 * step))
+        let regular = self.recordings[self.open[recording]].regular?;
+        Some(regular.after(steps).to_string())
     }
 
     fn rescale(&self, recording: usize, values: &mut [f32]) {

@@ -118,16 +118,23 @@ pub(super) fn survey(found: &Found, reading: &SeriesReading) -> Result<Survey> {
                 .mend("name another with data.reading.label"),
         );
     }
-    if reading.calendar {
-        let timeless = shapes.iter().position(|shape| !shape.has_times());
-        if let Some(at) = timeless {
-            return Err(Error::data(
-                "has no column of time, and data.reading.calendar asks for it",
-            )
+    let timeless = shapes.iter().position(|shape| !shape.has_times());
+    for (asks, key, off) in [
+        (reading.calendar, "calendar", "false"),
+        (reading.resample > 0.0, "resample", "0"),
+    ] {
+        if let Some(at) = timeless.filter(|_| asks) {
+            return Err(Error::data(format!(
+                "has no column of time, and data.reading.{key} asks for it"
+            ))
             .at(&found.files[at].member.shown)
             .expected("tables of a row a step with a column of dates")
-            .mend("name it with data.reading.time, or set data.reading.calendar = false"));
+            .mend(format!(
+                "name it with data.reading.time, or set data.reading.{key} = {off}"
+            )));
         }
+    }
+    if reading.calendar {
         notes.push(calendar::note());
     }
     let left_out = shapes.iter().find_map(|shape| match &shape.kind {

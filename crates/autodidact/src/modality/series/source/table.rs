@@ -5,13 +5,13 @@ use std::io;
 
 use csv::ByteRecord;
 
-use super::clock;
 use super::collect::Collect;
 use super::columns::Roles;
 use super::dialect::{Dialect, Rows};
 use super::files::File;
 use super::format::stem;
 use super::tape::{Origin, Tape};
+use super::time::Time;
 use crate::error::{AtPath, Error, Result};
 use crate::modality::series::reading::SeriesReading;
 use crate::modality::source::packed::unpacked;
@@ -29,6 +29,8 @@ pub(super) struct Feed<'a> {
     /// Recordings by what tells them apart.
     index: HashMap<Vec<u8>, usize>,
     row: Vec<f32>,
+    /// Values that came since some were stored.
+    waiting: usize,
 }
 
 impl<'a> Feed<'a> {
@@ -58,6 +60,7 @@ impl<'a> Feed<'a> {
             tapes: Vec::new(),
             index: HashMap::new(),
             row: Vec::new(),
+            waiting: 0,
         }
     }
 
@@ -70,7 +73,7 @@ impl<'a> Feed<'a> {
         }
         let at = self.recording(record, collect);
         let time = field(roles.time).and_then(|field| {
-            let time = clock::seconds(&String::from_utf8_lossy(field));
+            let time = Time::of(&String::from_utf8_lossy(field));
             collect.notes.timeless += usize::from(time.is_none());
             time
         });
@@ -88,8 +91,15 @@ impl<'a> Feed<'a> {
                 self.row.push(collect.value(field, self.comma));
             }
         }
-        let alone = roles.id.or(roles.group).is_none();
-        collect.step(&mut self.tapes[at], time, &self.row, class, alone)
+        collect.step(&mut self.tapes[at], time, &self.row, class)?;
+        // Recordings that are told apart by a column may lie in pieces, all over the table.
+        self.waiting += self.row.len();
+        if self.waiting >= collect.waiting {
+            self.waiting = 0;
+            let mut tapes = self.tapes.iter_mut();
+            return tapes.try_for_each(|tape| collect.make_room(tape));
+        }
+        Ok(())
     }
 
     /// The recording that a row belongs to.

@@ -1,8 +1,8 @@
 //! A recording in the making: its steps as they come, their times and classes.
 
 use super::calendar;
-use super::clock::Clock;
-use super::collect::Regular;
+use super::clock::{Clock, Every, Regular};
+use super::time::Time;
 use crate::modality::source::layout::Split;
 
 /// Empty steps that a gap in time may become; a longer one parts two recordings.
@@ -13,6 +13,15 @@ const LONGEST_GAP: u64 = 1000;
 pub(super) struct Mark {
     pub(super) from: usize,
     pub(super) class: Option<u32>,
+}
+
+/// Where steps of a recording are stored, one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// The first of them.
+    pub(super) from: usize,
+    /// Its first byte.
+    pub(super) offset: u64,
 }
 
 /// What a recording comes from.
@@ -45,8 +54,8 @@ pub(super) struct Tape {
     pub(super) origin: Origin,
     /// Values that aren't stored yet, step by step.
     pub(super) values: Vec<f32>,
-    /// Where its first values were stored, once some are.
-    pub(super) stored: Option<u64>,
+    /// Where those are that are.
+    pub(super) stored: Vec<Chunk>,
     /// Steps so far.
     pub(super) steps: usize,
     pub(super) marks: Vec<Mark>,
@@ -61,6 +70,8 @@ pub(super) struct Tape {
     calendar: bool,
     /// Seconds a step; 0 where rows are steps.
     resample: f64,
+    /// Seconds that the place of the rows is ahead of Greenwich, as far as that is written.
+    ahead: f64,
     bin: Option<Bin>,
 }
 
@@ -92,7 +103,7 @@ impl Tape {
         Self {
             origin,
             values: Vec::new(),
-            stored: None,
+            stored: Vec::new(),
             steps: 0,
             marks: Vec::new(),
             times: None,
@@ -101,18 +112,20 @@ impl Tape {
             channels,
             calendar,
             resample,
+            ahead: 0.0,
             bin: None,
         }
     }
 
     /// Takes a row of values; empty where only times and classes count.
-    pub(super) fn step(&mut self, time: Option<f64>, row: &[f32], class: Option<u32>) -> Step {
+    pub(super) fn step(&mut self, time: Option<Time>, row: &[f32], class: Option<u32>) -> Step {
         if let Some(time) = time
             && !self.clock.tick(time)
         {
             return Step::Back;
         }
-        let time = match time {
+        let ahead = time.map_or(self.ahead, Time::ahead);
+        let time = match time.map(|time| time.seconds) {
             Some(time) if self.resample > 0.0 => time,
             // A row without a time belongs to the step of the row before.
             None if self.resample > 0.0 => {
@@ -125,6 +138,7 @@ impl Tape {
                 if time.is_none() {
                     self.clock.miss();
                 }
+                self.ahead = ahead;
                 self.push(time, row, class);
                 return Step::Taken;
             }
@@ -149,6 +163,8 @@ impl Tape {
             }
             None => {}
         }
+        // What was gathered before, and was pushed above, may be of winter where this is of summer.
+        self.ahead = ahead;
         let width = self.channels;
         let bin = self.bin.get_or_insert_with(|| Bin {
             begin,
@@ -174,7 +190,8 @@ impl Tape {
     fn push(&mut self, time: Option<f64>, row: &[f32], class: Option<u32>) {
         self.values.extend_from_slice(row);
         if self.calendar && !row.is_empty() {
-            self.values.extend(calendar::of(time));
+            let local = time.map(|time| time + self.ahead);
+            self.values.extend(calendar::of(local));
         }
         if let Some(times) = &mut self.times {
             times.push(time.unwrap_or(f64::NAN));
@@ -211,15 +228,18 @@ impl Tape {
             Some(bin) => {
                 let first = bin.begin;
                 let other = self.begin_of(first, bin.number.unsigned_abs());
-                Some(Regular {
-                    last: first.max(other),
-                    step: self.resample,
+                self.clock.latest().map(|latest| Regular {
+                    last: Time {
+                        seconds: first.max(other),
+                        ..latest
+                    },
+                    every: Every::Seconds(self.resample),
                 })
             }
             None => self.clock.regular(),
         };
         self.bin = None;
-        if !self.clock.is_descending() || self.stored.is_some() {
+        if !self.clock.is_descending() || !self.stored.is_empty() {
             return;
         }
         let width = self.channels + calendar::width(self.calendar);
@@ -244,9 +264,9 @@ impl Tape {
         }
     }
 
-    /// Whether its values may be stored before it ends.
+    /// Whether its values may be stored before it ends: what runs backward, or may yet, is turned round then.
     pub(super) fn may_store(&self) -> bool {
-        !self.clock.is_descending()
+        self.clock.runs_forward()
     }
 }
 
@@ -267,7 +287,7 @@ mod tests {
         let mut tape = Tape::new(Origin::default(), 1, false, resample);
         let steps = rows
             .iter()
-            .map(|&(time, value, class)| tape.step(Some(time), &[value], class))
+            .map(|&(time, value, class)| tape.step(Some(Time::of_number(time)), &[value], class))
             .collect();
         tape.finish();
         (tape, steps)

@@ -5,6 +5,7 @@ mod hostile;
 mod odd;
 mod parts;
 mod real;
+mod times;
 
 use std::fs;
 use std::io::Write;

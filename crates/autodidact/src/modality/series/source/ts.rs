@@ -28,8 +28,6 @@ struct Header {
     target: bool,
     /// The classes that it names.
     classes: Vec<String>,
-    /// Whether each value stands with its time.
-    timed: bool,
 }
 
 struct Cases<'a> {
@@ -65,7 +63,6 @@ impl<'a> Cases<'a> {
                     cases.header.classes = rest.iter().skip(1).map(|c| (*c).to_owned()).collect();
                 }
                 "@targetlabel" => cases.header.target = is_true,
-                "@timestamps" => cases.header.timed = is_true,
                 key if key.starts_with('@') => {}
                 _ => break,
             }
@@ -182,7 +179,7 @@ pub(super) fn read(
         }
         let mut columns: Vec<Vec<f32>> = Vec::with_capacity(width);
         for dimension in &dimensions {
-            columns.push(values(dimension, cases.header.timed, collect));
+            columns.push(values(dimension, collect));
         }
         let steps = columns.iter().map(Vec::len).max().unwrap_or(0);
         let written: usize = columns.iter().map(Vec::len).sum();
@@ -224,24 +221,18 @@ fn most_values(written: usize) -> usize {
     written.saturating_mul(64).saturating_add(1 << 20)
 }
 
-/// The values of a dimension: `1,2,?` or `(time,1),(time,2)`.
-fn values(dimension: &str, timed: bool, collect: &mut Collect) -> Vec<f32> {
+/// The values of a dimension: `1,2,?`, or each with its time, `(time,1),(time,2)`.
+fn values(dimension: &str, collect: &mut Collect) -> Vec<f32> {
     let dimension = dimension.trim();
     if dimension.is_empty() {
         return Vec::new();
     }
-    if !timed {
-        let fields = dimension.split(',');
-        return fields
-            .map(|field| collect.value(field.as_bytes(), false))
-            .collect();
+    let mut value = |field: &str| collect.value(field.as_bytes(), false);
+    if !dimension.contains('(') {
+        return dimension.split(',').map(value).collect();
     }
-    let inside = dimension.trim_start_matches('(').trim_end_matches(')');
-    let pairs = inside.split("),(");
+    let pairs = dimension.split(')').filter_map(|pair| pair.split_once('('));
     pairs
-        .map(|pair| {
-            let value = pair.rsplit_once(',').map_or(pair, |(_, value)| value);
-            collect.value(value.as_bytes(), false)
-        })
+        .map(|(_, pair)| value(pair.rsplit_once(',').map_or(pair, |(_, value)| value)))
         .collect()
 }

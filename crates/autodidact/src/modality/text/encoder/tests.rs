@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Family, TextEncoder, TextNetwork};
+use super::{Family, Pooling, TextEncoder, TextNetwork};
 use crate::layers::Init;
 use crate::layers::init::tests_device;
 use crate::layers::state::{host, state_of};
@@ -279,5 +279,25 @@ fn a_narrower_network_is_of_the_same_build() {
         let batch = batch(&[(&[7, 8, 9], &[1; 3])], &device);
         let scores = narrow.scores(narrow.tokens(&batch).values, &[1]);
         assert_eq!(scores.dims(), [1, 30]);
+    }
+}
+
+/// The first symbol of a network that predicts has seen nothing but itself: the same vector for every text.
+#[test]
+fn the_first_symbol_stands_for_a_text_only_where_it_sees_the_others() {
+    for name in FAMILIES {
+        let first = TextNetwork {
+            name,
+            pooling: Pooling::First,
+            ..TextNetwork::default()
+        };
+        match first.check() {
+            Ok(()) => assert!(!name.is_causal(), "{name:?}"),
+            Err(error) => {
+                assert!(name.is_causal(), "{name:?}: {error}");
+                let mend = error.remedy().unwrap();
+                assert!(mend.contains("encoder.pooling = \"mean\""), "{mend}");
+            }
+        }
     }
 }

@@ -20,6 +20,8 @@ use crate::modality::text::sentences::sentences;
 const LOOKED_AT: u64 = 8192;
 /// The longest document, in bytes.
 const LONGEST: u64 = 1 << 30;
+/// What some editors put before a text in UTF-8; no part of it.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Documents in the making.
 pub(super) struct Collect<'a> {
@@ -120,6 +122,11 @@ impl<'a> Collect<'a> {
             self.counts.binary.push(member.shown.clone());
             return Ok(());
         }
+        let marked = match head.starts_with(BYTE_ORDER_MARK) {
+            true => BYTE_ORDER_MARK.len(),
+            false => 0,
+        };
+        stream.consume(marked);
         let blob = if packed {
             SPILLED
         } else {
@@ -128,7 +135,7 @@ impl<'a> Collect<'a> {
             self.blobs.len() as u32
         };
         // Where the text at hand lies in its file, and how much of it is gathered.
-        let (mut at, mut text) = (0u64, Vec::new());
+        let (mut at, mut text) = (marked as u64, Vec::new());
         let mut done = false;
         while !done {
             let before = text.len();
@@ -250,10 +257,7 @@ impl<'a> Collect<'a> {
     fn is_wanted(&mut self, texts: &[&[u8]]) -> bool {
         let mut hasher = DefaultHasher::new();
         for text in texts {
-            if std::str::from_utf8(text).is_err() {
-                let bad = |chunk: std::str::Utf8Chunk<'_>| usize::from(!chunk.invalid().is_empty());
-                self.counts.damaged += text.utf8_chunks().map(bad).sum::<usize>();
-            }
+            self.look_for_damage(text);
             text.hash(&mut hasher);
         }
         if self.seen.insert(hasher.finish()) {
@@ -261,6 +265,14 @@ impl<'a> Collect<'a> {
         }
         self.counts.twice += 1;
         !self.reading.drop_duplicates
+    }
+
+    /// Counts stretches of bytes that are no UTF-8, each of which is read as one sign for that.
+    pub(super) fn look_for_damage(&mut self, bytes: &[u8]) {
+        if std::str::from_utf8(bytes).is_err() {
+            let bad = |chunk: std::str::Utf8Chunk<'_>| usize::from(!chunk.invalid().is_empty());
+            self.counts.damaged += bytes.utf8_chunks().map(bad).sum::<usize>();
+        }
     }
 
     /// Keeps a text.
@@ -304,9 +316,13 @@ impl<'a> Collect<'a> {
                 ),
                 None => "holds no text".to_owned(),
             };
-            return Err(Error::data(found)
+            let error = Error::data(found)
                 .at(root)
-                .expected("at least one document that isn't empty"));
+                .expected("at least one document that isn't empty");
+            return Err(match counts.binary.is_empty() {
+                true => error,
+                false => error.mend("if it is text in UTF-16, write it as UTF-8"),
+            });
         }
         let mut about = format!("{}{}", root.display(), choice.shown());
         let verb = |n: usize| if n == 1 { "was" } else { "were" };

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::collect::{Collect, Row};
+use super::collect::{BYTE_ORDER_MARK, Collect, Row};
 use crate::error::{AtPath, Error, Result};
 use crate::modality::source::bounded::{Bounded, LONGEST_ROW, read_line};
 use crate::modality::source::storage::Member;
@@ -25,6 +25,9 @@ pub(super) const TEXT_NAMES: [&str; 12] = [
     "comment",
     "abstract",
 ];
+/// How many columns a message names, and how many letters of a name it shows.
+const NAMED: usize = 30;
+const LONGEST_NAME: usize = 60;
 /// What columns of classes are called.
 const LABEL_NAMES: [&str; 6] = ["label", "class", "category", "target", "intent", "labels"];
 
@@ -52,13 +55,10 @@ pub(super) fn choose(names: &[&str], reading: &TextReading, shown: &str) -> Resu
             .position(|name| name.trim().eq_ignore_ascii_case(wanted))
     };
     let missing = |what: &str, key: &str| {
-        Error::data(format!(
-            "has no column {what} (columns: {})",
-            names.join(", ")
-        ))
-        .at(shown)
-        .expected("one of its columns")
-        .mend(format!("name it with data.reading.{key}"))
+        Error::data(format!("has no column {what} (columns: {})", listed(names)))
+            .at(shown)
+            .expected("one of its columns")
+            .mend(format!("name it with data.reading.{key}"))
     };
     let text = match reading.column.as_str() {
         "" => (TEXT_NAMES.iter().find_map(|name| called(name)))
@@ -88,6 +88,24 @@ pub(super) fn choose(names: &[&str], reading: &TextReading, shown: &str) -> Resu
         score,
         label,
     })
+}
+
+/// Names of columns for a message. What is no table may look like one of many, or of a name as long as a chapter.
+fn listed(names: &[&str]) -> String {
+    let mut list: Vec<String> = names.iter().take(NAMED).map(|name| short(name)).collect();
+    let more = names.len().saturating_sub(NAMED);
+    if more > 0 {
+        list.push(format!("and {more} more"));
+    }
+    list.join(", ")
+}
+
+/// A name, or the beginning of a very long one.
+fn short(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 /// The columns of a table without names, by number; `None` where the settings hold no number.
@@ -143,7 +161,8 @@ fn one_column(name: &str, reading: &TextReading) -> Result<()> {
         return Ok(());
     };
     Err(Error::data(format!(
-        "has one column, {name:?}, which {marks} seem to part"
+        "has one column, {:?}, which {marks} seem to part",
+        short(name)
     ))
     .expected("fields parted by commas or semicolons in .csv, by tabs in .tsv")
     .mend(format!(
@@ -270,7 +289,12 @@ pub(super) fn json_lines(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = String::from_utf8_lossy(&line);
+        collect.look_for_damage(&line);
+        let bytes = match number {
+            1 => line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line),
+            _ => &line[..],
+        };
+        let row = String::from_utf8_lossy(bytes);
         let place = format!("{}, line {number}", member.shown);
         let object: serde_json::Map<String, Value> =
             serde_json::from_str(&row).map_err(|error| {
@@ -284,7 +308,7 @@ pub(super) fn json_lines(
         let value = |at: usize| object.get(names[at]);
         let text = |at: usize| match value(at) {
             Some(Value::String(text)) => Ok(text.as_bytes()),
-            _ => Err(Error::data(format!("`{}` is no text", names[at]))
+            _ => Err(Error::data(format!("`{}` is no text", short(names[at])))
                 .at(&place)
                 .expected("a string")),
         };

@@ -11,21 +11,17 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
     RowSelector,
 };
-use parquet::basic::{Compression, ConvertedType, Type};
+use parquet::basic::Compression;
 use parquet::schema::types::ColumnDescriptor;
 
-use super::super::labels::is_label_column;
 use super::super::storage::{LONGEST_MEMBER, Member};
+use super::notes::{Notes, image_column, label_column, path_column, tells_of_images};
 use super::stretch::Stretch;
 use crate::error::{Error, Result};
 use crate::modality::source::{bounds, guard};
 
 /// Rows that are unpacked at once.
 const BATCH: usize = 256;
-/// What columns of images are called where nothing else tells which it is.
-const IMAGE_NAMES: [&str; 8] = [
-    "image", "img", "picture", "photo", "jpg", "jpeg", "png", "bytes",
-];
 
 /// An opened file.
 pub(super) struct Table {
@@ -69,18 +65,15 @@ impl Table {
             offset,
             length,
         };
-        // Types as Parquet has them: what the writer's own types were doesn't matter here.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = bounds::footer(&file)
-            .and_then(|()| guarded(|| ArrowReaderMetadata::load(&file, options).map_err(text)))
-            .map_err(|why| damaged(&member.shown).because(why))?;
+        let metadata = metadata(&file).map_err(|why| damaged(&member.shown).because(why))?;
         let notes = Notes::of(&metadata);
         let leaves = metadata.parquet_schema().columns();
         let image = image_column(leaves, &notes).map_err(|error| error.at(&member.shown))?;
         let label = label_column(leaves, &notes);
+        let path = path_column(leaves, image);
         let classes = label.and_then(|at| notes.classes(leaves[at].path().string().as_str()));
         let mut groups = Vec::new();
-        let mut rows = 0usize;
+        let (mut rows, mut packed) = (0usize, 0u64);
         for group in metadata.metadata().row_groups() {
             // A row takes a byte at the least; a file that claims more rows than bytes was made to fill the memory.
             let count = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
@@ -89,12 +82,17 @@ impl Table {
             if rows as u64 > length {
                 return Err(damaged(&member.shown));
             }
-            for at in [Some(image), label].into_iter().flatten() {
+            for at in [Some(image), label, path].into_iter().flatten() {
                 let column = group.column(at);
                 readable(column.compression()).map_err(|error| error.at(&member.shown))?;
                 let first = column.dictionary_page_offset();
                 let first = first.unwrap_or(column.data_page_offset());
                 if first < 0 || !(0..=length as i64).contains(&column.compressed_size()) {
+                    return Err(damaged(&member.shown));
+                }
+                // Groups that lay on one another would be gone through as often as there are groups.
+                packed += column.compressed_size() as u64;
+                if packed > length {
                     return Err(damaged(&member.shown));
                 }
             }
@@ -118,7 +116,7 @@ impl Table {
             rows,
             metadata,
         };
-        if let Some(at) = table.path_column() {
+        if let Some(at) = path {
             table.names = table.column_of_texts(at)?;
         }
         Ok(table)
@@ -218,19 +216,6 @@ impl Table {
         &self.metadata.parquet_schema().columns()[at]
     }
 
-    /// The names that stand beside the images in their struct.
-    fn path_column(&self) -> Option<usize> {
-        let parent = self.leaf(self.image).path().parts().split_last()?.1;
-        let leaves = self.metadata.parquet_schema().columns();
-        leaves.iter().position(|leaf| {
-            let parts = leaf.path().parts();
-            is_text(leaf)
-                && parts.split_last().is_some_and(|(last, above)| {
-                    last == "path" && above == parent && !above.is_empty()
-                })
-        })
-    }
-
     /// Whether some groups of a column are what they say.
     fn sound(&self, column: usize, groups: Range<usize>) -> std::result::Result<(), String> {
         let groups = &self.metadata.metadata().row_groups()[groups];
@@ -313,6 +298,21 @@ impl Table {
     }
 }
 
+/// Whether a file has a column that says of itself that it holds images, by its name if by nothing else.
+pub(super) fn holds_images(file: &Stretch) -> bool {
+    metadata(file).is_ok_and(|metadata| {
+        tells_of_images(metadata.parquet_schema().columns(), &Notes::of(&metadata))
+    })
+}
+
+/// The notes at the end of a file.
+fn metadata(file: &Stretch) -> std::result::Result<ArrowReaderMetadata, String> {
+    // Types as Parquet has them: what the writer's own types were doesn't matter here.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    bounds::footer(file)?;
+    guarded(|| ArrowReaderMetadata::load(file, options).map_err(text))
+}
+
 /// What reads the rows.
 type Reader = ParquetRecordBatchReaderBuilder<Stretch>;
 
@@ -370,90 +370,5 @@ fn readable(packing: Compression) -> Result<()> {
         other => Err(Error::data(format!("is packed with {other}"))
             .expected("Parquet that is packed with snappy or gzip, or not at all")
             .mend("write it again with compression=\"snappy\"")),
-    }
-}
-
-fn is_text(leaf: &ColumnDescriptor) -> bool {
-    leaf.physical_type() == Type::BYTE_ARRAY && leaf.converted_type() == ConvertedType::UTF8
-}
-
-/// The column of encoded images: the one that the notes name, or that is a struct with `bytes`, or that is called for
-/// it, or the only one that holds bytes.
-fn image_column(leaves: &[Arc<ColumnDescriptor>], notes: &Notes) -> Result<usize> {
-    let parts = |at: usize| leaves[at].path().parts();
-    let fits = |at: &usize| {
-        let leaf = &leaves[*at];
-        let plain = leaf.physical_type() == Type::BYTE_ARRAY && !is_text(leaf);
-        let depth = parts(*at).len();
-        let inside = depth == 2 && parts(*at)[1] == "bytes";
-        plain && leaf.max_rep_level() == 0 && (depth == 1 || inside)
-    };
-    let found: Vec<usize> = (0..leaves.len()).filter(fits).collect();
-    let first = |wanted: &dyn Fn(usize) -> bool| found.iter().copied().find(|&at| wanted(at));
-    let by_name = || {
-        let mut names = IMAGE_NAMES.iter();
-        names.find_map(|name| first(&|at| parts(at)[0].eq_ignore_ascii_case(name)))
-    };
-    let column = first(&|at| notes.is_image(&parts(at)[0]))
-        .or_else(|| first(&|at| parts(at).len() == 2))
-        .or_else(by_name)
-        .or_else(|| found.first().copied().filter(|_| found.len() == 1));
-    column.ok_or_else(|| {
-        let names: Vec<String> = leaves.iter().map(|leaf| leaf.path().string()).collect();
-        Error::data(format!(
-            "has no column of images (columns: {})",
-            names.join(", ")
-        ))
-        .expected("a column of bytes called image, or of structs with bytes in them")
-        .mend("write encoded images (JPEG, PNG, …) as bytes into a column called image")
-    })
-}
-
-/// The column of labels: the one that the notes give classes to, `label` before others, or that is called for it.
-fn label_column(leaves: &[Arc<ColumnDescriptor>], notes: &Notes) -> Option<usize> {
-    let fits = |at: &usize| {
-        let leaf = &leaves[*at];
-        let number = matches!(leaf.physical_type(), Type::INT32 | Type::INT64);
-        (number || is_text(leaf)) && leaf.max_rep_level() == 0 && leaf.path().parts().len() == 1
-    };
-    let found: Vec<usize> = (0..leaves.len()).filter(fits).collect();
-    let first = |wanted: &dyn Fn(&str) -> bool| {
-        let mut found = found.iter().copied();
-        found.find(|&at| wanted(&leaves[at].path().parts()[0]))
-    };
-    let classes = |name: &str| notes.classes(name).is_some();
-    first(&|name| name == "label" && classes(name))
-        .or_else(|| first(&classes))
-        .or_else(|| first(&is_label_column))
-}
-
-/// What the file says about its columns under `huggingface`.
-struct Notes(serde_json::Map<String, serde_json::Value>);
-
-impl Notes {
-    fn of(metadata: &ArrowReaderMetadata) -> Self {
-        let notes = metadata.metadata().file_metadata().key_value_metadata();
-        let text = notes
-            .and_then(|notes| notes.iter().find(|note| note.key == "huggingface"))
-            .and_then(|note| note.value.as_deref());
-        // Without notes, or with other ones, the columns' names and types have to tell.
-        let features = text
-            .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok())
-            .and_then(|value| value.pointer("/info/features")?.as_object().cloned());
-        Self(features.unwrap_or_default())
-    }
-
-    fn is_image(&self, column: &str) -> bool {
-        self.0
-            .get(column)
-            .is_some_and(|note| note["_type"] == "Image")
-    }
-
-    fn classes(&self, column: &str) -> Option<Vec<String>> {
-        let names = self.0.get(column)?["names"].as_array()?;
-        let names = names.iter().map(|name| name.as_str().map(str::to_owned));
-        names
-            .collect::<Option<Vec<_>>>()
-            .filter(|names| !names.is_empty())
     }
 }

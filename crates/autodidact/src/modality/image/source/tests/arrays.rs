@@ -114,6 +114,41 @@ fn samples_of_shards_are_joined_by_their_keys() {
 }
 
 #[test]
+fn shards_that_are_packed_share_the_classes_of_all_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for (name, first, second) in [("train", "ant", "cat"), ("test", "bee", "cat")] {
+        let members = [
+            ("1.png", png(1)),
+            ("1.cls", first.as_bytes().to_vec()),
+            ("2.png", png(2)),
+            (
+                "2.json",
+                format!("{{\"label\": \"{second}\"}}").into_bytes(),
+            ),
+        ];
+        write(
+            root,
+            &format!("{name}-000.tar.gz"),
+            &gzip(&tar_of(&members)),
+        );
+    }
+    // With room in memory for the notes, and without.
+    for memory_limit in [0, 1 << 20] {
+        for (which, own) in [(Part::Train, ["ant", "cat"]), (Part::Test, ["bee", "cat"])] {
+            let source = open(&SourceSpec {
+                memory_limit,
+                ..part(root, which)
+            });
+            let source = source.unwrap();
+            assert_eq!(classes(&*source), own);
+            assert_eq!(source.labels().unwrap().classes, ["ant", "bee", "cat"]);
+            assert_eq!(source.get(0).unwrap(), decode(&png(1)).unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_list_says_more_surely_what_it_means_than_notes_beside_images() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["1", "2"] {

@@ -150,6 +150,72 @@ fn without_notes_names_and_types_tell_the_columns() {
 }
 
 #[test]
+fn packed_tables_are_of_the_kind_that_their_columns_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = table(
+        vec![("image", plain(&[Some(1), Some(2), Some(3)]))],
+        None,
+        Packing::SNAPPY,
+    );
+    let values = vec![("x", numbers(&[Some(1), Some(2)]))];
+    let values = table(values, None, Packing::SNAPPY);
+    for (number, (bytes, kind)) in [(images, "images"), (values, "series")].iter().enumerate() {
+        let members = [("data/train-0.parquet", bytes.clone())];
+        let root = folder.path().join(number.to_string());
+        write(&root, "a.zip", &zip_of(&members));
+        write(&root, "b.tar", &tar_of(&members));
+        write(&root, "c.tar.gz", &gzip(&tar_of(&members)));
+        for path in [
+            root.join("a.zip"),
+            root.join("b.tar"),
+            root.join("c.tar.gz"),
+            root,
+        ] {
+            let found = crate::modality::recognize(Some(path.as_path()));
+            assert_eq!(found, *kind, "{}", path.display());
+            if *kind == "images" && path.is_file() {
+                assert_eq!(open(&spec(&path)).unwrap().len(), 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_that_lie_on_one_another_are_refused() {
+    use parquet::file::metadata::{ParquetMetaDataReader, ParquetMetaDataWriter};
+    let folder = tempfile::tempdir().unwrap();
+    let images = plain(&[Some(1), Some(2), Some(3), Some(4), Some(5)]);
+    let bytes = table(vec![("image", images)], None, Packing::SNAPPY);
+    let reader = bytes::Bytes::from(bytes.clone());
+    let metadata = ParquetMetaDataReader::new()
+        .parse_and_finish(&reader)
+        .unwrap();
+    // Each of the three says that it is as long as the file was.
+    let whole = bytes.len() as i64;
+    let longer = metadata.row_groups().iter().map(|group| {
+        let columns = group.columns().iter().map(|column| {
+            let column = column.clone().into_builder();
+            column.set_total_compressed_size(whole).build().unwrap()
+        });
+        let columns = columns.collect();
+        let group = group.clone().into_builder();
+        group.set_column_metadata(columns).build().unwrap()
+    });
+    let longer: Vec<_> = longer.collect();
+    assert_eq!(longer.len(), 3);
+    let metadata = metadata.into_builder().set_row_groups(longer).build();
+    let mut written = bytes;
+    let mut notes = Vec::new();
+    ParquetMetaDataWriter::new(&mut notes, &metadata)
+        .finish()
+        .unwrap();
+    written.extend(notes);
+    write(folder.path(), "x.parquet", &written);
+    let text = error(&spec(folder.path().join("x.parquet"))).to_string();
+    assert!(text.contains("damaged or ends too early"), "{text}");
+}
+
+#[test]
 fn wrong_rows_are_named_with_file_row_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");

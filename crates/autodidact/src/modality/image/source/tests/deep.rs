@@ -12,6 +12,44 @@ fn words(count: u16) -> Vec<u16> {
     (0..count).map(|i| 1000 + i * 3).collect()
 }
 
+/// A TIFF file written by hand: strips or tiles of bytes, and notes of whole numbers. What a note says is never checked.
+pub(super) fn raw_tiff(tiled: bool, notes: &[(u16, &[u32])], parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = b"II*\0\0\0\0\0".to_vec();
+    let mut places = Vec::new();
+    for part in parts {
+        places.push(bytes.len() as u32);
+        bytes.extend_from_slice(part);
+    }
+    let lengths = parts.iter().map(|part| part.len() as u32).collect();
+    let mut notes: Vec<(u16, Vec<u32>)> = notes
+        .iter()
+        .map(|(tag, values)| (*tag, values.to_vec()))
+        .collect();
+    let (at, of) = if tiled { (324, 325) } else { (273, 279) };
+    notes.extend([(at, places), (of, lengths)]);
+    notes.sort();
+    let mut directory = (notes.len() as u16).to_le_bytes().to_vec();
+    for (tag, values) in notes {
+        directory.extend(tag.to_le_bytes());
+        // Four bytes a number, but two for what the channels beside the colors are, as the format wants it.
+        directory.extend([if tag == 338 { 3 } else { 4 }, 0]);
+        directory.extend((values.len() as u32).to_le_bytes());
+        let place = match values[..] {
+            [value] => value,
+            _ => bytes.len() as u32,
+        };
+        directory.extend(place.to_le_bytes());
+        if values.len() > 1 {
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+    }
+    directory.extend([0; 4]);
+    let at = bytes.len() as u32;
+    bytes[4..8].copy_from_slice(&at.to_le_bytes());
+    bytes.extend(directory);
+    bytes
+}
+
 fn tiff<C: colortype::ColorType>(width: u32, height: u32, values: &[C::Inner]) -> Vec<u8>
 where
     [C::Inner]: tiff::encoder::TiffValue,
@@ -230,4 +268,99 @@ fn channels_that_a_color_file_says_nothing_of_are_not_left_out_silently() {
             .contains("4 channels, of which it calls 3 colors"),
         "{error}"
     );
+}
+
+#[test]
+fn colors_that_their_opacity_was_multiplied_into_are_laid_over_white_once() {
+    for (kind, color, grey) in [(1, [227, 177, 127], 244), (2, [177, 152, 127], 212)] {
+        let rgba: &[(u16, &[u32])] = &[
+            (256, &[1]),
+            (257, &[1]),
+            (258, &[8]),
+            (262, &[2]),
+            (277, &[4]),
+            (338, &[kind]),
+        ];
+        let image = decode(&raw_tiff(false, rgba, &[&[100, 50, 0, 128]])).unwrap();
+        assert_eq!((image.channels(), image.pixels()), (3, &color[..]));
+        let with_opacity: &[(u16, &[u32])] = &[
+            (256, &[1]),
+            (257, &[1]),
+            (258, &[8]),
+            (262, &[1]),
+            (277, &[2]),
+            (338, &[kind]),
+        ];
+        let image = decode(&raw_tiff(false, with_opacity, &[&[40, 51]])).unwrap();
+        assert_eq!((image.channels(), image.pixels()), (1, &[grey][..]));
+    }
+}
+
+#[test]
+fn floats_and_bands_are_turned_as_their_notes_say() {
+    let floats: Vec<f32> = (0..6).map(|i| i as f32 / 8.0).collect();
+    let values: Vec<u8> = floats
+        .iter()
+        .flat_map(|float| float.to_le_bytes())
+        .collect();
+    let notes: &[(u16, &[u32])] = &[
+        (256, &[3]),
+        (257, &[2]),
+        (258, &[32]),
+        (262, &[1]),
+        (274, &[6]),
+        (339, &[3]),
+    ];
+    let image = decode(&raw_tiff(false, notes, &[&values])).unwrap();
+    assert_eq!((image.width(), image.height()), (2, 3));
+    // The lowest row stands first, at the left.
+    let turned: Vec<f32> = [3, 0, 4, 1, 5, 2].map(|i| floats[i]).to_vec();
+    assert_eq!(image.values(), &Pixels::Floats(turned.into()));
+    let notes: &[(u16, &[u32])] = &[
+        (256, &[2]),
+        (257, &[1]),
+        (258, &[8]),
+        (262, &[1]),
+        (274, &[3]),
+        (277, &[5]),
+    ];
+    let image = decode(&raw_tiff(false, notes, &[&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]])).unwrap();
+    assert_eq!(image.pixels(), [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn tiles_of_planes_are_joined_without_what_pads_them() {
+    let value = |x: usize, y: usize, channel: usize| (x * 7 + y * 40 + channel * 80) as u8;
+    for (channels, photometric) in [(3, 2), (2, 1)] {
+        // 5×3 pixels in tiles of 4×2, of which four make a plane.
+        let mut tiles: Vec<Vec<u8>> = Vec::new();
+        for channel in 0..channels {
+            for (left, top) in [(0, 0), (4, 0), (0, 2), (4, 2)] {
+                let places = (0..8).map(|i| (left + i % 4, top + i / 4));
+                let seen = |(x, y): (usize, usize)| match x < 5 && y < 3 {
+                    true => value(x, y, channel),
+                    false => 99,
+                };
+                tiles.push(places.map(seen).collect());
+            }
+        }
+        let tiles: Vec<&[u8]> = tiles.iter().map(Vec::as_slice).collect();
+        let samples = [channels as u32];
+        let notes: &[(u16, &[u32])] = &[
+            (256, &[5]),
+            (257, &[3]),
+            (258, &[8]),
+            (262, &[photometric]),
+            (277, &samples),
+            (284, &[2]),
+            (322, &[4]),
+            (323, &[2]),
+        ];
+        let image = decode(&raw_tiff(true, notes, &tiles)).unwrap();
+        let expected: Vec<u8> = (0..15 * channels)
+            .map(|i| value(i / channels % 5, i / channels / 5, i % channels))
+            .collect();
+        assert_eq!((image.width(), image.height()), (5, 3));
+        assert_eq!(image.pixels(), expected, "{channels} channels");
+    }
 }

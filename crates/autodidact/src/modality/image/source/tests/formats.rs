@@ -143,6 +143,49 @@ fn cifar_records_are_read_from_folders_and_archives() {
 }
 
 #[test]
+fn two_sets_of_cifar_are_not_chosen_between() {
+    let ten = [
+        ("cifar-10/batches.meta.txt", b"plane\ncar\n".to_vec()),
+        ("cifar-10/data_batch_1.bin", vec![1; 3073]),
+        ("cifar-10/test_batch.bin", vec![0; 3073]),
+    ];
+    let hundred = [
+        ("cifar-100/fine_label_names.txt", b"apple\nfish\n".to_vec()),
+        ("cifar-100/train.bin", vec![1; 3074]),
+        ("cifar-100/test.bin", vec![0; 3074]),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let both = ten.iter().chain(&hundred);
+    for (name, bytes) in both {
+        write(&folder.path().join("tree"), name, bytes);
+    }
+    write(folder.path(), "packed/ten.tar.gz", &gzip(&tar_of(&ten)));
+    write(folder.path(), "packed/hundred.zip", &zip_of(&hundred));
+    for path in ["tree", "packed"].map(|name| folder.path().join(name)) {
+        let found = error(&spec(&path));
+        let text = found.to_string();
+        assert!(
+            text.contains("cifar-10/data_batch_1.bin) and CIFAR-100 (")
+                && text.contains("cifar-100/test.bin"),
+            "{text}"
+        );
+        assert!(found.remedy().unwrap().contains("name the folder"));
+    }
+    for (name, class) in [("tree/cifar-10", "car"), ("tree/cifar-100", "fish")] {
+        let source = open(&spec(folder.path().join(name))).unwrap();
+        assert_eq!(classes(&*source), [class]);
+    }
+    // A copy of a set isn't learned from twice.
+    write(folder.path(), "twice/a/data_batch_1.bin", &[1; 3073]);
+    write(folder.path(), "twice/b/data_batch_1.bin", &[1; 3073]);
+    let text = error(&spec(folder.path().join("twice"))).to_string();
+    assert!(
+        text.contains("holds several sets: a/data_batch_1.bin, b/data_batch_1.bin"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_list_names_files_labels_and_parts() {
     let folder = tempfile::tempdir().unwrap();
     let list = b"file,label,class,split\na/1.png,1,ant,train\na/2.png,0,bee,train\nb/3.png,0,bee,val\nb/9.png,0,bee,train\n";

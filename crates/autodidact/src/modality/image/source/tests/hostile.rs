@@ -3,6 +3,7 @@
 
 use rand::RngExt;
 
+use super::deep::raw_tiff;
 use super::formats::idx;
 use super::*;
 use crate::random::{Purpose, Rng, stream};
@@ -153,4 +154,76 @@ fn a_bomb_is_refused_before_it_goes_off() {
     bytes[29..33].copy_from_slice(&sum.sum().to_be_bytes());
     let error = decode(&bytes).unwrap_err().to_string();
     assert!(error.contains("60000×60000"), "{error}");
+}
+
+#[test]
+fn what_a_tiff_claims_of_its_parts_is_looked_at_before_memory_is_taken() {
+    // Rows of floats are unpacked from whole rows of a tile, however wide that says it is.
+    let wide: &[(u16, &[u32])] = &[
+        (256, &[4]),
+        (257, &[1]),
+        (258, &[32]),
+        (262, &[1]),
+        (277, &[2]),
+        (317, &[3]),
+        (322, &[1 << 30]),
+        (323, &[1]),
+        (339, &[3]),
+    ];
+    let text = decode(&raw_tiff(true, wide, &[&[0; 32]])).unwrap_err();
+    let text = text.to_string();
+    assert!(text.contains("parts of 1073741824×1"), "{text}");
+    // A small image whose every tile is a thousand times as large.
+    let many: &[(u16, &[u32])] = &[
+        (256, &[1]),
+        (257, &[1000]),
+        (258, &[8]),
+        (262, &[1]),
+        (277, &[2]),
+        (322, &[1 << 20]),
+        (323, &[1]),
+    ];
+    let parts: Vec<&[u8]> = vec![&[0; 2][..]; 1000];
+    let text = decode(&raw_tiff(true, many, &parts)).unwrap_err();
+    let text = text.to_string();
+    assert!(text.contains("in 1000 parts of 1048576×1"), "{text}");
+    // A JPEG inside of it is larger than the image.
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    DynamicImage::ImageLuma8(image::GrayImage::new(200, 100))
+        .write_to(&mut jpeg, ImageFormat::Jpeg)
+        .unwrap();
+    let jpeg = jpeg.into_inner();
+    for (width, found) in [(8, Some("holds a JPEG of 200×100")), (200, None)] {
+        let width = [width];
+        let packed: &[(u16, &[u32])] = &[
+            (256, &width),
+            (257, &[100]),
+            (258, &[8]),
+            (259, &[7]),
+            (262, &[1]),
+        ];
+        let read = decode(&raw_tiff(false, packed, &[&jpeg]));
+        match (read, found) {
+            (Err(error), Some(found)) => assert!(error.to_string().contains(found), "{error}"),
+            (read, found) => assert_eq!(read.is_ok(), found.is_none()),
+        }
+    }
+}
+
+#[test]
+fn a_tiff_that_its_reader_trips_over_is_a_damaged_one() {
+    // Tiles of planes whose lower edge is padded, in colors that are left to the decoder of ordinary images.
+    let notes: &[(u16, &[u32])] = &[
+        (256, &[5]),
+        (257, &[3]),
+        (258, &[8]),
+        (262, &[5]),
+        (277, &[4]),
+        (284, &[2]),
+        (322, &[4]),
+        (323, &[2]),
+    ];
+    let tiles: Vec<&[u8]> = vec![&[7; 8][..]; 16];
+    let text = decode(&raw_tiff(true, notes, &tiles)).unwrap_err();
+    assert!(text.to_string().contains("damaged TIFF"), "{text}");
 }

@@ -6,6 +6,7 @@ use ::parquet::arrow::ArrowWriter;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampSecondArray};
 
 use super::*;
+use crate::modality::Likeness;
 
 #[test]
 fn a_wide_table_is_one_recording() {
@@ -38,6 +39,7 @@ fn separators_and_decimals_are_found_or_said() {
             "1,5 2\n3 -4,25\n",
             "separator = \"space\"\ndecimal = \",\"",
         ),
+        ("a.log", "1,5 2,0\n3,0 -4,25\n", ""),
     ] {
         assert_eq!(
             values(&*of_file(name, text, reading), 0),
@@ -45,6 +47,13 @@ fn separators_and_decimals_are_found_or_said() {
             "{text}"
         );
     }
+    // As R writes tables: names in quotes, of rows as well.
+    let text = "\"time\" \"x y\"\n\"1\" 0.5 2\n\"2\" 1 3\n\"3\" 1.5 4\n";
+    let source = of_file("a.txt", text, "");
+    let recordings = source.recordings().unwrap();
+    assert_eq!(recordings.measured(), ["x y"]);
+    assert_eq!(recordings.after(0, 1).as_deref(), Some("2"));
+    assert_eq!(values(&*source, 0), "[2.0, 3.0, 4.0]");
 }
 
 #[test]
@@ -132,6 +141,14 @@ fn cases_of_sktime_may_differ_in_length_and_lack_values() {
     let source = of_file("x.ts", timed, "");
     assert_eq!(values(&*source, 0), "[1.5, 3.0, 2.0, NaN]");
     assert_eq!(values(&*source, 1), "[4.0, 5.0]");
+    // Times are seen where the header doesn't speak of them, and a space may stand between pairs.
+    let said = "@classLabel true 1 2\n@data\n(0,1.5), (1,2):(0,3),(1,?):1\n(0,7):(0,8):?\n";
+    let source = of_file("x.ts", said, "");
+    assert_eq!(values(&*source, 0), "[1.5, 3.0, 2.0, NaN]");
+    assert_eq!(values(&*source, 1), "[7.0, 8.0]");
+    // A class that isn't known is none.
+    assert_eq!(classes(&*source), ["1", "-"]);
+    assert_eq!(source.labels().unwrap().classes, ["1", "2"]);
     assert!(refused("x.ts", "1,2\n", "").contains("@data"));
     assert!(refused("x.ts", "@data\n1:2\n1:2:3\n", "").contains("case 2 has 3 dimensions"));
 }
@@ -203,6 +220,35 @@ fn labels_lie_beside_arrays() {
 }
 
 #[test]
+fn arrays_may_be_packed_alone_in_folders_and_in_archives() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let x = gzip(&npy("|u1", "(2, 2, 1)", &[1, 2, 3, 4]));
+    let y = gzip(&npy("|u1", "(2,)", &[1, 0]));
+    write(root, "folder/x.npy.gz", &x);
+    write(root, "folder/y.npy.gz", &y);
+    let members: [(&str, &[u8]); 2] = [("x.npy.gz", &x), ("y.npy.gz", &y)];
+    write(root, "data.zip", zip_of(&members));
+    write(root, "data.tar.gz", gzip(&tar_of(&members)));
+    for path in ["folder", "data.zip", "data.tar.gz"] {
+        for memory_limit in [0, 1 << 20] {
+            let spec = SourceSpec {
+                memory_limit,
+                ..spec(root.join(path), "")
+            };
+            let source = open(&spec).unwrap();
+            assert_eq!(classes(&*source), ["1", "0"], "{path}");
+            assert_eq!(values(&*source, 1), "[3.0, 4.0]");
+        }
+    }
+    let alone = root.join("folder/x.npy.gz");
+    assert_eq!(looks_like_series(&alone), Likeness::Clear);
+    assert_eq!(values(&*opened(alone, ""), 1), "[3.0, 4.0]");
+    write(root, "cut.npy.gz", &x[..x.len() / 2]);
+    assert!(failed(root.join("cut.npy.gz"), "").contains("cut.npy.gz"));
+}
+
+#[test]
 fn parquet_reads_like_the_table_that_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -220,6 +266,9 @@ fn parquet_reads_like_the_table_that_was_written() {
     writer.close().unwrap();
     write(folder.path(), "a.parquet", &bytes);
     let source = opened(folder.path().join("a.parquet"), "");
+    assert_eq!(values(&*source, 0), "[1.5, NaN, -3.0]");
+    write(folder.path(), "b.parquet.gz", gzip(&bytes));
+    let source = opened(folder.path().join("b.parquet.gz"), "");
     assert_eq!(values(&*source, 0), "[1.5, NaN, -3.0]");
     bytes.truncate(bytes.len() - 9);
     write(folder.path(), "a.parquet", &bytes);
@@ -278,4 +327,27 @@ fn what_is_kept_beyond_memory_reads_the_same() {
         (21, 21.0, 60.0)
     );
     assert_eq!(source.name(3), "a/000021");
+    // Recordings that take turns row by row, the last of which runs backward.
+    let mut table = "id,t,x\n".to_owned();
+    for row in 0..5000 {
+        let (twice, back) = (2 * row, 5000 - row);
+        table += &format!("a,{row},{row}\nb,{row},{twice}\nc,{back},{row}\n");
+    }
+    write(folder.path(), "b.csv", table);
+    let small = SourceSpec {
+        memory_limit: 100,
+        ..spec(folder.path().join("b.csv"), "window = 10\nstride = 10")
+    };
+    let source = open(&small).unwrap();
+    assert_eq!(source.len(), 1500);
+    for item in 0..1500 {
+        let step = |at: usize| item % 500 * 10 + at;
+        let expected = (0..10).map(|at| match item / 500 {
+            0 => step(at) as f32,
+            1 => 2.0 * step(at) as f32,
+            _ => 4999.0 - step(at) as f32,
+        });
+        let expected: Vec<f32> = expected.collect();
+        assert_eq!(source.get(item).unwrap().values[..], expected, "{item}");
+    }
 }

@@ -469,6 +469,18 @@ fn stretches_of_time_say_what_is_not_normal() {
 }
 
 #[test]
+fn a_file_without_the_column_of_the_others_says_nothing_of_its_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "data/a.csv", "x,anomaly\n1,0\n2,1\n3,\n");
+    write(root, "data/b.csv", "x\n1\n2\n3\n");
+    let source = open(&spec(root.join("data"), "label = \"anomaly\"")).unwrap();
+    let recordings = source.recordings().unwrap();
+    assert_eq!(recordings.abnormal(0).unwrap(), [false, true, false]);
+    assert_eq!(recordings.abnormal(1), None);
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -1,181 +1,29 @@
-//! A run's encoder, frozen, and what it makes of data.
+//! The network of a run, as it was left, around an encoder's weights.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::following::{Followed, Following, Values};
-use super::halves::Halves;
+use super::{Embedded, Frozen, Pairs, Splits, Which, Whom, evenly};
 use crate::error::{Error, Result};
 use crate::export::onnx::OnnxModel;
+use crate::judge::following::{Followed, Following, Values};
+use crate::judge::halves::Halves;
+use crate::judge::levels::levels;
+use crate::judge::protocol::unfit;
 use crate::layers::Init;
 use crate::layers::state::{State, host, load_state};
 use crate::method::{ForObjective, Objective};
 use crate::modality::{
-    self, Draw, Encoder, ForModality, Labels, Modality, Part, Publication, Raw, ReadRows, Rows,
-    Sheet, Source, SourceSpec, Stretch,
+    self, Encoder, ForModality, Labels, Modality, Part, Publication, Raw, ReadRows, Rows, Source,
+    SourceSpec, Stretch,
 };
 use crate::recipe::{Plan, Recipe};
 use crate::train::device;
 use crate::train::features::{Who, features};
-
-/// An item's description by whom.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Whom {
-    /// The run's encoder.
-    Pretrained,
-    /// The same network with the initial weights of the run's own seed.
-    Untrained,
-    /// Another network of the same architecture, such as the supervised ceiling's.
-    Other(State),
-    /// The item's own numbers.
-    Raw,
-}
-
-/// Items by name, with their labels where there are any, and one matrix of vectors for each who was asked.
-#[derive(Debug, Clone)]
-pub struct Embedded {
-    /// The items' numbers in their source, row by row.
-    pub items: Vec<usize>,
-    /// Names of the items, row by row.
-    pub names: Vec<String>,
-    /// Their classes, row by row.
-    pub classes: Vec<Option<u32>>,
-    /// Names of the classes.
-    pub class_names: Vec<String>,
-    /// `[items, dimensions]`, one for each who was asked.
-    pub features: Vec<Matrix>,
-    /// The recording that each is cut from and the steps that it is, row by row; empty where items are cut from none.
-    pub windows: Vec<(usize, Range<usize>)>,
-    /// Items that couldn't be read: name and what was wrong.
-    pub unreadable: Vec<(String, String)>,
-    /// How many items are longer than the network takes in, so that it saw a part of them only.
-    pub shortened: usize,
-    /// How many labeled items were not looked at, since there were enough of them.
-    pub beyond: usize,
-}
-
-/// Which parts data comes in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Splits {
-    /// The part that is opened when none is named; `None` where the data is one whole.
-    pub test: bool,
-    /// One line for people.
-    pub description: String,
-    /// How many items the opened part has.
-    pub items: usize,
-    /// Whether there are labels.
-    pub labeled: bool,
-    /// Whether items are pairs with scores of how alike their halves are.
-    pub scored: bool,
-}
-
-/// Pairs with what somebody said of them, and the vectors of their halves for each who was asked.
-#[derive(Debug, Clone)]
-pub struct Pairs {
-    /// How alike the halves of each pair are, on any scale.
-    pub scores: Vec<f64>,
-    /// `[pairs, dimensions]` twice, for each who was asked.
-    pub features: Vec<[Matrix; 2]>,
-    /// Pairs of which a half couldn't be read: name and what was wrong.
-    pub unreadable: Vec<(String, String)>,
-}
-
-/// Which items of some data are embedded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// All.
-    All,
-    /// Where there are labels: those that have one, evenly so many of them at most.
-    Labeled(usize),
-}
-
-/// A run's encoder with its types erased.
-pub trait Frozen {
-    /// Vectors of all items of a part of some data. `advance` hears how many items are done.
-    ///
-    /// # Errors
-    /// When the data can't be read.
-    fn embed(
-        &self,
-        data: &SourceSpec,
-        whom: &[Whom],
-        which: Which,
-        advance: &mut dyn FnMut(usize, usize),
-    ) -> Result<Embedded>;
-
-    /// The values of some items of some data, by their numbers, of which one step follows another: `[steps, channels]` each, on
-    /// the scale that networks see, what is missing as it was before. `None` where items have no steps.
-    ///
-    /// # Errors
-    /// When the data or one of the items can't be read.
-    fn timelines(&self, data: &SourceSpec, items: &[usize]) -> Result<Option<Vec<Matrix>>>;
-
-    /// Vectors of both halves of each pair, each half by itself. `advance` hears how many halves are done.
-    ///
-    /// # Errors
-    /// When the data can't be read, or holds no pairs with scores.
-    fn embed_pairs(
-        &self,
-        data: &SourceSpec,
-        whom: &[Whom],
-        advance: &mut dyn FnMut(usize, usize),
-    ) -> Result<Pairs>;
-
-    /// The run's encoder along the recordings of some data. It takes in `context` steps before each, or as many as its views
-    /// have where these are fewer or `context` is 0.
-    ///
-    /// # Errors
-    /// When the data can't be read, or holds no recordings.
-    fn follow(&self, data: &SourceSpec, context: usize) -> Result<Box<dyn Following + '_>>;
-
-    /// What the network takes in of a recording; `None` where items are no stretches of any.
-    fn stretch(&self) -> Option<Stretch>;
-
-    /// What the run's encoder makes of the ends of some stretches, `[stretches, dimensions]`: of each its values as they were
-    /// recorded and the number of its first step.
-    ///
-    /// # Errors
-    /// When items are no stretches, or these are of other channels.
-    fn ends(&self, stretches: &[(Vec<f32>, usize)]) -> Result<Matrix>;
-
-    /// Reads steps as they arrive, as the data is read that the run learned from.
-    ///
-    /// # Errors
-    /// When items are no stretches of recordings.
-    fn rows(&self, data: &SourceSpec) -> Result<Box<dyn ReadRows>>;
-
-    /// The run's encoder as a graph that other engines run, from items as they come (`raw`) or already normalized.
-    ///
-    /// # Errors
-    /// When the kind of data has no graphs.
-    fn onnx(&self, raw: bool) -> Result<OnnxModel>;
-
-    /// The run's encoder as a folder that others' programs load.
-    ///
-    /// # Errors
-    /// When the kind of data has no such form, or the network doesn't fit it.
-    fn publication(&self) -> Result<Publication>;
-
-    /// What the data comes in.
-    ///
-    /// # Errors
-    /// When the data can't be read.
-    fn splits(&self, data: &SourceSpec) -> Result<Splits>;
-
-    /// What the items' own numbers are.
-    fn raw(&self) -> Raw;
-
-    /// Whether some data is what the run learned from, whatever part of it.
-    fn is_own(&self, data: &SourceSpec) -> bool;
-
-    /// Whether the run learned from labels.
-    fn saw_labels(&self) -> bool;
-}
 
 /// Builds the network of a recipe, as a run leaves it, around an encoder's weights.
 ///
@@ -238,8 +86,8 @@ impl<M: Modality> ForObjective for Planned<'_, M> {
     }
 }
 
-pub(super) struct FrozenRun<M: Modality> {
-    pub(super) modality: M,
+pub(in crate::judge) struct FrozenRun<M: Modality> {
+    pub(in crate::judge) modality: M,
     pretrained: M::Encoder,
     untrained: M::Encoder,
     device: Device,
@@ -252,7 +100,7 @@ pub(super) struct FrozenRun<M: Modality> {
 
 impl<M: Modality> FrozenRun<M> {
     /// The other networks among those who are asked.
-    pub(super) fn others(&self, whom: &[Whom]) -> Result<Vec<Option<M::Encoder>>> {
+    pub(in crate::judge) fn others(&self, whom: &[Whom]) -> Result<Vec<Option<M::Encoder>>> {
         let network = |whom: &Whom| match whom {
             Whom::Other(state) => load_state(self.untrained.clone(), state).map(Some),
             _ => Ok(None),
@@ -260,7 +108,7 @@ impl<M: Modality> FrozenRun<M> {
         whom.iter().map(network).collect()
     }
 
-    pub(super) fn who<'a>(
+    pub(in crate::judge) fn who<'a>(
         &'a self,
         whom: &[Whom],
         others: &'a [Option<M::Encoder>],
@@ -392,7 +240,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             whole.map(|(row, of)| (row, scores[of[0] / 2])).unzip();
         let halves = |matrix: Matrix| -> Result<[Matrix; 2]> {
             let second: Vec<usize> = rows.iter().map(|row| row + 1).collect();
-            let select = |rows: &[usize]| matrix.select(rows).map_err(super::protocol::unfit);
+            let select = |rows: &[usize]| matrix.select(rows).map_err(unfit);
             Ok([select(&rows)?, select(&second)?])
         };
         Ok(Pairs {
@@ -433,7 +281,23 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         let batch = self.modality.collate(&views, &rows, &self.device)?;
         let vectors = self.pretrained.latest(&batch);
         let [count, dim] = vectors.dims();
-        Matrix::from_vec(count, dim, host(vectors)).map_err(super::protocol::unfit)
+        Matrix::from_vec(count, dim, host(vectors)).map_err(unfit)
+    }
+
+    fn levels(&self, stretches: &[(Vec<f32>, usize)], measured: usize) -> Result<Matrix> {
+        let (mut stood, mut width) = (Vec::new(), 0);
+        for (values, first) in stretches {
+            let item = self.modality.of_steps(values.clone(), *first)?;
+            let timeline = self.modality.timeline(&item).ok_or_else(|| {
+                Error::data("steps of other channels than the network knows")
+                    .expected("steps that were recorded like what was learned from")
+            })?;
+            let values = Values::of(&timeline, measured)?.known;
+            let levels = levels(&values, values.rows())?;
+            width = levels.columns();
+            stood.extend_from_slice(levels.row(levels.rows() - 1));
+        }
+        Matrix::from_vec(stretches.len(), width, stood).map_err(unfit)
     }
 
     fn rows(&self, data: &SourceSpec) -> Result<Box<dyn ReadRows>> {
@@ -482,69 +346,6 @@ fn same_place(one: Option<&Path>, other: Option<&Path>) -> bool {
     one.map(place) == other.map(place)
 }
 
-/// So many of them at most, evenly over all: data is often sorted by class.
-fn evenly(indices: Vec<usize>, most: usize) -> Vec<usize> {
-    let all = indices.len();
-    if all <= most {
-        return indices;
-    }
-    (0..most)
-        .map(|place| indices[place * all / most.max(1)])
-        .collect()
-}
-
-/// A sheet of views of some items, before any training.
-///
-/// # Errors
-/// When the data can't be read or the recipe doesn't fit it.
-pub fn views_sheet(recipe: &Recipe, items: usize) -> Result<Sheet> {
-    let recipe = &recipe.begun()?;
-    modality::by_name(&recipe.kind()?, SheetOf { recipe, items })?
-}
-
-struct SheetOf<'a> {
-    recipe: &'a Recipe,
-    items: usize,
-}
-
-impl ForModality for SheetOf<'_> {
-    type Output = Result<Sheet>;
-    fn run<M: Modality>(self) -> Self::Output {
-        let name = crate::method::of(self.recipe)?;
-        let of_method = SheetOfMethod {
-            recipe: self.recipe,
-            items: self.items,
-            kind: PhantomData::<M>,
-        };
-        crate::method::on::<M, _>(&name, of_method)?
-    }
-}
-
-struct SheetOfMethod<'a, M> {
-    recipe: &'a Recipe,
-    items: usize,
-    kind: PhantomData<M>,
-}
-
-impl<M: Modality> ForObjective for SheetOfMethod<'_, M> {
-    type Output = Result<Sheet>;
-    fn run<O: Objective>(self) -> Self::Output {
-        let seed = self.recipe.seed();
-        let source = M::open(&self.recipe.data()?.source(seed, None))?;
-        let plan = Plan::<M, O>::resolve(self.recipe, Some(source.as_ref()))?;
-        let mut items = Vec::new();
-        for index in evenly((0..source.len()).collect(), self.items.max(1)) {
-            if let Ok(item) = source.get(index) {
-                items.push((index as u64, item));
-            }
-        }
-        if items.is_empty() {
-            return Err(Error::data("no item that can be read").expected("at least one"));
-        }
-        plan.modality.sheet(&items, Draw { seed, epoch: 0 })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -564,12 +365,5 @@ mod tests {
         // There is no such file, only those of its parts.
         assert!(same("Adiac", "Adiac") && !same("Adiac", "Beef"));
         assert!(same_place(None, None) && !same_place(None, Some(root)));
-    }
-
-    #[test]
-    fn some_items_are_taken_evenly_and_few_all() {
-        assert_eq!(evenly((0..5).collect(), 5), [0, 1, 2, 3, 4]);
-        assert_eq!(evenly((0..10).collect(), 4), [0, 2, 5, 7]);
-        assert_eq!(evenly(vec![3, 4, 9], 1), [3]);
     }
 }

@@ -1,0 +1,179 @@
+//! What a learner takes from the data before the first step: a dictionary, say, or the first classifier over given weights.
+
+use std::time::Instant;
+
+use autodidact_eval::Matrix;
+use burn::module::Module;
+
+use super::Learner;
+use crate::error::Result;
+use crate::layers::Init;
+use crate::method::{Method, Objective};
+use crate::modality::{Encoder, Modality};
+use crate::recipe::Length;
+use crate::train::features::{Who, features};
+
+/// Items that a classifier begins with in any case, where there are so many.
+const ALWAYS: usize = 5000;
+/// The part of the views that are learned from in a run whose items may be embedded once more to begin with: a tenth of
+/// the time, as a step takes three times as long as an embedding.
+const SHARE: f64 = 0.3;
+/// The part of a budget that the first classifier may take.
+const TENTH: f64 = 0.1;
+/// Items that tell how long a run with a budget takes for each.
+const TIMED: usize = 1024;
+/// Values of all vectors that a classifier is fitted to, at most: 128 MiB, and as much again while it is fitted.
+const ROOM: usize = 1 << 25;
+/// Products of values and classes in a pass over these vectors, at most; a fit makes hundreds of passes.
+const PRODUCTS: usize = 1 << 29;
+
+impl<M: Modality, O: Objective> Learner<M, O> {
+    /// What the network takes from the data, and a line for people about it.
+    pub(super) fn take_from_data(&mut self) -> Result<Vec<String>> {
+        // Given weights have begun before; a classifier of theirs begins with what they tell.
+        if self.plan.train.init.is_some() {
+            return Ok(self.read_out()?.into_iter().collect());
+        }
+        let began = Instant::now();
+        let items = &self.items;
+        let mut some = |count: usize| {
+            let held = items.indices.len();
+            let count = count.min(held);
+            let places: Vec<usize> = (0..count).map(|place| place * held / count).collect();
+            items.read(&places).map(|(items, _)| items)
+        };
+        let seed = self.plan.train.seed;
+        // The same initial weights once more, so that heads and teachers are built around what the encoder has become.
+        let mut init = Init::new(seed, &self.device);
+        let encoder = self.plan.modality.encoder(&mut init)?;
+        let Some((encoder, line)) = self.plan.modality.begun(&encoder, &mut some, seed)? else {
+            return Ok(Vec::new());
+        };
+        self.model = Some(self.plan.objective.build(encoder, &mut init)?);
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(vec![format!("{line}, in {seconds:.1} s")])
+    }
+
+    /// Begins a classifier with what the vectors of labeled items tell; a line for people.
+    fn read_out(&mut self) -> Result<Option<String>> {
+        let labels = self.items.source.labels();
+        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+            return Ok(None);
+        };
+        let size = Size {
+            items: self.items.indices.len(),
+            dim: self.model().encoder().dim(),
+            classes: labels.classes.len(),
+        };
+        let train = &self.plan.train;
+        let seen = match (train.probe_items, train.length()) {
+            (Some(count), _) => return self.fit_to(count.min(size.items)),
+            (None, Length::Budget(seconds)) => return self.fit_within(TENTH * seconds, &size),
+            (None, Length::Steps(steps)) => steps as f64 * train.batch_size as f64,
+            (None, Length::Epochs(epochs)) => epochs * size.items as f64,
+        };
+        self.fit_to(size.affordable(seen))
+    }
+
+    /// Fits a classifier to as many items as there are seconds for, and notes in the plan how many that were: with the
+    /// number the run can be repeated, with the time it could not.
+    fn fit_within(&mut self, seconds: f64, size: &Size) -> Result<Option<String>> {
+        let began = Instant::now();
+        let most = size.fitting();
+        let mut count = most.min(TIMED);
+        let line = loop {
+            let started = Instant::now();
+            let line = self.fit_to(count)?;
+            let took = started.elapsed().as_secs_f64().max(1e-3);
+            let left = seconds - began.elapsed().as_secs_f64();
+            let next = most.min((count as f64 * left / took) as usize);
+            // A few items more would tell little more.
+            if next <= count || (next < 2 * count && next < most) {
+                break line;
+            }
+            count = next;
+        };
+        self.plan.train.probe_items = Some(count);
+        Ok(line)
+    }
+
+    /// Fits a classifier to so many of the items that are learned from, evenly over all.
+    fn fit_to(&mut self, count: usize) -> Result<Option<String>> {
+        let learned = &self.items.indices;
+        let some: Vec<usize> = (0..count)
+            .map(|place| learned[place * learned.len() / count])
+            .collect();
+        let Some((vectors, classes)) = self.vectors(&some)? else {
+            return Ok(None);
+        };
+        let (model, line) = self.take_model().read_out(&vectors, &classes);
+        self.model = Some(model);
+        Ok(line)
+    }
+
+    /// The vectors of some items and their classes, for a method that learns from labels; `None` where none can be read.
+    pub(super) fn vectors(&self, indices: &[usize]) -> Result<Option<(Matrix, Vec<u32>)>> {
+        let source = self.items.source.as_ref();
+        let labels = source.labels();
+        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+            return Ok(None);
+        };
+        if !indices.iter().any(|&index| source.get(index).is_ok()) {
+            return Ok(None);
+        }
+        let device = self.device.clone().inner();
+        let encoder = self.model().encoder().valid();
+        let who = [Who::Network(&encoder, &device)];
+        let mut seen = features(&self.plan.modality, source, indices, &who, |_| {})?;
+        let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
+        Ok(Some((seen.matrices.remove(0), classes.collect())))
+    }
+}
+
+/// How much there is to fit a classifier to.
+struct Size {
+    /// Items that are learned from.
+    items: usize,
+    /// Dimensions of their vectors.
+    dim: usize,
+    classes: usize,
+}
+
+impl Size {
+    /// Items that there is room for, and whose fit doesn't take too long.
+    fn fitting(&self) -> usize {
+        let dim = self.dim.max(1);
+        let fitting = (ROOM / dim).min(PRODUCTS / (dim * self.classes.max(1)));
+        self.items.min(fitting.max(ALWAYS))
+    }
+
+    /// Those that a run pays for in which so many views are learned from.
+    fn affordable(&self, seen: f64) -> usize {
+        self.fitting().min(((SHARE * seen) as usize).max(ALWAYS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classifier_begins_with_as_many_items_as_memory_and_a_tenth_of_the_run_allow() {
+        let size = |items, dim, classes| Size {
+            items,
+            dim,
+            classes,
+        };
+        // All of sixty thousand small items that a run goes through five times; of one that goes through them once, a third.
+        let all = size(58_000, 512, 10);
+        assert_eq!(all.affordable(5.0 * 58_000.0), 58_000);
+        assert_eq!(all.affordable(58_000.0), 17_400);
+        // A short run takes what it took from few.
+        assert_eq!(all.affordable(640.0), ALWAYS);
+        assert_eq!(size(480, 512, 10).affordable(640.0), 480);
+        // Wide vectors fill the memory, many classes take time.
+        assert_eq!(size(58_000, 4096, 10).affordable(1e9), 8192);
+        assert_eq!(size(58_000, 512, 100).affordable(1e9), 10_485);
+        assert_eq!(size(58_000, 30_000, 1000).affordable(1e9), ALWAYS);
+    }
+}
