@@ -77,7 +77,8 @@ pub(super) fn has_image_name(name: &str) -> bool {
 /// When the bytes are no image that is read here, are damaged or end too early, or show more than [`MOST_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Image> {
     match sniff(&bytes[..bytes.len().min(HEAD as usize)]) {
-        Some(ImageFormat::Jpeg) => jpeg(bytes),
+        Some(ImageFormat::Jpeg) => guarded(|| jpeg(bytes))
+            .unwrap_or_else(|| Err(damaged("JPEG", "its inner sizes contradict each other"))),
         Some(ImageFormat::Tiff) => tiff(bytes),
         Some(format) => other(bytes, format),
         None if bytes.is_empty() => Err(Error::data("is empty").expected("an image file")),
@@ -122,6 +123,7 @@ pub(super) fn check_size(width: u64, height: u64) -> Result<()> {
     Ok(())
 }
 
+/// A JPEG file. Where sampling factors and sizes contradict each other, the crate that reads it panics on some processors.
 fn jpeg(bytes: &[u8]) -> Result<Image> {
     let failed = |source| damaged("JPEG", source);
     // Not strict, as libjpeg isn't: real files hold stray bytes between their markers.
