@@ -219,7 +219,8 @@ fn raw_tiff(
     let mut directory = (all.len() as u16).to_le_bytes().to_vec();
     for (tag, values) in all {
         directory.extend(tag.to_le_bytes());
-        directory.extend([4, 0]);
+        // Four bytes a number, but two for what the channels beside the colors are: the reader takes no others there.
+        directory.extend([if tag == 338 { 3 } else { 4 }, 0]);
         directory.extend((values.len() as u32).to_le_bytes());
         let place = match values[..] {
             [value] => value,
