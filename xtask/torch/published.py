@@ -175,6 +175,23 @@ def give_back(program, scores):
     return worst
 
 
+def vectors_alone(program):
+    """A vector for each symbol and their mean: a folder that only sentence-transformers reads."""
+    from sentence_transformers import SentenceTransformer
+
+    with tempfile.TemporaryDirectory() as folder:
+        here = pathlib.Path(folder)
+        write_texts(here / "text.csv", TEXT)
+        run(
+            program, "pretrain", "text.csv", "--out", "run", "--no-evaluate", "--set", "data.reading.vocabulary=300",
+            cwd=here,
+        )  # fmt: skip
+        run(program, "export", "run", "--format", "transformers", "--out", "out", cwd=here)
+        theirs = SentenceTransformer(str(here / "out"), device="cpu").encode(TEXTS)
+        ours, _ = embed(program, "run", TEXTS, here)
+        return report("ppmi, vectors by sentence-transformers", ours, theirs)
+
+
 def sentences(program, folder, stsb):
     from scipy.stats import spearmanr
     from sentence_transformers import SentenceTransformer
@@ -209,7 +226,7 @@ def main():
     given = parser.parse_args()
     program, scores = given.program.resolve(), given.scores.resolve()
     torch.manual_seed(0)
-    worst = max(take_over(program), give_back(program, scores))
+    worst = max(take_over(program), give_back(program, scores), vectors_alone(program))
     if given.sentences:
         worst = max(worst, sentences(program, *[path.resolve() for path in given.sentences]))
     sys.exit(worst > BOUND)

@@ -94,7 +94,7 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) method: Option<String>,
     /// The network: of images patches, small_conv, resnet18, resnet34, resnet50, vit_tiny or vit_small; of text bert, modern,
-    /// gpt2 or modern_causal; of series kernels, dilated, conv_gru, resnet1d or patch_transformer
+    /// gpt2, modern_causal or static; of series kernels, dilated, conv_gru, resnet1d or patch_transformer
     #[arg(long)]
     pub(crate) encoder: Option<String>,
     /// Length in passes over the data

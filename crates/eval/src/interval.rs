@@ -113,16 +113,14 @@ pub fn paired_difference<Score: Copy + Into<f64>>(
     let differences: Vec<f64> = pairs.map(|(&a, &b)| a.into() - b.into()).collect();
     let apart = differences.iter().filter(|&&by| by != 0.).count();
     let found = resampled_mean(differences, settings)?;
-    // More than so many items are beyond any level.
-    let chance = 2_f64.powi(1 - apart.min(64) as i32);
-    Ok(if chance > 1. - settings.level {
+    Ok(if settings.tells(apart) {
+        found
+    } else {
         Interval {
             low: found.low.min(0.),
             high: found.high.max(0.),
             ..found
         }
-    } else {
-        found
     })
 }
 
@@ -163,7 +161,7 @@ pub fn bootstrap_statistic(
 }
 
 impl Bootstrap {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         EvalError::check_count("resamples", self.resamples)?;
         if self.level > 0. && self.level < 1. {
             return Ok(());
@@ -175,7 +173,15 @@ impl Bootstrap {
         })
     }
 
-    fn around(&self, value: f64, mut resampled: Vec<f64>) -> Interval {
+    /// Whether so many items that all differ the same way do so by more than chance, as the sign test has it.
+    pub(crate) fn tells(&self, items: usize) -> bool {
+        // More than so many items are beyond any level.
+        let chance = 2_f64.powi(1 - items.min(64) as i32);
+        chance <= 1. - self.level
+    }
+
+    /// The interval of what resamples came to, of which there is one at least, around what all items come to.
+    pub(crate) fn around(&self, value: f64, mut resampled: Vec<f64>) -> Interval {
         resampled.sort_unstable_by(f64::total_cmp);
         let tail = (1. - self.level) / 2.;
         Interval {

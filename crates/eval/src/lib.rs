@@ -3,9 +3,9 @@
 //! An encoder turns items into rows of a [`Matrix`]; this crate says how good those rows are. With labels:
 //! [`knn`], [`probe`], [`retrieval`], [`few_shot`], scored by [`classification`] and bounded by [`interval`];
 //! [`calibration`] makes probabilities of a classifier's scores.
-//! [`tf_idf`] weighs counts of words; [`correlation`] holds vectors of pairs against what people say of them. For time
-//! series: [`svm`] and [`warping`] tell classes apart, [`forecast`] reads the next steps off, [`anomaly`] says what scores
-//! of steps are worth. Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
+//! [`tf_idf`] counts words and weighs the counts; [`correlation`] holds vectors of pairs against what people say of them.
+//! For time series: [`svm`] and [`warping`] tell classes apart, [`forecast`] reads the next steps off, [`anomaly`] says what
+//! scores of steps are worth. Without labels: [`representation`] and [`cluster`]; [`projection`] draws a map of them.
 //!
 //! *Architecture invariants.* Nothing here reads, writes or prints, and nothing knows which framework made the
 //! embeddings. A [`Matrix`] is never empty and holds finite numbers only, so what takes one need not check again.

@@ -1,11 +1,75 @@
-//! Counts of words, weighted by how rare each word is: the baseline of texts.
+//! Counts of words, weighted by how rare each word is: the baseline of texts. Words are numbers, such as hashes of them, and
+//! those that most of the training texts have are [`Columns`].
 //!
 //! `x = n · (ln((1 + N) / (1 + d)) + 1)`, n being the count of a word in a text and d the number of the N training texts
 //! that have it; each text is then divided by its length. Spärck Jones, *A Statistical Interpretation of Term Specificity
 //! and Its Application in Retrieval* (1972), smoothed as scikit-learn does it.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
 use crate::error::{EvalError, Result};
 use crate::matrix::Matrix;
+
+/// Which words are columns of a matrix of counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Ascending.
+    words: Vec<u64>,
+}
+
+impl Columns {
+    /// The words that stand in most of some texts, so many of them at most; of those in equally many the lower numbers. A text
+    /// is its words, each as often as it stands there, in any order.
+    ///
+    /// ```
+    /// # use autodidact_eval::tf_idf::Columns;
+    /// let columns = Columns::of(&[vec![7, 3], vec![7, 5, 5]], 2);
+    /// assert_eq!(columns.count(&[vec![7, 3, 9, 7]])?.row(0), [1., 2.]);
+    /// # Ok::<(), autodidact_eval::EvalError>(())
+    /// ```
+    pub fn of(texts: &[Vec<u64>], most: usize) -> Self {
+        let mut having: HashMap<u64, usize> = HashMap::new();
+        let mut distinct: Vec<u64> = Vec::new();
+        for text in texts {
+            distinct.clone_from(text);
+            distinct.sort_unstable();
+            distinct.dedup();
+            for &word in &distinct {
+                *having.entry(word).or_default() += 1;
+            }
+        }
+        let mut common: Vec<(u64, usize)> = having.into_iter().collect();
+        common.sort_unstable_by_key(|&(word, having)| (Reverse(having), word));
+        common.truncate(most);
+        let mut words: Vec<u64> = common.into_iter().map(|(word, _)| word).collect();
+        words.sort_unstable();
+        Self { words }
+    }
+
+    /// How often each of these words stands in each of some texts, `[texts, words]`, the words ascending; other words are left
+    /// out. Where there are no words at all it is one column of zeros, since a matrix is never empty.
+    ///
+    /// # Errors
+    ///
+    /// If there are no texts.
+    pub fn count(&self, texts: &[Vec<u64>]) -> Result<Matrix> {
+        let columns = self.words.len().max(1);
+        let mut data = vec![0f32; texts.len() * columns];
+        data.par_chunks_exact_mut(columns)
+            .zip(texts)
+            .for_each(|(row, text)| {
+                for word in text {
+                    if let Ok(column) = self.words.binary_search(word) {
+                        row[column] += 1.;
+                    }
+                }
+            });
+        Matrix::from_vec(texts.len(), columns, data)
+    }
+}
 
 /// Training and test texts `[texts, words]` of counts, weighted by the training texts.
 ///
@@ -42,6 +106,36 @@ pub fn tf_idf(train: &Matrix, test: &Matrix) -> Result<(Matrix, Matrix)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_the_words_that_most_texts_have() {
+        // 9 stands there most often, but in one text alone.
+        let texts = [vec![4, 2, 9, 9, 9, 9], vec![2, 4, 8], vec![8, 2, 6]];
+        let chosen = |most| Columns::of(&texts, most).words;
+        assert_eq!(chosen(1), [2]);
+        // Of 4 and 8, in two texts each, and of 6 and 9, in one each, the lower comes first.
+        assert_eq!(chosen(2), [2, 4]);
+        assert_eq!(chosen(4), [2, 4, 6, 8]);
+        assert_eq!(chosen(100), [2, 4, 6, 8, 9]);
+    }
+
+    #[test]
+    fn words_are_counted_as_often_as_they_stand_there_and_unknown_ones_are_left_out() {
+        let columns = Columns::of(&[vec![u64::MAX, 5], vec![5]], 8192);
+        let counts = columns.count(&[vec![5, 7, 5, u64::MAX], vec![7], vec![]]);
+        assert_eq!(counts.unwrap().data(), [2., 1., 0., 0., 0., 0.]);
+        assert_eq!(columns.count(&[]), Err(EvalError::Empty { what: "rows" }));
+    }
+
+    #[test]
+    fn texts_without_words_have_one_column_that_says_nothing() {
+        for (texts, most) in [(vec![Vec::new(); 3], 8192), (vec![vec![1]; 3], 0)] {
+            let counts = Columns::of(&texts, most).count(&texts).unwrap();
+            assert_eq!((counts.rows(), counts.columns()), (3, 1));
+            let (train, test) = tf_idf(&counts, &counts).unwrap();
+            assert_eq!((train.data(), test.data()), (&[0.; 3][..], &[0.; 3][..]));
+        }
+    }
 
     #[test]
     fn rare_words_weigh_more_and_texts_are_of_one_length() {

@@ -21,8 +21,9 @@ pub fn write_publication(folder: &Path, publication: &Publication) -> Result<Vec
             .expected("a folder of its own for what is exported")
             .mend("name another with --out"));
     }
-    std::fs::create_dir_all(folder).at_path(folder)?;
-    write_published(&folder.join(WEIGHTS), &publication.weights)?;
+    let inner = folder.join(&publication.weights_in);
+    std::fs::create_dir_all(&inner).at_path(&inner)?;
+    write_published(&inner.join(WEIGHTS), &publication.weights)?;
     for (name, contents) in publication.files.iter().rev() {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
@@ -43,6 +44,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let publication = Publication {
             weights: State::new(),
+            weights_in: String::new(),
             files: vec![
                 ("config.json".to_owned(), b"{}".to_vec()),
                 ("1_Pooling/config.json".to_owned(), b"[]".to_vec()),

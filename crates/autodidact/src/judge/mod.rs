@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod card;
+mod counted;
 mod detector;
 mod embedding;
 mod following;

@@ -4,14 +4,15 @@
 //! items; bootstrap intervals over these. Where one step of an item follows another, the values' nearest neighbor by dynamic
 //! time warping stands beside them.
 //!
-//! Items whose own numbers are counts are weighed by how rare each is (TF-IDF), and then probed as they are.
+//! Where items' own numbers are counts, columns are what most of the items have that are learned from, weighed by how rare it is
+//! (TF-IDF), and then probed as they are.
 
 use autodidact_eval::interval::{Bootstrap, Interval, paired_difference};
-use autodidact_eval::tf_idf::tf_idf;
 use autodidact_eval::{EvalError, Matrix};
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
+use super::counted::weighed;
 use super::embedding::{Embedded, Frozen, Which, Whom};
 use super::tasks::{Scale, Tasks, sizes};
 use super::verdict::{Finding, Verdict};
@@ -80,7 +81,15 @@ pub fn evaluate(
     if let Some(state) = ceiling {
         sides.push(("supervised", Whom::Other(state)));
     }
-    let (names, whom): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
+    let (names, mut whom): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
+    // What is counted is no vector before it is known which items are learned from.
+    let counted = match frozen.raw() {
+        Raw::Counts => whom.iter().position(|whom| matches!(whom, Whom::Raw)),
+        Raw::Values => None,
+    };
+    if let Some(side) = counted {
+        whom.remove(side);
+    }
     let which = Which::Labeled(match settings.most {
         0 => usize::MAX,
         most => most,
@@ -93,7 +102,7 @@ pub fn evaluate(
     };
     let train = embed(&parts.train, "embedding the items to learn from")?;
     let (mut beyond, mut between) = (train.beyond, 0);
-    let (train, test, set_aside) = match &parts.test {
+    let (mut train, mut test, set_aside) = match &parts.test {
         Some(spec) => {
             let test = embed(spec, "embedding the items to judge on")?;
             beyond += test.beyond;
@@ -109,6 +118,16 @@ pub fn evaluate(
     let (train_labels, test_labels) = (known(&train), known(&test));
     if sizes(&train_labels).len() < 2 {
         return Err(one_class(&train, &parts.train));
+    }
+    let judged_on = parts.test.as_ref().unwrap_or(&parts.train);
+    if let Some(side) = counted {
+        advance("counting", 0, 1);
+        let learned = frozen.counted(&parts.train, &train.items)?;
+        let judged = frozen.counted(judged_on, &test.items)?;
+        let (bank, queries) = weighed(&learned, &judged).map_err(unfit)?;
+        train.features.insert(side, bank);
+        test.features.insert(side, queries);
+        advance("counting", 1, 1);
     }
     let (asked, mut left_out) = Tasks::new(settings, &train_labels, &test_labels, seed);
     if beyond > 0 {
@@ -129,13 +148,11 @@ pub fn evaluate(
             done += 1;
         };
         let (bank, queries) = (&train.features[side], &test.features[side]);
-        let scores = if *name == "raw" && frozen.raw() == Raw::Counts {
-            let (bank, queries) = tf_idf(bank, queries).map_err(unfit)?;
-            asked.put(&bank, &queries, Scale::Meant, &mut step)?
-        } else {
-            asked.put(bank, queries, Scale::Any, &mut step)?
+        let scale = match counted == Some(side) {
+            true => Scale::Meant,
+            false => Scale::Any,
         };
-        for score in scores {
+        for score in asked.put(bank, queries, scale, &mut step)? {
             results.push(score.finding(name));
             right.push((*name, score.task, score.right));
         }
@@ -143,7 +160,6 @@ pub fn evaluate(
     advance("judging", steps, steps);
     if asked.warps() {
         let of = |spec: &SourceSpec, part: &Embedded| frozen.timelines(spec, &part.items);
-        let judged_on = parts.test.as_ref().unwrap_or(&parts.train);
         if let (Some(bank), Some(queries)) = (of(&parts.train, &train)?, of(judged_on, &test)?) {
             advance("warping time", 0, 1);
             match asked.warp(&bank, &queries)? {

@@ -1,16 +1,16 @@
 //! How far the cosines of pairs go with what people say of their likeness: the protocol, the same for every side.
 //!
 //! Each half is embedded by itself, undisturbed. The cosines are held against the scores by Spearman's and Pearson's
-//! correlation, with bootstrap intervals over the pairs; nothing is learned from the scores. Halves whose own numbers are
-//! counts are weighed by how rare each is among all halves (TF-IDF).
+//! correlation, with bootstrap intervals over the pairs; nothing is learned from the scores. Where the halves' own numbers
+//! are counts, columns are what most of all halves have, weighed by how rare it is (TF-IDF).
 
 use autodidact_eval::correlation::{cosines, pearson, spearman};
 use autodidact_eval::interval::{Bootstrap, Interval, bootstrap_statistic};
-use autodidact_eval::tf_idf::tf_idf;
 use autodidact_eval::{EvalError, Matrix};
 use serde::Serialize;
 
-use super::embedding::{Frozen, Pairs, Whom};
+use super::counted::weighed;
+use super::embedding::{Frozen, Whom};
 use super::protocol::unfit;
 use super::verdict::Finding;
 use crate::error::{Error, Result};
@@ -25,10 +25,8 @@ const TASK: &str = "similarity";
 const SIDES: [(&str, &str); 3] = [
     ("pretrained", "this network"),
     ("untrained", "the untrained network"),
-    (RAW, "raw values"),
+    ("raw", "raw values"),
 ];
-/// The side that nothing was learned for.
-const RAW: &str = "raw";
 
 type Correlation = fn(&[f64], &[f64]) -> autodidact_eval::Result<f64>;
 
@@ -59,9 +57,12 @@ pub fn similarity(
     seed: u64,
     advance: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Similarity> {
-    let whom = [Whom::Pretrained, Whom::Untrained, Whom::Raw];
+    let mut whom = vec![Whom::Pretrained, Whom::Untrained];
+    if frozen.raw() == Raw::Values {
+        whom.push(Whom::Raw);
+    }
     let mut embedding = |done, all| advance("embedding the halves of pairs", done, all);
-    let pairs = frozen.embed_pairs(data, &whom, &mut embedding)?;
+    let mut pairs = frozen.embed_pairs(data, &whom, &mut embedding)?;
     let count = pairs.scores.len();
     if count < FEWEST {
         return Err(Error::data(format!("{count} pairs with scores"))
@@ -73,24 +74,25 @@ pub fn similarity(
         seed,
         ..Bootstrap::default()
     };
-    let sides = cosines_of(&pairs, frozen.raw()).map_err(unfit)?;
+    if frozen.raw() == Raw::Counts {
+        let halves = frozen.counted_halves(data, &pairs.items)?;
+        pairs.features.push(weighed_halves(&halves).map_err(unfit)?);
+    }
+    let sides = pairs.features.iter();
+    let sides = sides.map(|[first, second]| cosines(first, second).map_err(unfit));
+    let sides: Vec<Vec<f64>> = sides.collect::<Result<_>>()?;
     judge(&sides, &pairs.scores, &intervals).map_err(unfit)
 }
 
-/// The cosines of each side.
-fn cosines_of(pairs: &Pairs, raw: Raw) -> autodidact_eval::Result<Vec<Vec<f64>>> {
-    let one = |([first, second], (who, _)): (&[Matrix; 2], &(&str, &str))| {
-        if *who != RAW || raw != Raw::Counts {
-            return cosines(first, second);
-        }
-        let (rows, columns) = (first.rows(), first.columns());
-        let both = [first.data(), second.data()].concat();
-        let both = Matrix::from_vec(2 * rows, columns, both)?;
-        let (weighed, _) = tf_idf(&both, &both.select(&[0])?)?;
-        let half = |from: usize| weighed.select(&(from..from + rows).collect::<Vec<_>>());
-        cosines(&half(0)?, &half(rows)?)
+/// Vectors of the first halves and of the second, of what is counted of each half: a first one, its second, and so on.
+fn weighed_halves(halves: &[Vec<u64>]) -> autodidact_eval::Result<[Matrix; 2]> {
+    // Nothing is learned from some of them to judge others by.
+    let (weighed, _) = weighed(halves, &halves[..1])?;
+    let every_other = |from: usize| {
+        let rows: Vec<usize> = (from..halves.len()).step_by(2).collect();
+        weighed.select(&rows)
     };
-    pairs.features.iter().zip(&SIDES).map(one).collect()
+    Ok([every_other(0)?, every_other(1)?])
 }
 
 /// Holds the cosines of each of [`SIDES`] against the scores.
@@ -168,6 +170,26 @@ fn compared(words: &str, theirs: f64, difference: &Interval) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_that_share_more_of_what_is_counted_have_the_greater_cosine() {
+        let halves: [[u64; 3]; 6] = [
+            [1, 2, 3],
+            [1, 2, 3],
+            [1, 4, 5],
+            [1, 4, 6],
+            [1, 5, 7],
+            [1, 8, 9],
+        ];
+        let [first, second] = weighed_halves(&halves.map(|half| half.to_vec())).unwrap();
+        assert_eq!((first.rows(), second.rows()), (3, 3));
+        let found = cosines(&first, &second).unwrap();
+        assert!((found[0] - 1.0).abs() < 1e-6, "{found:?}");
+        assert!(
+            found[0] > found[1] && found[1] > found[2] && found[2] > 0.0,
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn who_goes_with_the_scores_wins() {

@@ -213,6 +213,23 @@ pub(crate) fn replaced<const D: usize>(of: Param<Tensor<D>>, values: Vec<f32>) -
     })
 }
 
+/// A parameter whose values were changed on the host, which learns by gradient or not as before. Where nobody else holds the
+/// tensor and it lies in the host's memory, they are changed where they are: neither way copies them.
+pub(crate) fn changed<const D: usize>(
+    of: Param<Tensor<D>>,
+    change: impl FnOnce(&mut [f32]),
+) -> Param<Tensor<D>> {
+    of.map(|old| {
+        let (learns, shape, device) = (old.is_require_grad(), old.dims(), old.device());
+        let data = old.detach().into_data().convert::<f32>();
+        let mut values = data
+            .try_into_vec::<f32>()
+            .expect("converted to f32 in the line above");
+        change(&mut values);
+        Tensor::from_data(TensorData::new(values, shape), &device).set_require_grad(learns)
+    })
+}
+
 /// A tensor's values on the host.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor

@@ -40,6 +40,12 @@ pub trait Objective: Table + Default {
         None
     }
 
+    /// How many passes over the data are enough, where the recipe names no length and more would change nothing; for a method
+    /// that doesn't count in steps.
+    fn epochs(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether its loss is that of predicted symbols, whose likelihood can be told.
     fn predicts_symbols(&self) -> bool {
         matches!(Self::NEEDS, Need::Next | Need::Replaced)

@@ -158,6 +158,7 @@ mod tests {
             mask: 4,
             special: Arc::new(vec![0, 1, 2, 3, 4]),
             seams: Arc::new((0..100).map(seam).collect()),
+            parts: Arc::default(),
         }
     }
 

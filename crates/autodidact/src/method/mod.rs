@@ -97,6 +97,7 @@ methods![
     vicreg::VicReg,
     spectral::Spectral,
     reliability::Reliability,
+    ppmi::Ppmi,
     byol::Byol,
     mae::Mae,
     ts2vec::Ts2Vec,
@@ -111,12 +112,14 @@ methods![
     supervised::Supervised,
 ];
 
-/// The method of a run that names none, where the data or the network has no fixed features.
+/// The method of a run that names none, where nothing about the network can be solved for.
 const BY_GRADIENT: &str = "simclr";
 /// The method of a run that names none, where a vector may be a map of fixed features.
 const BY_MAP: &str = "spectral";
 /// The method of a run that names none, where a vector may be fixed features: what hundreds of items do for.
 const BY_WEIGHTS: &str = "reliability";
+/// The method of a run that names none, where a vector may be the mean of symbols' own.
+const BY_COUNTS: &str = "ppmi";
 
 /// The method that a recipe names, or the one that serves it best: in closed form where the kind of data allows it and the
 /// recipe says nothing of the network.
@@ -139,6 +142,7 @@ pub fn of(recipe: &Recipe) -> Result<String> {
     Ok(match open {
         true if able.weighs => BY_WEIGHTS,
         true if able.reads_out => BY_MAP,
+        true if able.averages => BY_COUNTS,
         _ => BY_GRADIENT,
     }
     .to_owned())
@@ -200,7 +204,8 @@ mod tests {
             ("[views]\nflip = 0.0", "spectral"),
             ("[encoder]\nwidth = 16", "simclr"),
             ("[train]\ninit = \"run\"", "simclr"),
-            ("[data]\nkind = \"text\"", "simclr"),
+            ("[data]\nkind = \"text\"", "ppmi"),
+            ("[data]\nkind = \"text\"\n[encoder]\nwidth = 16", "simclr"),
             ("[data]\nkind = \"series\"", "reliability"),
             ("[method]\nname = \"byol\"", "byol"),
         ] {
@@ -237,6 +242,7 @@ mod tests {
                     "causal_lm",
                     "electra",
                     "tsdae",
+                    "ppmi",
                 ];
                 let of_time = ["reliability", "ts2vec", "cpc", "wav2vec", "direct_forecast"];
                 let expected = match *kind {

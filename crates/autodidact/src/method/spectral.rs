@@ -246,7 +246,7 @@ impl<E: Encoder> SpectralMethod<E> {
 }
 
 /// The loss of the header over vectors `[pairs, dim]` of either view.
-fn spectral_loss(z: Tensor<2>, other: Tensor<2>) -> Loss {
+pub(super) fn spectral_loss(z: Tensor<2>, other: Tensor<2>) -> Loss {
     let pairs = z.dims()[0].max(1) as f64;
     let agreement = (z.clone() * other.clone()).sum().div_scalar(pairs);
     let both = Tensor::cat(vec![z, other], 0);

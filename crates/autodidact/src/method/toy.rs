@@ -19,6 +19,9 @@ use crate::modality::{
 #[derive(Module, Debug)]
 pub(super) struct Toy {
     pub(super) table: Param<Tensor<2>>,
+    /// What symbols are made of.
+    #[module(skip)]
+    pub(super) parts: Arc<Vec<Vec<u32>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +36,7 @@ impl Toy {
     pub(super) fn new(symbols: usize, device: &Device) -> Self {
         Self {
             table: Init::new(5, device).normal([symbols, symbols], 1.0),
+            parts: Arc::default(),
         }
     }
 
@@ -114,6 +118,13 @@ impl Encoder for Toy {
     fn symbolic(&self) -> Option<&dyn Symbolic<ToyBatch>> {
         Some(self)
     }
+
+    fn with_symbol_vectors(self, vectors: Vec<f32>) -> Result<Self> {
+        Ok(Self {
+            table: replaced(self.table, vectors),
+            ..self
+        })
+    }
 }
 
 impl Maskable for Toy {
@@ -121,6 +132,7 @@ impl Maskable for Toy {
         let symbols = self.dim();
         Ok(Self {
             table: init.normal([symbols, symbols], 1.0),
+            parts: Arc::clone(&self.parts),
         })
     }
 }
@@ -132,6 +144,7 @@ impl Symbolic<ToyBatch> for Toy {
             mask: 0,
             special: Arc::new(vec![0]),
             seams: Arc::default(),
+            parts: Arc::clone(&self.parts),
         }
     }
 

@@ -202,6 +202,7 @@ mod tests {
             mask: 0,
             special: Arc::new(vec![0]),
             seams: Arc::default(),
+            parts: Arc::default(),
         };
         let mut rng = stream(0, Purpose::Method, &[]);
         let kept = keep(&symbols, &vocabulary, 0.6, &mut rng);

@@ -96,6 +96,17 @@ pub trait Encoder: Module + ModuleDisplay + Sync + 'static {
                 .expected(Need::Readout.describe()),
         )
     }
+    /// The same network with other vectors of its symbols, `[vocabulary, dim]` row by row, where an item's vector is the mean
+    /// of its symbols' own.
+    ///
+    /// # Errors
+    /// When there is more to its vectors than that, or these are of other symbols or another width.
+    fn with_symbol_vectors(self, _vectors: Vec<f32>) -> Result<Self> {
+        Err(Error::recipe(
+            "a network with more to it than its symbols' own vectors, to be given others",
+        )
+        .expected(Need::Averages.describe()))
+    }
     /// What each item is like at its end, of which one moment follows another, `[batch, dim]`: from this what comes next is
     /// foretold. The vector, where the network has no token for a moment alone.
     fn latest(&self, batch: &Self::Batch) -> Tensor<2> {

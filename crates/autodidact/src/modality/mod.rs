@@ -39,7 +39,7 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// One line for people.
     const SUMMARY: &'static str;
-    /// What an item's own numbers ([`Modality::raw`]) are.
+    /// What an item's own numbers are: values ([`Modality::raw`]) or counts ([`Modality::counted`]).
     const RAW: Raw = Raw::Values;
     /// What some network for this kind of data can do. What none can do is not compiled; where there are networks of fixed
     /// features, the [`Modality::defaults`] of a method that needs them are such.
@@ -168,8 +168,18 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     /// When they don't fit together.
     fn collate(&self, views: &[Self::View], rows: &Rows, device: &Device) -> Result<Self::Batch>;
 
-    /// The item's own numbers, laid out alike for every item: the honest baseline that needs no learning.
-    fn raw(&self, item: &Self::Item) -> Vec<f32>;
+    /// The item's own numbers, laid out alike for every item: the honest baseline that needs no learning. None where they are
+    /// counts ([`Raw::Counts`]).
+    fn raw(&self, _item: &Self::Item) -> Vec<f32> {
+        Vec::new()
+    }
+
+    /// What is counted of an item, such as its words, each as a hash of it and as often as it stands there: the honest baseline
+    /// where an item's own numbers are counts. Which of them become columns is settled by the items that are learned from. None
+    /// where they are values ([`Raw::Values`]).
+    fn counted(&self, _item: &Self::Item) -> Vec<u64> {
+        Vec::new()
+    }
 
     /// An item of which one step follows another, step by step; `None` for any other item.
     fn timeline(&self, _item: &Self::Item) -> Option<Timeline> {

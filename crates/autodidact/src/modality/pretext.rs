@@ -42,6 +42,8 @@ pub enum Need {
     Readout,
     /// A vector that is fixed features, each weighed ([`Encoder::features`]).
     Weights,
+    /// A vector that is the mean of its symbols' own, and nothing else ([`Encoder::with_symbol_vectors`]).
+    Averages,
     /// Any vectors, of data in which one stretch follows another ([`Change::Paired`]).
     Stretches,
     /// Any vectors, of items whose last steps can be cut off and told ([`Batch::ending`]).
@@ -66,6 +68,9 @@ impl Need {
             Self::Readout => "an encoder of fixed features, such as patches",
             Self::Weights => {
                 "an encoder whose vector is fixed features, such as kernels with vector = \"features\""
+            }
+            Self::Averages => {
+                "an encoder whose vector is the mean of its symbols' own, such as static"
             }
             Self::Stretches => "data in which one stretch follows another, such as documents",
             Self::Ending => "data of steps, such as series",
@@ -113,6 +118,8 @@ pub struct Abilities {
     pub reads_out: bool,
     /// Hand out fixed features, and take another weight for each ([`Encoder::features`]).
     pub weighs: bool,
+    /// Be the mean of its symbols' own vectors, and take others for them ([`Encoder::with_symbol_vectors`]).
+    pub averages: bool,
     /// Take two stretches of which one may follow the other ([`Change::Paired`]).
     pub pairs: bool,
     /// Take items without their last steps, and tell these ([`Batch::ending`]).
@@ -132,6 +139,7 @@ impl Abilities {
         predicts: false,
         reads_out: false,
         weighs: false,
+        averages: false,
         pairs: false,
         ends: false,
         ordered: false,
@@ -148,6 +156,7 @@ impl Abilities {
             Need::Next => self.predicts,
             Need::Readout => self.reads_out,
             Need::Weights => self.weighs,
+            Need::Averages => self.averages,
             Need::Stretches => self.pairs,
             Need::Ending => self.ends,
             Need::Ordered => self.ordered,

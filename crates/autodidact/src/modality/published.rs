@@ -50,6 +50,8 @@ impl fmt::Debug for Published {
 pub struct Publication {
     /// Its numbers, under the published names.
     pub weights: State,
+    /// The folder within that they go to; empty for the folder itself.
+    pub weights_in: String,
     /// The files beside them: path within the folder and contents.
     pub files: Vec<(String, Vec<u8>)>,
     /// Lines for people: what had to be added.

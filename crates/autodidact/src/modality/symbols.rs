@@ -40,6 +40,9 @@ pub struct Vocabulary {
     pub special: Arc<Vec<u32>>,
     /// How each joins its neighbors to a word; empty where symbols make up no words.
     pub seams: Arc<Vec<Seam>>,
+    /// What each is made of, as numbers from 0 that symbols share which have a part in common, such as runs of letters, each
+    /// once; nothing for what stands for no data. Empty where symbols have no parts, or the network has no use for them.
+    pub parts: Arc<Vec<Vec<u32>>>,
 }
 
 /// How a symbol joins its neighbors to a word.

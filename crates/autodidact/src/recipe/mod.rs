@@ -295,6 +295,7 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         let lengths = ["steps", "epochs", "budget"];
         if !lengths.iter().any(|length| recipe.has("train", length)) {
             usual.steps = objective.steps();
+            usual.epochs = objective.epochs();
         }
         let train: Train = fill(&usual, recipe.section("train"), "train")?;
         train.check()?;
@@ -338,6 +339,7 @@ impl<M: Modality, O: Objective> Plan<M, O> {
             let lacking = match pretext.needs {
                 Need::Hidden => "whose tokens can't be hidden",
                 Need::Readout | Need::Weights => "without such fixed features",
+                Need::Averages => "whose vector is more than the mean of its symbols' own",
                 Need::Stretches => "that takes no pairs of stretches",
                 Need::Ending => "whose items have no steps",
                 Need::Ordered => "whose tokens stand in no order of time",

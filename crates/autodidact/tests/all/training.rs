@@ -84,7 +84,7 @@ pub(crate) fn recipes_of_series(method: &str) -> Vec<Recipe> {
         Need::Readout | Need::Weights => &["kernels"],
         Need::Ordered => &["dilated", "conv_gru", "resnet1d"],
         Need::Ahead => &["conv_gru"],
-        Need::Replaced | Need::Symbols | Need::Next | Need::Stretches => &[],
+        Need::Replaced | Need::Symbols | Need::Next | Need::Averages | Need::Stretches => &[],
     };
     let recipe = |name: &&str| {
         let width = match *name {
@@ -116,13 +116,19 @@ pub(crate) fn recipes(method: &str) -> Vec<Recipe> {
         | Need::Ahead => &[],
         Need::Replaced | Need::Symbols => &["bert", "modern"],
         Need::Next => &["gpt2", "modern_causal"],
-        Need::Vectors | Need::Stretches => &["bert", "modern", "gpt2", "modern_causal"],
+        Need::Averages => &["static"],
+        Need::Vectors => &["bert", "modern", "gpt2", "modern_causal", "static"],
+        Need::Stretches => &["bert", "modern", "gpt2", "modern_causal"],
     };
     let of_text = networks.iter().map(|name| {
+        let blocks = match *name {
+            "static" => "",
+            _ => "depth = 2\nheads = 2\ndropout = 0.1\n",
+        };
         let text = format!(
             "[data]\npath = {:?}\nkind = \"text\"\nvalidation = 0.2\nreading = {{ vocabulary = 64 }}\n\
              [views]\nlength = 16\ncount = {}\n\
-             [encoder]\nname = \"{name}\"\nwidth = 16\ndepth = 2\nheads = 2\ndropout = 0.1\n\
+             [encoder]\nname = \"{name}\"\nwidth = 16\n{blocks}\
              [method]\nname = \"{method}\"\n\
              [train]\nsteps = 6\nbatch_size = 8\nlog_every = 2\nlearning_rate = 0.3\nwarmup = 0.0\nseed = 3\nworkers = 2",
             sentences().join("rows.csv"),
@@ -500,4 +506,18 @@ fn a_method_that_knows_how_many_steps_are_enough_takes_them_unless_told_otherwis
     assert_eq!(steps(&recipe), Some(32));
     recipe.put("train.epochs", 2.0).unwrap();
     assert_eq!(steps(&recipe), None);
+}
+
+#[test]
+fn a_method_that_knows_how_many_passes_are_enough_makes_them_unless_told_otherwise() {
+    let mut recipe = recipes("ppmi").remove(0);
+    let length = |recipe: &Recipe| {
+        let session = train::open(recipe).unwrap();
+        (session.train().steps, session.train().epochs)
+    };
+    assert_eq!(length(&recipe), (Some(6), None));
+    recipe.remove("train", "steps");
+    assert_eq!(length(&recipe), (None, Some(1.0)));
+    recipe.put("train.budget", "2s").unwrap();
+    assert_eq!(length(&recipe), (None, None));
 }

@@ -272,7 +272,8 @@ fn views_of_text_are_lines_and_bad_text_is_named() {
         message.contains("encoder.pooling = \"mean\"") && code == 2,
         "{message}"
     );
-    let (message, code) = fails(autodidact(here).args(["pretrain", "poem.txt"]));
+    let whole = ["pretrain", "poem.txt", "--method", "simclr"];
+    let (message, code) = fails(autodidact(here).args(whole));
     assert!(
         message.contains("data.reading.documents") && code == 3,
         "{message}"
@@ -280,6 +281,40 @@ fn views_of_text_are_lines_and_bad_text_is_named() {
     fs::write(here.join("empty.txt"), "\n").unwrap();
     let (message, code) = fails(autodidact(here).args(["pretrain", "empty.txt"]));
     assert!(message.contains("holds no text") && code == 3, "{message}");
+}
+
+/// Nothing said of method or network: one pass, vectors of symbols by counts, and a folder that others load.
+#[test]
+fn text_with_nothing_said_is_learned_from_in_one_pass() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    poem(here);
+    let mut pretrain = autodidact(here);
+    pretrain.args(["pretrain", "poem.txt", "--no-evaluate"]);
+    for set in ["data.reading.documents=line", "data.reading.vocabulary=60"] {
+        pretrain.args(["--set", set]);
+    }
+    succeeds(pretrain.args(["--out", "run"]));
+    let recipe = fs::read_to_string(here.join("run/recipe.toml")).unwrap();
+    for line in ["name = \"static\"\n", "name = \"ppmi\"\n", "epochs = 1.0\n"] {
+        assert!(recipe.contains(line), "no `{line}` in {recipe}");
+    }
+    let export = ["export", "run", "--format", "transformers", "--out", "out"];
+    succeeds(autodidact(here).args(export));
+    let modules: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("out/modules.json")).unwrap()).unwrap();
+    for (number, kind) in ["StaticEmbedding", "Normalize"].into_iter().enumerate() {
+        let expected = format!("sentence_transformers.models.{kind}");
+        assert_eq!(modules[number]["type"], expected, "{modules}");
+    }
+    let folder = here.join("out/0_StaticEmbedding");
+    assert!(folder.join("tokenizer.json").is_file());
+    let (weights, _) = autodidact::run::read_weights(&folder.join("model.safetensors")).unwrap();
+    let vectors = &weights["embedding.weight"];
+    assert_eq!(vectors.shape[1], 768);
+    // Five symbols that stand for no text come first.
+    assert!(vectors.values[..5 * 768].iter().all(|value| *value == 0.0));
+    assert!(vectors.values.iter().any(|value| *value != 0.0));
 }
 
 /// Pairs with scores judge vectors, and pairs with classes are learned from as one.

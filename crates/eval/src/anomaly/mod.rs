@@ -5,6 +5,7 @@
 //! alarm. Which measure to trust:
 //! - [`ranking`] needs no threshold: the average precision, which says most where anomalies are rare, and the area under
 //!   the ROC curve.
+//! - [`areas`] says how sure such an area is, and whether one detector's is above another's by more than chance.
 //! - [`points`] counts steps at a threshold. Its best F1 is chosen with the labels in sight and bounds from above what
 //!   a threshold chosen without them can reach; its *point-adjusted* F1 flatters, and is here to be shown as doing so.
 //! - [`ranges`] counts anomalies and alarms as ranges of steps.
@@ -14,6 +15,7 @@
 //! The detectors are the distance to the nearest known items ([`neighbors`]), the [`isolation`] forest, the moving
 //! z-score and chance ([`simple`]).
 
+pub mod areas;
 pub mod isolation;
 pub mod nab;
 pub mod neighbors;

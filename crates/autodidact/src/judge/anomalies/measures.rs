@@ -1,21 +1,37 @@
-//! What detectors are worth where it is known which steps are not normal: every measure of each, over all recordings, and in
-//! words.
+//! What detectors are worth where it is known which steps are not normal: every measure of each, over all recordings.
 
 use std::ops::Range;
 
 use autodidact_eval::EvalError;
+use autodidact_eval::anomaly::areas::Areas;
 use autodidact_eval::anomaly::nab::{self, Profile, Scored};
 use autodidact_eval::anomaly::points::{Counts, best_f1, best_point_adjusted_f1};
 use autodidact_eval::anomaly::ranges::{self, RangeSettings};
-use autodidact_eval::anomaly::ranking::{average_precision, roc_auc};
+use autodidact_eval::anomaly::ranking::roc_auc;
 use autodidact_eval::interval::{Bootstrap, bootstrap_statistic};
 
-use super::{DETECTORS, Judged, PLAIN, UNTRAINED};
+use super::{DETECTORS, Judged};
 use crate::judge::verdict::Finding;
+
+/// The area under precision and recall of every detector, over all recordings and over draws of them.
+pub(super) fn areas(
+    judged: &[Judged],
+    intervals: &Bootstrap,
+) -> autodidact_eval::Result<Vec<Areas>> {
+    let labels: Vec<&[bool]> = judged.iter().map(|one| one.abnormal.as_slice()).collect();
+    let of = |at: usize| {
+        let scores: Vec<&[f64]> = (judged.iter())
+            .map(|one| one.said[at].scores.as_slice())
+            .collect();
+        Areas::new(&scores, &labels, intervals)
+    };
+    (0..DETECTORS.len()).map(of).collect()
+}
 
 /// Every measure of every detector, over all recordings.
 pub(super) fn findings(
     judged: &[Judged],
+    areas: &[Areas],
     intervals: &Bootstrap,
 ) -> autodidact_eval::Result<Vec<Finding>> {
     let labels: Vec<bool> = joined(judged.iter().map(|one| one.abnormal.clone()), false);
@@ -70,14 +86,12 @@ pub(super) fn findings(
         of_counts("precision", Counts::precision)?;
         of_counts("recall", Counts::recall)?;
         of_counts("false_alarms", Counts::false_alarm_rate)?;
+        let range_f1 = ranges::scores(&alarms, &labels, &RangeSettings::default())?.f1;
+        push("alarms", "range_f1", range_f1, range_f1, range_f1);
+        let area = areas[at].interval();
+        push("scores", "auc_pr", area.value, area.low, area.high);
         let mut plain =
             |task: &str, metric: &str, value: f64| push(task, metric, value, value, value);
-        plain(
-            "alarms",
-            "range_f1",
-            ranges::scores(&alarms, &labels, &RangeSettings::default())?.f1,
-        );
-        plain("scores", "auc_pr", average_precision(&scores, &labels)?);
         plain("scores", "auc_roc", roc_auc(&scores, &labels)?);
         plain("best threshold", "f1", best_f1(&scores, &labels)?.f1);
         plain(
@@ -118,49 +132,13 @@ fn joined<T: Clone>(all: impl Iterator<Item = Vec<T>>, between: T) -> Vec<T> {
     joined
 }
 
-pub(super) fn verdict(results: &[Finding], rate: f64, recordings: usize) -> String {
-    let value = |who: &str, task: &str, metric: &str| {
-        Finding::find(results, who, task, metric).map_or(0.0, |found| found.value)
-    };
-    let area = |at: usize| value(DETECTORS[at].0, "scores", "auc_pr");
-    // Which of the plain ones is spoken of is chosen by what is judged on; which of this network's isn't, so that it can only
-    // seem worse than it is.
-    let (ours, untrained) = (0, area(UNTRAINED));
-    let plain = (PLAIN..DETECTORS.len()).max_by(|&a, &b| area(a).total_cmp(&area(b)));
-    let plain = plain.unwrap_or(PLAIN);
-    let chance = area(DETECTORS.len() - 1);
-    let opening = match (area(ours) > untrained, area(ours) > area(plain)) {
-        (true, true) => "Pretraining helped.",
-        (true, false) => {
-            "Pretraining taught the network something, but a plain detector serves as well or better."
-        }
-        (false, true) => "Pretraining did not help: the untrained network serves as well.",
-        (false, false) => "Pretraining did not help.",
-    };
-    let said = |metric: &str| 100.0 * value(DETECTORS[ours].0, "alarms", metric);
-    format!(
-        "{opening} By the area under precision and recall, {} comes to {:.3}, the untrained network to {untrained:.3}, {} to \
-         {:.3}, chance to {chance:.3}. With a threshold for {:.1} % of false alarms, set without labels, {:.1} % of the \
-         abnormal steps are found, {:.1} % of the normal ones are alarms, and {:.1} % of the alarms are right. Over {recordings} \
-         recordings; what another training seed would change, one run can't say. The adjusted F1 counts a whole stretch as \
-         found where one step of it is: it flatters, chance too.",
-        DETECTORS[ours].1,
-        area(ours),
-        DETECTORS[plain].1,
-        area(plain),
-        100.0 * rate,
-        said("recall"),
-        said("false_alarms"),
-        said("precision"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use autodidact_eval::Matrix;
     use autodidact_eval::anomaly::simple::random_scores;
 
     use super::super::detectors::{Say, surprise};
+    use super::super::verdict::verdict;
     use super::*;
     use crate::judge::detector::Detector;
     use crate::judge::forecast::last_values;
@@ -215,7 +193,8 @@ mod tests {
             resamples: 100,
             ..Bootstrap::default()
         };
-        let found = findings(&judged, &settings).unwrap();
+        let areas = areas(&judged, &settings).unwrap();
+        let found = findings(&judged, &areas, &settings).unwrap();
         let value = |who: &str, task: &str, metric: &str| {
             Finding::find(&found, who, task, metric).unwrap().value
         };
@@ -230,9 +209,14 @@ mod tests {
             value("random", "best threshold", "adjusted_f1")
                 > value("random", "best threshold", "f1")
         );
-        let said = verdict(&found, 0.02, 1);
+        let said = verdict(&found, &areas, &judged, 0.02).unwrap();
         assert!(
             said.contains("2.0 % of false alarms") && said.contains("chance to 0."),
+            "{said}"
+        );
+        // However far the network is ahead.
+        assert!(
+            said.starts_with("Whether pretraining helped can't be told."),
             "{said}"
         );
     }

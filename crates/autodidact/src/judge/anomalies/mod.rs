@@ -11,6 +11,7 @@
 
 mod detectors;
 mod measures;
+mod verdict;
 
 use std::ops::Range;
 
@@ -20,7 +21,8 @@ use autodidact_eval::interval::Bootstrap;
 use serde::{Deserialize, Serialize};
 
 use self::detectors::{Said, watch};
-use self::measures::{findings, verdict};
+use self::measures::{areas, findings};
+use self::verdict::verdict;
 use super::embedding::Frozen;
 use super::protocol::unfit;
 use super::verdict::Finding;
@@ -46,7 +48,8 @@ const DETECTORS: [(&str, &str); 8] = [
     ("moving z-score", "a moving z-score"),
     ("random", "chance"),
 ];
-/// The place of one of them.
+/// The places of two of them.
+const PRETRAINED: usize = 0;
 const UNTRAINED: usize = 2;
 /// From here on no network is needed.
 const PLAIN: usize = 3;
@@ -203,7 +206,8 @@ pub fn anomalies(
         seed,
         ..Bootstrap::default()
     };
-    let results = findings(&judged, &intervals).map_err(unfit)?;
+    let areas = areas(&judged, &intervals).map_err(unfit)?;
+    let results = findings(&judged, &areas, &intervals).map_err(unfit)?;
     Ok(Anomalies {
         run: String::new(),
         data: String::new(),
@@ -216,7 +220,7 @@ pub fn anomalies(
             .sum(),
         window,
         false_alarms: settings.false_alarms,
-        verdict: verdict(&results, settings.false_alarms, judged.len()),
+        verdict: verdict(&results, &areas, &judged, settings.false_alarms).map_err(unfit)?,
         results,
         examples,
         left_out,

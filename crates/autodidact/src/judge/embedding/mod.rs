@@ -25,7 +25,8 @@ pub enum Whom {
     Untrained,
     /// Another network of the same architecture, such as the supervised ceiling's.
     Other(State),
-    /// The item's own numbers.
+    /// The item's own numbers, where these are values; counts become vectors once it is known which items are learned from
+    /// ([`Frozen::counted`]).
     Raw,
 }
 
@@ -70,6 +71,8 @@ pub struct Splits {
 /// Pairs with what somebody said of them, and the vectors of their halves for each who was asked.
 #[derive(Debug, Clone)]
 pub struct Pairs {
+    /// The pairs' numbers in their source.
+    pub items: Vec<usize>,
     /// How alike the halves of each pair are, on any scale.
     pub scores: Vec<f64>,
     /// `[pairs, dimensions]` twice, for each who was asked.
@@ -92,7 +95,7 @@ pub trait Frozen {
     /// Vectors of all items of a part of some data. `advance` hears how many items are done.
     ///
     /// # Errors
-    /// When the data can't be read.
+    /// When the data can't be read, or the items' own numbers are asked for and are counts.
     fn embed(
         &self,
         data: &SourceSpec,
@@ -108,16 +111,30 @@ pub trait Frozen {
     /// When the data or one of the items can't be read.
     fn timelines(&self, data: &SourceSpec, items: &[usize]) -> Result<Option<Vec<Matrix>>>;
 
+    /// What is counted of some items of some data, by their numbers: of each as often as it stands there. Nothing where the
+    /// items' own numbers are values.
+    ///
+    /// # Errors
+    /// When the data or one of the items can't be read.
+    fn counted(&self, data: &SourceSpec, items: &[usize]) -> Result<Vec<Vec<u64>>>;
+
     /// Vectors of both halves of each pair, each half by itself. `advance` hears how many halves are done.
     ///
     /// # Errors
-    /// When the data can't be read, or holds no pairs with scores.
+    /// As [`Frozen::embed`], and when the data holds no pairs with scores.
     fn embed_pairs(
         &self,
         data: &SourceSpec,
         whom: &[Whom],
         advance: &mut dyn FnMut(usize, usize),
     ) -> Result<Pairs>;
+
+    /// What is counted of the halves of some pairs, by the pairs' numbers: of the first half of each and then of its second, each
+    /// by itself.
+    ///
+    /// # Errors
+    /// When the data or one of the pairs can't be read.
+    fn counted_halves(&self, data: &SourceSpec, pairs: &[usize]) -> Result<Vec<Vec<u64>>>;
 
     /// The run's encoder along the recordings of some data. It takes in `context` steps before each, or as many as its views
     /// have where these are fewer or `context` is 0.

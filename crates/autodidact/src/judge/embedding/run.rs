@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use autodidact_eval::Matrix;
 use burn::module::Module;
 use burn::tensor::Device;
+use rayon::prelude::*;
 
 use super::{Embedded, Frozen, Pairs, Splits, Which, Whom, evenly};
 use crate::error::{Error, Result};
@@ -207,6 +208,11 @@ impl<M: Modality> Frozen for FrozenRun<M> {
         items.iter().map(read).collect()
     }
 
+    fn counted(&self, data: &SourceSpec, items: &[usize]) -> Result<Vec<Vec<u64>>> {
+        let source = M::open(data)?;
+        counted(&self.modality, source.as_ref(), items)
+    }
+
     fn embed_pairs(
         &self,
         data: &SourceSpec,
@@ -244,6 +250,7 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             Ok([select(&rows)?, select(&second)?])
         };
         Ok(Pairs {
+            items: rows.iter().map(|&row| embedded.read[row] / 2).collect(),
             features: embedded
                 .matrices
                 .into_iter()
@@ -252,6 +259,12 @@ impl<M: Modality> Frozen for FrozenRun<M> {
             scores,
             unreadable,
         })
+    }
+
+    fn counted_halves(&self, data: &SourceSpec, pairs: &[usize]) -> Result<Vec<Vec<u64>>> {
+        let source = Halves::<M>::new(M::open(data)?);
+        let halves = pairs.iter().flat_map(|&pair| [2 * pair, 2 * pair + 1]);
+        counted(&self.modality, &source, &halves.collect::<Vec<_>>())
     }
 
     fn follow(&self, data: &SourceSpec, context: usize) -> Result<Box<dyn Following + '_>> {
@@ -334,6 +347,16 @@ impl<M: Modality> Frozen for FrozenRun<M> {
     fn saw_labels(&self) -> bool {
         self.saw_labels
     }
+}
+
+/// What is counted of some items of a source, by their numbers.
+fn counted<M: Modality>(
+    modality: &M,
+    source: &dyn Source<M::Item>,
+    items: &[usize],
+) -> Result<Vec<Vec<u64>>> {
+    let of = |&item: &usize| -> Result<Vec<u64>> { Ok(modality.counted(&source.get(item)?)) };
+    items.par_iter().map(of).collect()
 }
 
 /// Whether data lies at the same place, by whatever path; `None` is the embedded data.

@@ -1,6 +1,7 @@
 //! What a Parquet file claims of its own sizes, looked at before the crate that reads it believes it: that one takes
 //! memory for whatever a file declares, and where there isn't as much the program ends.
 
+mod shapes;
 mod thrift;
 
 use std::io::Read;
@@ -11,6 +12,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::ChunkReader;
 
 use super::storage::LONGEST_MEMBER;
+use shapes::{FILE, PAGE};
 use thrift::{I32, LIST, STRUCT, Stop, Walk};
 
 /// The most groups of rows: their numbers have 16 bits.
@@ -27,7 +29,7 @@ const DELTA_LENGTHS: [i64; 2] = [6, 7];
 /// Looks at the notes at the end of the file.
 ///
 /// # Errors
-/// When they are no Thrift, lie beyond the file, or count more than there is room for.
+/// When they are no Thrift, lie beyond the file, hold other things than such notes do, or count more than there is room for.
 pub(in crate::modality) fn footer(file: &impl ChunkReader) -> Result<(), String> {
     let length = file.len();
     let tail = length.checked_sub(8).ok_or("it is too short")?;
@@ -47,7 +49,7 @@ pub(in crate::modality) fn footer(file: &impl ChunkReader) -> Result<(), String>
                 return Err(format!("it claims {groups} groups of rows"));
             }
         }
-        walk.skip(kind).map_err(of_notes)?;
+        walk.field_of(&FILE, id, kind).map_err(of_notes)?;
     }
     Ok(())
 }
@@ -55,7 +57,9 @@ pub(in crate::modality) fn footer(file: &impl ChunkReader) -> Result<(), String>
 fn of_notes(stop: Stop) -> String {
     match stop {
         Stop::End => "its notes end too early".to_owned(),
-        Stop::Nonsense => "its notes count more than there is room for".to_owned(),
+        Stop::Nonsense => {
+            "its notes are none of Parquet's, or count more than there is room for".to_owned()
+        }
     }
 }
 
@@ -150,6 +154,7 @@ fn page(file: &impl ChunkReader, at: u64, end: u64) -> Result<Page, String> {
 }
 
 fn header(bytes: &[u8]) -> Result<Page, Stop> {
+    Walk::new(bytes).shaped(&PAGE)?;
     let mut walk = Walk::new(bytes);
     let mut page = Page::default();
     let mut last = 0;

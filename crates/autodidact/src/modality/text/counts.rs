@@ -1,54 +1,55 @@
-//! Counts of words: what stands for a text where nothing is learned.
+//! What is counted of a text where nothing is learned: its words.
 
 use super::Passage;
 
-/// Places of counts, which words share by chance.
-const COUNTS: usize = 8192;
-
-/// How often each word, and each pair of words in a row, stands in a text; those of the second of two texts are other words.
-pub(super) fn counts(passage: &Passage) -> Vec<f32> {
-    let mut counts = vec![0f32; COUNTS];
+/// The words of a text, each as a hash of it and as often as it stands there; those of the second of two texts are other words.
+/// Letters that are words say little by themselves, so that two in a row are a word as well.
+pub(super) fn counted(passage: &Passage) -> Vec<u64> {
+    let mut found = Vec::new();
     match passage {
-        Passage::Document(text) => count_words(text, &[], &mut counts),
+        Passage::Document(text) => add_words(text, &[], &mut found),
         Passage::Pair(first, second) => {
-            count_words(first, &[], &mut counts);
-            count_words(second, &["second"], &mut counts);
+            add_words(first, &[], &mut found);
+            add_words(second, &["second"], &mut found);
         }
         Passage::Piece(_) | Passage::Sentences(..) => {}
     }
-    counts
+    found
 }
 
-/// Counts the words of a text and pairs of them; behind a `mark` they are counted as other words.
-fn count_words(text: &str, mark: &[&str], counts: &mut [f32]) {
+/// Adds the words of a text; behind a `mark` they are other words.
+fn add_words(text: &str, mark: &[&str], found: &mut Vec<u64>) {
     let lower = text.to_lowercase();
-    let mut before = None;
-    for word in words(&lower) {
-        let single = bucket(mark.iter().copied().chain([word]));
-        let pair = before.map(|before| bucket(mark.iter().copied().chain([before, word])));
-        for place in pair.into_iter().chain([single]) {
-            counts[place] += 1.0;
+    for run in runs(&lower) {
+        let mut before = None;
+        for word in words(run) {
+            found.push(hash(mark, &[word]));
+            let letter = word.starts_with(is_unspaced).then_some(word);
+            if let (Some(before), Some(letter)) = (before, letter) {
+                found.push(hash(mark, &[before, letter]));
+            }
+            before = letter;
         }
-        before = Some(word);
     }
 }
 
-/// The words of a text. In scripts that have no spaces between words each letter is one, so that pairs of words are pairs of
-/// letters: about what words are there.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let runs = text.split(|letter: char| !letter.is_alphanumeric() && !is_mark(letter));
-    runs.flat_map(|run| {
-        let mut rest = run;
-        std::iter::from_fn(move || {
-            let first = rest.chars().next()?;
-            let end = match is_unspaced(first) {
-                true => first.len_utf8(),
-                false => rest.find(is_unspaced).unwrap_or(rest.len()),
-            };
-            let (word, after) = rest.split_at(end);
-            rest = after;
-            Some(word)
-        })
+/// What stands between spaces and signs.
+fn runs(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_alphanumeric() && !is_mark(letter))
+}
+
+/// The words of a run. In scripts that have no spaces between words each letter is one.
+fn words(run: &str) -> impl Iterator<Item = &str> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match is_unspaced(first) {
+            true => first.len_utf8(),
+            false => rest.find(is_unspaced).unwrap_or(rest.len()),
+        };
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        Some(word)
     })
 }
 
@@ -78,13 +79,13 @@ fn is_mark(letter: char) -> bool {
     )
 }
 
-/// The place of a word, or of words in a row, among the counts (FNV-1a, which is the same everywhere).
-fn bucket<'a>(words: impl Iterator<Item = &'a str>) -> usize {
-    let bytes = words.flat_map(|word| word.bytes().chain([0]));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+/// A word, or letters in a row, behind a mark, as a number: FNV-1a, which is the same everywhere.
+fn hash(mark: &[&str], words: &[&str]) -> u64 {
+    let parts = mark.iter().chain(words);
+    let bytes = parts.flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash >> 20) as usize % COUNTS
+    })
 }
 
 #[cfg(test)]
@@ -101,23 +102,47 @@ mod tests {
             ("ที่นี่", vec!["ท", "ี", "่", "น", "ี", "่"]),
             ("한국어 단어", vec!["한국어", "단어"]),
         ] {
-            assert_eq!(words(text).collect::<Vec<_>>(), expected);
+            assert_eq!(runs(text).flat_map(words).collect::<Vec<_>>(), expected);
         }
+    }
+
+    fn of(text: &str) -> Vec<u64> {
+        counted(&Passage::Document(text.into()))
+    }
+
+    #[test]
+    fn each_word_is_counted_whatever_its_case_and_letters_also_two_by_two() {
+        assert_eq!(of("Two words, two"), of("two WORDS two"));
+        assert_eq!(of("two words two").len(), 3);
+        assert_eq!(of("two words two")[0], of("two")[0]);
+        // Three letters and two pairs; what a sign or another word parts is no pair.
+        assert_eq!(of("東京へ").len(), 5);
+        assert_eq!(of("東京，へ").len(), 4);
+        assert_eq!(of("東iphone京").len(), 3);
+        assert!(of("… !").is_empty());
+    }
+
+    #[test]
+    fn words_of_the_second_text_are_other_words() {
+        let pair = |first: &str, second: &str| counted(&Passage::Pair(first.into(), second.into()));
+        let found = pair("red fox", "red 東京");
+        assert_eq!(found[..2], of("red fox"));
+        assert_eq!(found.len(), 6);
+        let others = of("red 東京");
+        assert!(!found[2..].iter().any(|word| others.contains(word)));
     }
 
     /// As one word each, texts that say nearly the same would have nothing in common.
     #[test]
     fn texts_without_spaces_have_in_common_what_they_share() {
-        let of = |text: &str| counts(&Passage::Document(text.into()));
-        let cosine = |a: &[f32], b: &[f32]| {
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        let dot = |a: &[u64], b: &[u64]| {
+            let times = |word: &u64| b.iter().filter(|other| *other == word).count();
+            a.iter().map(times).sum::<usize>() as f64
         };
+        let cosine = |a: &[u64], b: &[u64]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
         let first = of("我昨天在圖書館看書");
         let (alike, other) = (of("他昨天在圖書館睡覺"), of("股票價格今年上漲"));
         assert!(cosine(&first, &alike) > 0.5);
         assert!(cosine(&first, &other) < 0.2);
-        // Of two words and their pair there are three counts, as ever.
-        assert_eq!(of("two words").iter().sum::<f32>(), 3.0);
     }
 }

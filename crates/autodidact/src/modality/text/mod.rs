@@ -4,6 +4,7 @@ mod batch;
 mod counts;
 pub mod encoder;
 mod generate;
+mod letters;
 mod pairs;
 mod pieces;
 mod published;
@@ -49,6 +50,8 @@ const LEARNED_FROM: usize = 64 << 20;
 const SURVEYED: usize = 2000;
 /// Rows of a batch that is learned from are as long as the longest, up to a multiple of this.
 const STEP: usize = 8;
+/// Symbols of a text that a mean is made of, at most: as many as the longest view holds.
+const LONGEST: usize = 8192;
 
 /// A document, or a piece of several in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +90,20 @@ impl Texts {
     fn causal(&self) -> bool {
         self.network.name.is_causal()
     }
+
+    /// Whether a text's vector is the mean of its symbols' own, so that it doesn't matter where they stand.
+    fn averages(&self) -> bool {
+        self.network.name == Family::Static
+    }
+
+    /// Symbols of a text that its undisturbed view holds, at most. A mean takes in all of them; other networks as many as
+    /// they learned to see at once.
+    fn longest(&self) -> usize {
+        match self.averages() {
+            true => LONGEST,
+            false => self.views.length,
+        }
+    }
 }
 
 impl Modality for Texts {
@@ -97,6 +114,7 @@ impl Modality for Texts {
         restores: true,
         predicts: true,
         compares: true,
+        averages: true,
         pairs: true,
         ..Abilities::NONE
     };
@@ -242,7 +260,12 @@ impl Modality for Texts {
         let (words, length) = (&self.words, self.views.length);
         let cut = match self.views.pairs {
             true => stretches::stretches(source, indices, words, length, held_out, seed),
-            false => pieces::pieces(source, indices, words, length, held_out, seed),
+            false => {
+                // A view from anywhere shows some symbols twice and some never in a pass: what only counts them wants each
+                // once.
+                let overlap = if self.averages() { 0 } else { length };
+                pieces::pieces(source, indices, words, [length, overlap], held_out, seed)
+            }
         };
         cut.map(Some)
     }
@@ -264,8 +287,11 @@ impl Modality for Texts {
     }
 
     fn plain(&self, items: &[(u64, Passage)]) -> Result<Vec<TextView>> {
-        let view =
-            |(_, passage): &(u64, Passage)| self.views.plain(passage, &self.words, self.causal());
+        let views = TextViews {
+            length: self.longest(),
+            ..self.views.clone()
+        };
+        let view = |(_, passage): &(u64, Passage)| views.plain(passage, &self.words, self.causal());
         items.par_iter().map(view).collect()
     }
 
@@ -274,11 +300,11 @@ impl Modality for Texts {
     }
 
     fn shortened(&self, item: &Passage, plain: &TextView) -> bool {
+        let length = self.longest();
         // What isn't full holds all there is.
-        if plain.ids.len() < self.views.length {
+        if plain.ids.len() < length {
             return false;
         }
-        let length = self.views.length;
         let encoded = |text: &str| self.words.encode(text).map_or(0, |ids| ids.len());
         // Of a book the beginning is enough to tell; to take in all of it takes seconds.
         let count = |text: &str| {
@@ -349,9 +375,9 @@ impl Modality for Texts {
         })
     }
 
-    /// Counts of words and of pairs of them, by a hash of each.
-    fn raw(&self, item: &Passage) -> Vec<f32> {
-        counts::counts(item)
+    /// Its words.
+    fn counted(&self, item: &Passage) -> Vec<u64> {
+        counts::counted(item)
     }
 
     fn halves(item: &Passage) -> Option<[Passage; 2]> {
@@ -362,7 +388,10 @@ impl Modality for Texts {
     }
 
     fn encoder(&self, init: &mut Init) -> Result<TextEncoder> {
-        let vocabulary = self.words.vocabulary();
+        let mut vocabulary = self.words.vocabulary();
+        if self.averages() {
+            vocabulary.parts = Arc::new(self.words.parts());
+        }
         Ok(self.network.build(&vocabulary, self.views.length, init))
     }
 

@@ -38,7 +38,8 @@ struct Cut {
 
 /// Joins the documents at `indices` and cuts them into pieces for views of `length` symbols.
 ///
-/// Pieces to learn from overlap, so that views begin anywhere; those held out don't, and hold every symbol once. What a symbol
+/// Pieces to learn from hold `overlap` symbols of the next: as many as a view is long, so that views begin anywhere, or none,
+/// so that they show every symbol once, as those held out do. What a symbol
 /// stands for in bytes is told of known ones alone: to foresee that something unknown comes is cheap, however long it is.
 ///
 /// # Errors
@@ -47,7 +48,7 @@ pub(super) fn pieces(
     source: &Arc<dyn Source<Passage>>,
     indices: &[usize],
     words: &Words,
-    length: usize,
+    [length, overlap]: [usize; 2],
     held_out: f64,
     seed: u64,
 ) -> Result<Pieces<Passage>> {
@@ -96,14 +97,14 @@ pub(super) fn pieces(
     };
     let (learned, held_out, bytes_per_symbol) = if by_document {
         (
-            cut(&learned, 0, learned.count, length),
+            cut(&learned, 0, learned.count, overlap),
             cut(&aside, 0, aside.count, 0),
             aside.bytes_per_symbol(),
         )
     } else {
         let kept = learned.count - (learned.count as f64 * held_out).round() as u64;
         (
-            cut(&learned, 0, kept, length),
+            cut(&learned, 0, kept, overlap),
             cut(&learned, kept, learned.count, 0),
             learned.bytes_per_symbol(),
         )
@@ -331,7 +332,7 @@ mod tests {
     fn cut(texts: Vec<String>, words: &Words) -> Result<Pieces<Passage>> {
         let indices: Vec<usize> = (0..texts.len()).collect();
         let source: Arc<dyn Source<Passage>> = Arc::new(Texts(texts));
-        pieces(&source, &indices, words, 8, 0.25, 0)
+        pieces(&source, &indices, words, [8, 8], 0.25, 0)
     }
 
     fn symbols(of: &dyn Source<Passage>) -> Vec<Arc<[u32]>> {
@@ -379,6 +380,19 @@ mod tests {
         let asked: usize = asked.iter().map(|ids| ids.len() - 1).sum();
         // Twenty symbols and an end of ten documents, but for the first of all.
         assert_eq!(asked, 209);
+    }
+
+    #[test]
+    fn pieces_that_do_not_overlap_hold_each_symbol_once() {
+        let words = words(r#""a": 1, "b": 2"#);
+        let texts = vec!["a b ".repeat(100)];
+        let source: Arc<dyn Source<Passage>> = Arc::new(Texts(texts));
+        let found = pieces(&source, &[0], &words, [8, 0], 0.0, 0).unwrap();
+        let pieces = symbols(found.learned.as_ref());
+        assert_eq!(pieces.len(), 25);
+        // Each has one more, which is what comes next.
+        let seen: usize = pieces.iter().map(|ids| ids.len().min(8)).sum();
+        assert_eq!(seen, 200);
     }
 
     #[test]

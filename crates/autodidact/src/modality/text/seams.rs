@@ -23,7 +23,7 @@ pub(super) fn seams(tokenizer: &Tokenizer, size: usize, special: &[u32]) -> Vec<
 }
 
 /// How names of symbols tell words.
-enum Marks {
+pub(super) enum Marks {
     /// What goes on with a word begins with this.
     Prefix(String),
     /// What a word ends with ends with this.
@@ -34,8 +34,11 @@ enum Marks {
     Characters,
 }
 
+/// What stands for a space in the names of pieces.
+const SPACE: char = '▁';
+
 impl Marks {
-    fn of(tokenizer: &Tokenizer) -> Self {
+    pub(super) fn of(tokenizer: &Tokenizer) -> Self {
         match tokenizer.get_model() {
             ModelWrapper::WordPiece(model) => {
                 return Self::Prefix(model.continuing_subword_prefix.clone());
@@ -78,6 +81,45 @@ impl Marks {
             Self::Characters => by(char::is_alphanumeric),
         }
     }
+
+    /// What a symbol of that name is written as within its word, and whether the word begins with it, as far as the name
+    /// says so.
+    pub(super) fn letters(&self, name: &str) -> (String, bool) {
+        match self {
+            Self::Prefix(prefix) => match name.strip_prefix(prefix.as_str()) {
+                Some(rest) => (rest.to_owned(), false),
+                None => (name.to_owned(), true),
+            },
+            Self::Suffix(suffix) => {
+                let letters = name.strip_suffix(suffix.as_str()).unwrap_or(name);
+                (letters.to_owned(), false)
+            }
+            Self::Bytes => {
+                let bytes: Vec<u8> = name.chars().filter_map(byte_of).collect();
+                let written = String::from_utf8_lossy(&bytes);
+                let begins = written.starts_with(char::is_whitespace);
+                (written.trim().to_owned(), begins)
+            }
+            Self::Characters => {
+                let letters = name.trim_matches([SPACE, ' ']);
+                (letters.to_owned(), name.starts_with([SPACE, ' ']))
+            }
+        }
+    }
+}
+
+/// The byte that a character stands for, as GPT-2 writes them: those that print stand for themselves, the others follow in
+/// their order from 256 on.
+fn byte_of(letter: char) -> Option<u8> {
+    let number = u32::from(letter);
+    let byte = match number {
+        0..=0xff => number,
+        0x100..=0x120 => number - 0x100,
+        0x121..=0x142 => number - 0x121 + 0x7f,
+        0x143 => 0xad,
+        _ => return None,
+    };
+    u8::try_from(byte).ok()
 }
 
 /// Whether a character stands for a byte from 128 on. GPT-2 lets bytes that print stand for themselves, and gives the others

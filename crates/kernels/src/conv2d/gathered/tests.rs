@@ -168,7 +168,7 @@ fn what_it_is_not_made_for_goes_elsewhere() {
     let batch = 4 * threads();
     let few = has_few_registers();
     let deep = shapes([batch, 16, 16, 512], 128, [3, 3], strided(2, 1));
-    assert_eq!(pays(&deep), [few, false, few], "its windows are too long");
+    assert_eq!(pays(&deep), [false, false, few], "its windows are too long");
     let shallow = shapes([batch, 32, 32, 16], 32, [3, 3], strided(2, 1));
     assert_eq!(pays(&shallow), [false, false, few]);
     let both = shapes([batch, 8, 8, 64], 128, [3, 3], strided(2, 1));

@@ -102,9 +102,12 @@ impl SeriesNetwork {
             Need::Hidden => SeriesFamily::Patch,
             Need::Ordered | Need::Ending => SeriesFamily::Dilated,
             Need::Ahead => SeriesFamily::ConvGru,
-            Need::Vectors | Need::Replaced | Need::Symbols | Need::Next | Need::Stretches => {
-                SeriesFamily::Resnet1d
-            }
+            Need::Vectors
+            | Need::Replaced
+            | Need::Symbols
+            | Need::Next
+            | Need::Averages
+            | Need::Stretches => SeriesFamily::Resnet1d,
         };
         Self {
             name,

@@ -19,8 +19,48 @@ pub(super) enum Stop {
 
 /// Types of the protocol.
 pub(super) const I32: u8 = 5;
+const I64: u8 = 6;
+const BYTES: u8 = 8;
 pub(super) const LIST: u8 = 9;
 pub(super) const STRUCT: u8 = 12;
+
+/// What the fields of a struct hold, by their numbers. The crate that reads Parquet goes by the numbers alone: where a field
+/// is of another type than it thinks, it reads on in the middle of something, and finds counts there that nobody looked at.
+pub(super) struct Shape(pub(super) &'static [(i64, Held)]);
+
+/// What a field holds.
+#[derive(Clone, Copy)]
+pub(super) enum Held {
+    Truth,
+    Byte,
+    I16,
+    I32,
+    I64,
+    Double,
+    Bytes,
+    Struct(&'static Shape),
+    List(&'static Shape),
+    ListOfI32,
+    ListOfI64,
+    ListOfBytes,
+}
+
+impl Held {
+    /// Whether a value of that type is this.
+    fn is(self, kind: u8) -> bool {
+        match self {
+            Self::Truth => matches!(kind, 1 | 2),
+            Self::Byte => kind == 3,
+            Self::I16 => kind == 4,
+            Self::I32 => kind == I32,
+            Self::I64 => kind == I64,
+            Self::Double => kind == 7,
+            Self::Bytes => kind == BYTES,
+            Self::Struct(_) => kind == STRUCT,
+            Self::List(_) | Self::ListOfI32 | Self::ListOfI64 | Self::ListOfBytes => kind == LIST,
+        }
+    }
+}
 
 /// Bytes on which a walk is on its way.
 pub(super) struct Walk<'a> {
@@ -73,6 +113,8 @@ impl<'a> Walk<'a> {
             0 => self.signed()?,
             distance => last.checked_add(distance.into()).ok_or(Stop::Nonsense)?,
         };
+        // Numbers have 16 bits; of a longer one a reader may see the lower bits alone.
+        i16::try_from(*last).map_err(|_| Stop::Nonsense)?;
         Ok(Some((*last, kind)))
     }
 
@@ -87,6 +129,53 @@ impl<'a> Walk<'a> {
             return Err(Stop::Nonsense);
         }
         Ok((head & 0x0f, count))
+    }
+
+    /// Walks over a struct of a shape, to its end. Fields that the shape doesn't know may hold anything.
+    pub(super) fn shaped(&mut self, shape: &Shape) -> Result<(), Stop> {
+        let mut last = 0;
+        while let Some((id, kind)) = self.field(&mut last)? {
+            self.field_of(shape, id, kind)?;
+        }
+        Ok(())
+    }
+
+    /// Walks over the value of a field in a struct of a shape.
+    pub(super) fn field_of(&mut self, shape: &Shape, id: i64, kind: u8) -> Result<(), Stop> {
+        let known = shape.0.iter().find(|(known, _)| *known == id);
+        let Some(&(_, held)) = known else {
+            return self.skip(kind);
+        };
+        if !held.is(kind) {
+            return Err(Stop::Nonsense);
+        }
+        // Shapes lie in each other a handful deep.
+        match held {
+            Held::Struct(shape) => self.shaped(shape),
+            Held::List(shape) => {
+                let count = self.list_of(STRUCT)?;
+                (0..count).try_for_each(|_| self.shaped(shape))
+            }
+            Held::ListOfI32 => self.plain(I32),
+            Held::ListOfI64 => self.plain(I64),
+            Held::ListOfBytes => self.plain(BYTES),
+            _ => self.skip(kind),
+        }
+    }
+
+    /// The number of a list's elements, which are to be of that type.
+    fn list_of(&mut self, kind: u8) -> Result<u64, Stop> {
+        let (found, count) = self.list()?;
+        // Some writers give an empty list no type.
+        if found != kind && count > 0 {
+            return Err(Stop::Nonsense);
+        }
+        Ok(count)
+    }
+
+    fn plain(&mut self, kind: u8) -> Result<(), Stop> {
+        let count = self.list_of(kind)?;
+        (0..count).try_for_each(|_| self.skip(kind))
     }
 
     /// Walks over a value that stands in a struct.
@@ -110,11 +199,18 @@ impl<'a> Walk<'a> {
             }
             9 | 10 => {
                 let (kind, count) = self.list()?;
+                if count > 0 {
+                    takes_room(kind)?;
+                }
                 (0..count).try_for_each(|_| self.skip_within(kind, depth))
             }
             11 => {
                 let count = self.number()?;
                 let kinds = if count > 0 { self.byte()? } else { 0 };
+                if count > 0 {
+                    takes_room(kinds >> 4)?;
+                    takes_room(kinds & 0x0f)?;
+                }
                 (0..count).try_for_each(|_| {
                     self.skip_within(kinds >> 4, depth)?;
                     self.skip_within(kinds & 0x0f, depth)
@@ -140,6 +236,16 @@ impl<'a> Walk<'a> {
         }
         self.at += count as usize;
         Ok(())
+    }
+}
+
+/// Refuses lists of truths. By the protocol each takes a byte, but the crate that reads Parquet's notes passes over them as
+/// over truths in a struct, which take none: it counts to two billion, and sees other things than a walk in what follows.
+/// Parquet's notes have no such lists.
+fn takes_room(kind: u8) -> Result<(), Stop> {
+    match kind {
+        1 | 2 => Err(Stop::Nonsense),
+        _ => Ok(()),
     }
 }
 
@@ -178,5 +284,55 @@ mod tests {
         assert_eq!(Walk::new(&many).skip(LIST), Err(Stop::Nonsense));
         assert_eq!(Walk::new(&[0x19; 100]).skip(LIST), Err(Stop::Nonsense));
         assert_eq!(Walk::new(&[0xff; 11]).skip(I32), Err(Stop::Nonsense));
+    }
+
+    #[test]
+    fn fields_of_another_type_than_their_shape_says_are_refused() {
+        const INNER: Shape = Shape(&[(1, Held::Truth)]);
+        const OUTER: Shape = Shape(&[
+            (1, Held::I32),
+            (2, Held::Struct(&INNER)),
+            (3, Held::ListOfBytes),
+            (4, Held::List(&INNER)),
+        ]);
+        let walk = |bytes: &[u8]| Walk::new(bytes).shaped(&OUTER);
+        // {1: 1, 2: {1: true}, 3: ["a"], 4: [{1: false}, {}], 9: 1}
+        let sound = [
+            0x15, 2, 0x1c, 0x11, 0, 0x19, 0x18, 1, b'a', 0x19, 0x2c, 0x12, 0, 0, 0x55, 2, 0,
+        ];
+        assert_eq!(walk(&sound), Ok(()));
+        assert_eq!(walk(&[0x39, 0, 0]), Ok(()), "an empty list has no type");
+        // A truth for a number, a number for a struct, a number in it for a truth, lists of other things.
+        for bytes in [
+            &[0x11, 0][..],
+            &[0x25, 2, 0],
+            &[0x2c, 0x15, 2, 0, 0],
+            &[0x39, 0x15, 2, 0],
+            &[0x49, 0x15, 2, 0],
+            // Field 65,537, which is 1 in 16 bits.
+            &[0x01, 0x82, 0x80, 0x08, 0],
+        ] {
+            assert_eq!(walk(bytes), Err(Stop::Nonsense), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_truths_are_refused_since_they_are_read_in_two_ways() {
+        // [true, true], {true: 1} and {1: true}; and none of each.
+        let map = 11;
+        for (kind, bytes) in [
+            (LIST, &[0x22, 1, 1][..]),
+            (map, &[1, 0x23, 1, 1]),
+            (map, &[1, 0x31, 1, 1]),
+        ] {
+            assert_eq!(
+                Walk::new(bytes).skip(kind),
+                Err(Stop::Nonsense),
+                "{bytes:?}"
+            );
+        }
+        for (kind, bytes) in [(LIST, &[0x02][..]), (map, &[0])] {
+            assert_eq!(Walk::new(bytes).skip(kind), Ok(()), "{bytes:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod pass;
 mod reader;
 mod settings;
 mod size;
+mod static_vectors;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,11 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::STEP;
 use super::batch::TextBatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::layers::head::normalize;
 use crate::layers::state::State;
-use crate::modality::{Encoder, Maskable, Seam, Symbolic, Symbols, Tokens, Vocabulary};
+use crate::modality::{Encoder, Maskable, Need, Seam, Symbolic, Symbols, Tokens, Vocabulary};
 
 pub use bert::Bert;
 pub use gpt2::Gpt2;
@@ -31,6 +32,7 @@ use pass::Pass;
 pub(super) use reader::Reader;
 pub use settings::{Family, Gelu, Pooling, TextNetwork};
 pub use size::Size;
+pub use static_vectors::StaticVectors;
 
 /// A vector for each of some symbols or places, under the name that PyTorch's embeddings have.
 #[derive(Module, Debug)]
@@ -52,6 +54,8 @@ pub enum TextEncoder {
     Modern(Modern),
     /// As GPT-2 was published.
     Gpt2(Gpt2),
+    /// A vector for each symbol.
+    Static(StaticVectors),
 }
 
 /// What is no weight of a network.
@@ -68,6 +72,9 @@ struct About {
     /// How they join to words.
     #[module(skip)]
     seams: Arc<Vec<Seam>>,
+    /// What they are made of.
+    #[module(skip)]
+    parts: Arc<Vec<Vec<u32>>>,
     /// What it was built by.
     #[module(skip)]
     settings: TextNetwork,
@@ -86,6 +93,7 @@ impl Encoder for TextEncoder {
             Self::Bert(network) => network.tokens(ids, &pass),
             Self::Modern(network) => network.tokens(ids, &pass),
             Self::Gpt2(network) => network.tokens(ids, &pass),
+            Self::Static(network) => network.tokens(ids),
         };
         let documents = &batch.symbols.documents;
         let valid = documents.contains(&0).then(|| {
@@ -102,7 +110,7 @@ impl Encoder for TextEncoder {
             Pooling::Mean => mean_of_valid(tokens),
             Pooling::First => tokens.values.narrow(1, 0, 1).squeeze_dim(1),
         };
-        match settings.normalize {
+        match settings.normalizes() {
             true => normalize(pooled),
             false => pooled,
         }
@@ -113,6 +121,7 @@ impl Encoder for TextEncoder {
             Self::Bert(network) => network.dim(),
             Self::Modern(network) => network.dim(),
             Self::Gpt2(network) => network.dim(),
+            Self::Static(network) => network.dim(),
         }
     }
 
@@ -121,6 +130,7 @@ impl Encoder for TextEncoder {
             Self::Bert(network) => network.depth(),
             Self::Modern(network) => network.depth(),
             Self::Gpt2(network) => network.depth(),
+            Self::Static(_) => 0,
         };
         depth + 1
     }
@@ -172,6 +182,16 @@ impl Encoder for TextEncoder {
     fn symbolic(&self) -> Option<&dyn Symbolic<TextBatch>> {
         Some(self)
     }
+
+    fn with_symbol_vectors(self, vectors: Vec<f32>) -> Result<Self> {
+        match self {
+            Self::Static(network) => network.with_vectors(vectors).map(Self::Static),
+            _ => Err(Error::recipe(
+                "a network with more to it than its symbols' own vectors, to be given others",
+            )
+            .expected(Need::Averages.describe())),
+        }
+    }
 }
 
 impl Maskable for TextEncoder {
@@ -179,9 +199,11 @@ impl Maskable for TextEncoder {
     fn narrower(&self, times: usize, init: &mut Init) -> Result<Self> {
         let about = self.about();
         let of = &about.settings;
-        let heads = (of.heads / times).max(1);
+        // Some have none.
+        let heads = (of.heads / times).max(of.heads.min(1));
+        let step = (2 * heads).max(1);
         let settings = TextNetwork {
-            width: (of.width / times).max(1).next_multiple_of(2 * heads),
+            width: (of.width / times).max(1).next_multiple_of(step),
             heads,
             inner: of.inner.div_ceil(times),
             head: true,
@@ -199,6 +221,7 @@ impl Symbolic<TextBatch> for TextEncoder {
             mask: self.about().mask as u32,
             special: Arc::new(self.about().special.iter().map(|&id| id as u32).collect()),
             seams: Arc::clone(&self.about().seams),
+            parts: Arc::clone(&self.about().parts),
         }
     }
 
@@ -245,6 +268,7 @@ impl TextEncoder {
             Self::Bert(network) => &network.about,
             Self::Modern(network) => &network.about,
             Self::Gpt2(network) => &network.about,
+            Self::Static(network) => &network.about,
         }
     }
 
@@ -253,6 +277,7 @@ impl TextEncoder {
             Self::Bert(network) => network.scores(tokens),
             Self::Modern(network) => network.scores(tokens),
             Self::Gpt2(network) => network.scores(tokens),
+            Self::Static(network) => network.scores(tokens),
         }
     }
 }

@@ -40,7 +40,9 @@ impl Reader<'_> {
         let tokens = match self.encoder {
             TextEncoder::Gpt2(network) => network.extend(ids, &mut self.cache),
             TextEncoder::Modern(network) => network.extend(ids, &mut self.cache),
-            TextEncoder::Bert(_) => unreachable!("`TextEncoder::reader` refuses it"),
+            TextEncoder::Bert(_) | TextEncoder::Static(_) => {
+                unreachable!("`TextEncoder::reader` refuses it")
+            }
         };
         let last = tokens.dims()[1] - 1;
         self.encoder.score(tokens.narrow(1, last, 1).squeeze_dim(1))

@@ -5,23 +5,28 @@ use std::sync::Arc;
 use autodidact_kernels::Activation;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Bert, Gpt2, Modern, Size, TextEncoder};
+use super::{About, Bert, Gpt2, Modern, Size, StaticVectors, TextEncoder};
 use crate::error::{Error, Result};
 use crate::layers::Init;
 use crate::modality::{Abilities, Need, Vocabulary};
+
+/// Width of vectors that are each symbol's own, where nothing else is said.
+const STATIC_WIDTH: usize = 768;
+/// The widest vectors.
+const WIDEST: usize = 1 << 16;
 
 /// The recipe's `[encoder]` for text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextNetwork {
-    /// `bert`, `modern`, `gpt2` or `modern_causal`.
+    /// `bert`, `modern`, `gpt2`, `modern_causal` or `static`, of which the next settings are only `width` and `normalize`.
     pub name: Family,
     /// A short name for the next three, from what two cores train in minutes to BERT: `tiny`, `nano`, `mini`, `small`,
     /// `medium` or `base` ([`Size`]). One or two of the three beside it win over it; all three have to agree with it. Left
     /// out, it is `nano`: 4 blocks of 128 and 4 heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
-    /// Width of a token, a multiple of twice the heads; 0 takes that of the size.
+    /// Width of a token, a multiple of twice the heads; 0 takes that of the size, and 768 for `static`.
     pub width: usize,
     /// Blocks, 1000 at most; 0 takes those of the size.
     pub depth: usize,
@@ -41,8 +46,9 @@ pub struct TextNetwork {
     pub epsilon: f64,
     /// What the vector of a text is: `mean` of its tokens, or the `first` of them.
     pub pooling: Pooling,
-    /// Whether vectors are brought to length 1.
-    pub normalize: bool,
+    /// Whether vectors are brought to length 1. Left out, those of `static` are, and the others not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
 }
 
 impl Default for TextNetwork {
@@ -60,7 +66,7 @@ impl Default for TextNetwork {
             gelu: Gelu::Exact,
             epsilon: 0.0,
             pooling: Pooling::Mean,
-            normalize: false,
+            normalize: None,
         }
     }
 }
@@ -106,6 +112,8 @@ pub enum Family {
     Gpt2,
     /// As `modern`, predicting what comes next.
     ModernCausal,
+    /// Joulin et al. 2016: a vector for each symbol, and their mean.
+    Static,
 }
 
 impl Family {
@@ -126,6 +134,7 @@ impl TextNetwork {
         Self {
             name: match need {
                 Need::Next => Family::Gpt2,
+                Need::Averages => Family::Static,
                 _ => Family::Bert,
             },
             head: need == Need::Replaced,
@@ -139,7 +148,10 @@ impl TextNetwork {
             0 => of_size,
             given => given,
         };
-        let [width, depth, heads] = self.size.unwrap_or(Size::Nano).numbers();
+        let [width, depth, heads] = match self.name {
+            Family::Static => [STATIC_WIDTH, 0, 0],
+            _ => self.size.unwrap_or(Size::Nano).numbers(),
+        };
         Self {
             size: None,
             width: or(self.width, width),
@@ -149,19 +161,30 @@ impl TextNetwork {
         }
     }
 
+    /// Whether vectors are brought to length 1.
+    pub(in crate::modality::text) fn normalizes(&self) -> bool {
+        self.normalize.unwrap_or(self.name == Family::Static)
+    }
+
     /// What the network can do.
     pub fn abilities(&self) -> Abilities {
+        let averages = self.name == Family::Static;
+        let both_sides = !self.name.is_causal() && !averages;
         Abilities {
-            restores: !self.name.is_causal() && self.head,
-            compares: !self.name.is_causal(),
+            restores: both_sides && self.head,
+            compares: both_sides,
             predicts: self.name.is_causal(),
-            pairs: true,
+            averages,
+            pairs: !averages,
             ..Abilities::default()
         }
     }
 
     /// Refuses what can't be.
     pub(in crate::modality::text) fn check(&self) -> Result<()> {
+        if self.name == Family::Static {
+            return self.check_static();
+        }
         let given = [self.width, self.depth, self.heads];
         if let Some(size) = self.size
             && !given.contains(&0)
@@ -185,7 +208,7 @@ impl TextNetwork {
             return Err(Error::recipe(format!("encoder.depth = {depth}"))
                 .expected("1 to 1000, or 0 for that of the size"));
         }
-        if width > 1 << 16 || !width.is_multiple_of(2 * heads) {
+        if width > WIDEST || !width.is_multiple_of(2 * heads) {
             return Err(
                 Error::recipe(format!("encoder.width = {width} for {heads} heads"))
                     .expected("a multiple of twice the heads, at most 65536"),
@@ -228,6 +251,34 @@ impl TextNetwork {
         Ok(())
     }
 
+    /// Refuses what a vector for each symbol has no use for. (A head is ignored, as by `gpt2`.)
+    fn check_static(&self) -> Result<()> {
+        let usual = Self::default();
+        let said = [
+            ("size", self.size.is_some()),
+            ("depth", self.depth > 0),
+            ("heads", self.heads > 0),
+            ("inner", self.inner > 0),
+            ("dropout", self.dropout != 0.0),
+            ("positions", self.positions > 0),
+            ("gelu", self.gelu != usual.gelu),
+            ("epsilon", self.epsilon != 0.0),
+            ("pooling", self.pooling != usual.pooling),
+        ];
+        if let Some((key, _)) = said.iter().find(|(_, said)| *said) {
+            return Err(Error::recipe(format!(
+                "encoder.{key} for static, which is a vector for each symbol and their mean"
+            ))
+            .expected("encoder.width and encoder.normalize, and no other")
+            .mend(format!("leave encoder.{key} out")));
+        }
+        if self.width > WIDEST {
+            return Err(Error::recipe(format!("encoder.width = {}", self.width))
+                .expected(format!("1 to {WIDEST}, or 0 for {STATIC_WIDTH}")));
+        }
+        Ok(())
+    }
+
     pub(super) fn epsilon_or(&self, published: f64) -> f64 {
         match self.epsilon {
             0.0 => published,
@@ -261,12 +312,14 @@ impl TextNetwork {
             mask: vocabulary.mask as usize,
             special: vocabulary.special.iter().map(|&id| id as usize).collect(),
             seams: Arc::clone(&vocabulary.seams),
+            parts: Arc::clone(&vocabulary.parts),
             settings,
             length,
         };
         match self.name {
             Family::Bert => TextEncoder::Bert(Bert::new(about, places, sizes, self.head, init)),
             Family::Gpt2 => TextEncoder::Gpt2(Gpt2::new(about, places, sizes, init)),
+            Family::Static => TextEncoder::Static(StaticVectors::new(about, width, init)),
             Family::Modern | Family::ModernCausal => {
                 TextEncoder::Modern(Modern::new(about, sizes, self.head, init))
             }
@@ -311,6 +364,7 @@ mod tests {
             mask: 103,
             special: Arc::default(),
             seams: Arc::default(),
+            parts: Arc::default(),
         };
         for (size, width, published) in
             [(Size::Tiny, 128, 4_385_920), (Size::Mini, 256, 11_170_560)]

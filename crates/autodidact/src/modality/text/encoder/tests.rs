@@ -22,6 +22,7 @@ fn vocabulary(size: usize) -> Vocabulary {
         mask: 4,
         special: Arc::new((0..5).collect()),
         seams: Arc::default(),
+        parts: Arc::default(),
     }
 }
 
@@ -299,5 +300,126 @@ fn the_first_symbol_stands_for_a_text_only_where_it_sees_the_others() {
                 assert!(mend.contains("encoder.pooling = \"mean\""), "{mend}");
             }
         }
+    }
+}
+
+fn vectors(normalize: Option<bool>) -> TextEncoder {
+    let settings = TextNetwork {
+        name: Family::Static,
+        width: 6,
+        normalize,
+        ..TextNetwork::default()
+    };
+    settings.check().unwrap();
+    let mut vocabulary = vocabulary(30);
+    vocabulary.parts = Arc::new(vec![vec![1, 2]; 30]);
+    settings.build(&vocabulary, 12, &mut Init::new(1, &tests_device()))
+}
+
+#[test]
+fn a_text_is_the_mean_of_its_symbols_wherever_they_stand() {
+    let device = tests_device();
+    let mean = vectors(Some(false));
+    let state = state_of(&mean);
+    assert_eq!(state.len(), 1);
+    let table = &state["embedding.weight"];
+    assert_eq!(table.shape, [30, 6]);
+    let expected: Vec<f32> = (0..6)
+        .map(|place| {
+            let of = [7, 8, 7].map(|symbol: usize| table.values[6 * symbol + place]);
+            of.iter().sum::<f32>() / 3.0
+        })
+        .collect();
+    let texts = |network: &TextEncoder| {
+        let batch = batch(
+            &[
+                (&[7, 8, 7, 0, 0], &[1, 1, 1, 0, 0]),
+                (&[8, 7, 7, 9, 9], &[1, 1, 1, 0, 0]),
+            ],
+            &device,
+        );
+        host(network.encode(&batch))
+    };
+    let found = texts(&mean);
+    near(&found[..6], &expected, "the mean");
+    near(&found[6..], &expected, "in another order");
+    let length = expected.iter().map(|value| value * value).sum::<f32>();
+    let scaled: Vec<f32> = expected.iter().map(|value| value / length.sqrt()).collect();
+    near(&texts(&vectors(None))[..6], &scaled, "of length 1");
+
+    let able = TextNetwork {
+        name: Family::Static,
+        ..TextNetwork::default()
+    };
+    assert_eq!(vectors(None).vocabulary().parts.len(), 30);
+    assert!(able.abilities().averages && !able.abilities().compares && !able.abilities().predicts);
+    assert_eq!((vectors(None).dim(), able.settled().width), (6, 768));
+    let narrow = mean.narrower(2, &mut Init::new(2, &device)).unwrap();
+    assert_eq!((narrow.dim(), narrow.stages()), (3, 1));
+}
+
+#[test]
+fn vectors_of_symbols_are_taken_where_they_are_all_there_is() {
+    let values: Vec<f32> = (0..30 * 6).map(|value| value as f32).collect();
+    let taken = vectors(None).with_symbol_vectors(values.clone()).unwrap();
+    assert_eq!(state_of(&taken)["embedding.weight"].values, values);
+    assert!(vectors(None).with_symbol_vectors(vec![0.0; 7]).is_err());
+    for name in FAMILIES {
+        let error = network(name, 0.0).with_symbol_vectors(values.clone());
+        assert!(
+            error.unwrap_err().to_string().contains("static"),
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn vectors_of_symbols_have_no_blocks() {
+    for (key, settings) in [
+        (
+            "depth",
+            TextNetwork {
+                depth: 2,
+                ..TextNetwork::default()
+            },
+        ),
+        (
+            "heads",
+            TextNetwork {
+                heads: 2,
+                ..TextNetwork::default()
+            },
+        ),
+        (
+            "dropout",
+            TextNetwork {
+                dropout: 0.1,
+                ..TextNetwork::default()
+            },
+        ),
+        (
+            "positions",
+            TextNetwork {
+                positions: 9,
+                ..TextNetwork::default()
+            },
+        ),
+        (
+            "pooling",
+            TextNetwork {
+                pooling: Pooling::First,
+                ..TextNetwork::default()
+            },
+        ),
+    ] {
+        let settings = TextNetwork {
+            name: Family::Static,
+            ..settings
+        };
+        let error = settings.check().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("encoder.{key} for static")),
+            "{error}"
+        );
     }
 }

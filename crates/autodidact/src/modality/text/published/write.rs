@@ -24,6 +24,9 @@ pub(in crate::modality::text) fn publication(
     words: &Words,
     mut state: State,
 ) -> Result<Publication> {
+    if network.name == Family::Static {
+        return Ok(vectors_alone(network, words, state));
+    }
     let Some([table, places]) = tables(&state) else {
         let name = match network.name {
             Family::ModernCausal => "modern_causal",
@@ -131,9 +134,43 @@ pub(in crate::modality::text) fn publication(
     }
     Ok(Publication {
         weights: state,
+        weights_in: String::new(),
         files,
         notes,
     })
+}
+
+/// The folder of vectors of symbols, as sentence-transformers loads its `StaticEmbedding`.
+fn vectors_alone(network: &TextNetwork, words: &Words, state: State) -> Publication {
+    const FOLDER: &str = "0_StaticEmbedding";
+    let mut modules = vec![module(0, "StaticEmbedding", FOLDER)];
+    if network.normalizes() {
+        modules.push(module(1, "Normalize", "1_Normalize"));
+    }
+    let tell = |id: &u32| {
+        let mut tables = state.values();
+        tables.any(|table| {
+            let width = table.shape.last().copied().unwrap_or(0);
+            let mut row = table.values.iter().skip(*id as usize * width).take(width);
+            row.any(|value| *value != 0.0)
+        })
+    };
+    let mut notes = Vec::new();
+    if !network.normalizes() || [words.begin, words.end].iter().any(tell) {
+        notes.push(
+            "sentence-transformers puts no begin and end around a text: its means are without them"
+                .to_owned(),
+        );
+    }
+    Publication {
+        weights: state,
+        weights_in: FOLDER.to_owned(),
+        files: vec![
+            ("modules.json".to_owned(), pretty(&modules.into())),
+            (format!("{FOLDER}/{VOCABULARY}"), words.json().to_vec()),
+        ],
+        notes,
+    }
 }
 
 /// The arrays of `BertModel`, which has no head to its body's name, and a pooler.
@@ -210,21 +247,23 @@ fn vocabulary(words: &Words, causal: bool) -> Result<Vec<u8>> {
     Ok(pretty(&tokenizer))
 }
 
+/// A module of sentence-transformers, and the folder of its settings.
+fn module(number: usize, name: &str, path: &str) -> Value {
+    json!({
+        "idx": number,
+        "name": number.to_string(),
+        "path": path,
+        "type": format!("sentence_transformers.models.{name}"),
+    })
+}
+
 /// What sentence-transformers reads: how tokens become the vector of a text.
 fn sentences(network: &TextNetwork, length: usize) -> Vec<(String, Vec<u8>)> {
-    let module = |number: usize, name: &str, path: &str| {
-        json!({
-            "idx": number,
-            "name": number.to_string(),
-            "path": path,
-            "type": format!("sentence_transformers.models.{name}"),
-        })
-    };
     let mut modules = vec![
         module(0, "Transformer", ""),
         module(1, "Pooling", "1_Pooling"),
     ];
-    if network.normalize {
+    if network.normalizes() {
         modules.push(module(2, "Normalize", "2_Normalize"));
     }
     let pooling = json!({

@@ -14,6 +14,7 @@ use tokenizers::models::ModelWrapper;
 
 use crate::error::{Error, Result};
 use crate::modality::source::guard::guarded;
+use crate::modality::text::letters;
 use crate::modality::{Seam, Vocabulary};
 
 /// The symbols that stand for no text, as BERT calls them, in the order of their numbers.
@@ -56,14 +57,20 @@ impl Words {
         Arc::clone(&self.json)
     }
 
-    /// The symbols there are.
+    /// The symbols there are, without what they are made of, which takes a while to say ([`Words::parts`]).
     pub fn vocabulary(&self) -> Vocabulary {
         Vocabulary {
             size: self.size,
             mask: self.mask,
             special: Arc::clone(&self.special),
             seams: Arc::clone(&self.seams),
+            parts: Arc::default(),
         }
+    }
+
+    /// What each symbol is made of: [`Vocabulary::parts`].
+    pub fn parts(&self) -> Vec<Vec<u32>> {
+        letters::parts(&self.tokenizer, self.size, &self.special)
     }
 
     /// The symbols of a text, without any that stand for none.
