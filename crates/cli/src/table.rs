@@ -103,6 +103,9 @@ fn in_words(who: &str, labeled: bool) -> &str {
         "raw" => "raw values",
         "supervised" => "ceiling, trained with labels",
         "with values" => "pretrained, with values",
+        "untrained with values" => "untrained, with values",
+        "pretrained over linear" => "pretrained, over a linear map",
+        "untrained over linear" => "untrained, over a linear map",
         "foretold" => "pretrained, foretelling",
         other => other,
     }

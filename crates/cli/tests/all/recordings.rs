@@ -90,6 +90,14 @@ fn what_comes_next_is_foretold_and_what_is_not_normal_found() {
     // A wave goes on as its last values say, and not as the last one does.
     assert!(error("raw") < 0.1 * error("last value"), "{out}");
     assert!(error("pretrained") < 0.7 * error("last value"), "{out}");
+    // Who stands on something simple is asked like the others, and so is the untrained network.
+    for who in [
+        "pretrained over linear",
+        "untrained over linear",
+        "untrained with values",
+    ] {
+        assert!(error(who) < error("last value"), "{who}: {out}");
+    }
     assert!(here.join("run/forecast.json").is_file());
 
     let marked = ["--reading", "label=anomaly"];

@@ -23,6 +23,44 @@ pub struct DecompositionSettings {
     pub alphas: Vec<f64>,
 }
 
+impl DecompositionSettings {
+    pub(super) fn check(&self) -> Result<()> {
+        EvalError::check_count("window", self.window)?;
+        if self.average.is_multiple_of(2) {
+            return Err(EvalError::Setting {
+                name: "moving average of",
+                found: self.average as f64,
+                expected: "an odd number of steps",
+            });
+        }
+        Ok(())
+    }
+
+    /// The origins of a part that have enough values up to them.
+    pub(super) fn windows<'a>(
+        &self,
+        series: &'a Matrix,
+        part: &Range<usize>,
+        horizon: usize,
+    ) -> Result<Windows<'a>> {
+        let all = origins(series, part, horizon)?;
+        let old_enough = all.start.max(self.window - 1)..all.end;
+        if old_enough.is_empty() {
+            return Err(EvalError::FewRows {
+                found: part.end,
+                expected: self.window.saturating_add(horizon),
+            });
+        }
+        Ok(Windows {
+            series,
+            origins: old_enough,
+            horizon,
+            window: self.window,
+            average: self.average,
+        })
+    }
+}
+
 impl Default for DecompositionSettings {
     fn default() -> Self {
         Self {
@@ -62,47 +100,24 @@ impl Decomposition {
         horizon: usize,
         settings: &DecompositionSettings,
     ) -> Result<Self> {
-        let &DecompositionSettings {
-            window, average, ..
-        } = settings;
-        EvalError::check_count("window", window)?;
-        if average.is_multiple_of(2) {
-            return Err(EvalError::Setting {
-                name: "moving average of",
-                found: average as f64,
-                expected: "an odd number of steps",
-            });
-        }
-        let samples = |part: &Range<usize>| -> Result<Windows<'_>> {
-            let all = origins(series, part, horizon)?;
-            let old_enough = all.start.max(window - 1)..all.end;
-            if old_enough.is_empty() {
-                return Err(EvalError::FewRows {
-                    found: part.end,
-                    expected: window.saturating_add(horizon),
-                });
-            }
-            Ok(Windows {
-                series,
-                origins: old_enough,
-                horizon,
-                window,
-                average,
-            })
-        };
+        settings.check()?;
         let linear = fit(
-            &samples(&parts.train)?,
-            &samples(&parts.validation)?,
+            &settings.windows(series, &parts.train, horizon)?,
+            &settings.windows(series, &parts.validation, horizon)?,
             &settings.alphas,
         )?;
-        Ok(Self {
+        Ok(Self::of(linear, horizon, settings))
+    }
+
+    pub(super) fn of(linear: Linear, horizon: usize, settings: &DecompositionSettings) -> Self {
+        Self {
             alpha: linear.alpha,
             validation: linear.validation.clone(),
             horizon,
-            window,
-            average,
+            window: settings.window,
+            average: settings.average,
             linear,
-        })
+        }
     }
 
     /// Forecasts at the origins of a part, `[N, H · C]`, as [`judge`](super::judge) takes them.
@@ -126,9 +141,33 @@ impl Decomposition {
             window: self.window,
             average: self.average,
         };
-        let (count, channels, horizon) = (windows.origins.len(), series.columns(), self.horizon);
-        // A row per origin and channel becomes a row per origin, steps before channels.
-        let by_channel = self.linear.predict(&windows);
+        let (count, width) = (windows.origins.len(), self.horizon * series.columns());
+        let forecasts = windows.foretold(&self.linear);
+        Matrix::from_vec(count, width, forecasts).map_err(|_| EvalError::Overflow {
+            what: "the forecasts",
+        })
+    }
+}
+
+/// The last values of each channel at each origin.
+pub(super) struct Windows<'a> {
+    series: &'a Matrix,
+    pub(super) origins: Range<usize>,
+    horizon: usize,
+    window: usize,
+    average: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Those at other origins.
+    pub(super) fn at(&self, origins: Range<usize>) -> Windows<'a> {
+        Windows { origins, ..*self }
+    }
+
+    /// What a map says of them: a row per origin, steps before channels.
+    pub(super) fn foretold(&self, linear: &Linear) -> Vec<f32> {
+        let (channels, horizon) = (self.series.columns(), self.horizon);
+        let by_channel = linear.predict(self);
         let mut forecasts = vec![0.; by_channel.len()];
         for (sample, row) in by_channel.chunks_exact(horizon).enumerate() {
             let (origin, channel) = (sample / channels, sample % channels);
@@ -136,22 +175,20 @@ impl Decomposition {
                 forecasts[(origin * horizon + ahead) * channels + channel] = value;
             }
         }
-        Matrix::from_vec(count, horizon * channels, forecasts).map_err(|_| EvalError::Overflow {
-            what: "the forecasts",
-        })
+        forecasts
     }
-}
 
-/// The last values of each channel at each origin.
-struct Windows<'a> {
-    series: &'a Matrix,
-    origins: Range<usize>,
-    horizon: usize,
-    window: usize,
-    average: usize,
-}
+    /// What came less what a map says.
+    pub(super) fn left_over(&self, linear: &Linear) -> Vec<f32> {
+        let width = self.horizon * self.series.columns();
+        let mut left = self.foretold(linear);
+        for (row, origin) in left.chunks_exact_mut(width).zip(self.origins.clone()) {
+            let pairs = row.iter_mut().zip(came(self.series, origin, width));
+            pairs.for_each(|(value, came)| *value = came - *value);
+        }
+        left
+    }
 
-impl Windows<'_> {
     fn origin_and_channel(&self, sample: usize) -> (usize, usize) {
         let channels = self.series.columns();
         (self.origins.start + sample / channels, sample % channels)

@@ -4,12 +4,14 @@
 //! of it is a range of steps; its origins are those of its steps after which H more lie in the part, N = length − H of
 //! them. Forecasts are `[N, H · C]`: a row per origin, in it the next step with all its channels first. [`ridge`] reads
 //! them off representations, as TS2Vec is judged; [`last_value`], [`seasonal_value`] and [`Decomposition`] are what it
-//! should beat; [`judge`] holds them to what came.
+//! should beat; [`Rest`] is what the last of these leaves over, and a [`Correction`] what representations tell of that;
+//! [`judge`] holds them to what came.
 
 mod baselines;
 mod decomposition;
 mod regression;
 mod representation;
+mod rest;
 
 use std::ops::Range;
 
@@ -21,6 +23,7 @@ use crate::matrix::Matrix;
 pub use baselines::{last_value, period, seasonal_value};
 pub use decomposition::{Decomposition, DecompositionSettings};
 pub use representation::{Ridge, ridge};
+pub use rest::{CORRECTION_ALPHAS, Correction, Rest};
 
 /// The penalties that TS2Vec's protocol chooses from.
 pub const ALPHAS: [f64; 13] = [

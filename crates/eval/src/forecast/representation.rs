@@ -127,7 +127,7 @@ impl Samples for Steps<'_> {
     }
 }
 
-fn widen(from: &[f32], to: &mut [f64]) {
+pub(super) fn widen(from: &[f32], to: &mut [f64]) {
     to.iter_mut()
         .zip(from)
         .for_each(|(to, &from)| *to = f64::from(from));

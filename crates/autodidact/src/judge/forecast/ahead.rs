@@ -3,18 +3,19 @@
 //! A forecast is worth what it was worth before. So everyone who can foretell learns from the first three fifths of a
 //! recording; on the fourth it is chosen who is believed, and on the last fifth it is measured how far that one is off, which
 //! gives the intervals (split conformal prediction: Lei et al. 2018). Then the one who was chosen learns from the whole
-//! recording and tells what comes after it. The network's vectors compete with forecasts that need no network: where a simple
-//! one is better, it is taken, and that is said.
+//! recording and tells what comes after it. The network's vectors, alone or on top of what is simple, compete with forecasts that
+//! need no network: where a simple one is better, it is taken, and that is said.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use autodidact_eval::Matrix;
 use autodidact_eval::anomaly::threshold::conformal;
-use autodidact_eval::forecast::{ALPHAS, Parts, judge};
+use autodidact_eval::forecast::{Parts, judge};
 use serde::{Deserialize, Serialize};
 
-use super::sides::{Forecaster, Known};
+use super::forecaster::{Forecaster, Penalties};
+use super::sides::Known;
 use super::{LAST_VALUE, SIDES, UNTRAINED, fits, parts};
 use crate::error::{Error, Result};
 use crate::judge::embedding::Frozen;
@@ -238,13 +239,12 @@ fn ahead(
     let (told, error) = before(&forecaster)?;
     let margins = margins(&told, &known, horizon, coverage);
     let (_, error_of_last_value) = before(&Forecaster::LastValue)?;
-    let penalty = forecaster
-        .penalty()
-        .map_or(ALPHAS.to_vec(), |one| vec![one]);
+    let penalties = forecaster.penalties();
 
     let whole = known.whole_for(chosen, horizon).map_err(unfit)?;
     let end = &whole.parts().test;
-    let told = whole.told(chosen, end, horizon, &penalty).map_err(unfit)?;
+    let told = whole.told(chosen, end, horizon, &penalties);
+    let told = told.map_err(unfit)?;
     let told =
         told.ok_or_else(|| Error::data("a forecast by one who had said something before"))?;
     let restored = |mut values: Vec<f32>| {
@@ -294,8 +294,12 @@ fn fifths(steps: usize) -> Parts {
 fn chosen(known: &Known, horizon: usize) -> autodidact_eval::Result<(usize, Forecaster<'_>)> {
     let part = &known.parts().validation;
     let (mut least, mut best) = (f64::INFINITY, (LAST_VALUE, Forecaster::LastValue));
+    let penalties = Penalties::all();
+    let base = known.base(horizon, &penalties, true)?;
     for side in 0..SIDES.len() {
-        let Some(forecaster) = known.learned(side, horizon, &ALPHAS)? else {
+        let learned = known.learned(side, horizon, &penalties, base.as_ref())?;
+        // Who says the same as the linear map is not to be praised for it.
+        let Some(forecaster) = learned.filter(|learned| !learned.adds_nothing()) else {
             continue;
         };
         let told = forecaster.told(known.values(), part, horizon)?;
@@ -338,7 +342,7 @@ mod tests {
         // A network that tells nothing.
         let nothing = Matrix::from_vec(300, 1, vec![0.0; 300]).unwrap();
         let raw = last_values(&series, 8).unwrap();
-        let vectors = [Some(nothing.clone()), Some(nothing), None, Some(raw)];
+        let vectors = [Some(nothing.clone()), Some(nothing), None, None, Some(raw)];
         Known::new(series, fifths(300), vectors, season)
     }
 
@@ -347,11 +351,18 @@ mod tests {
         let wave = |step: usize| (step as f32 * 0.7).sin();
         let of_wave = known(wave, None);
         let (side, forecaster) = chosen(&of_wave, 5).unwrap();
-        assert!(["raw", "linear"].contains(&SIDES[side].0) && forecaster.penalty().is_some());
+        assert!(["raw", "linear"].contains(&SIDES[side].0));
+        assert_eq!(forecaster.penalties().regression.len(), 1);
         let whole = of_wave.whole_for(side, 5).unwrap();
         let end = whole.parts().test.clone();
         assert_eq!(end, 299..305);
-        let told = whole.told(side, &end, 5, &[0.1]).unwrap().unwrap();
+        let told = {
+            let penalties = Penalties {
+                regression: vec![0.1],
+                ..Penalties::all()
+            };
+            whole.told(side, &end, 5, &penalties).unwrap().unwrap()
+        };
         assert_eq!((told.rows(), told.columns()), (1, 5));
         for (ahead, &value) in told.row(0).iter().enumerate() {
             assert!((value - wave(300 + ahead)).abs() < 0.05, "{told:?}");
@@ -362,10 +373,12 @@ mod tests {
             Some(7),
         );
         let (side, forecaster) = chosen(&season, 3).unwrap();
-        assert_eq!((SIDES[side].0, forecaster.penalty()), ("last season", None));
+        assert_eq!(SIDES[side].0, "last season");
+        assert!(forecaster.penalties().regression.len() > 1);
         let whole = season.whole_for(side, 3).unwrap();
         let end = whole.parts().test.clone();
-        let told = whole.told(side, &end, 3, &ALPHAS).unwrap().unwrap();
+        let told = whole.told(side, &end, 3, &Penalties::all());
+        let told = told.unwrap().unwrap();
         assert_eq!(told.data(), [-2.0, 3.0, -1.0], "300 = 42 · 7 + 6");
     }
 
@@ -374,7 +387,8 @@ mod tests {
         // From 240 on the errors of the last value are 0 and, every tenth step, 1 or 2.
         let known = known(|step| [0.0, 1.0, 2.0][step / 10 % 3], None);
         let part = known.parts().test.clone();
-        let told = known.told(LAST_VALUE, &part, 1, &ALPHAS).unwrap().unwrap();
+        let told = known.told(LAST_VALUE, &part, 1, &Penalties::all());
+        let told = told.unwrap().unwrap();
         let of = |coverage: f64| margins(&told, &known, 1, coverage).map(|margins| margins[0]);
         assert_eq!(told.rows(), 59);
         assert!(of(0.85).unwrap() < 1e-6);

@@ -3,13 +3,15 @@
 //!
 //! After TS2Vec (Yue et al. 2022): from the vector of each step, frozen, a ridge regression to the next steps of all
 //! channels, whose penalty is chosen on the validation part; mean squared and absolute error on the test part, on the scale
-//! of the training data. Beside it the same regression from these vectors and the last values together, from the untrained
-//! network's vectors and from the last values alone, and what needs no network: the last value, the last season, and a linear
-//! map of trend and remainder after DLinear (Zeng et al. 2023). Intervals are of a bootstrap over blocks of origins, since
-//! neighboring errors are alike.
+//! of the training data. Beside it what needs no network: the same regression from the last values, the last value, the last
+//! season, and a linear map of trend and remainder after DLinear (Zeng et al. 2023). A network may also stand on what is simple,
+//! in two ways: its vectors and the last values together, and the linear map, its vectors asked for what that leaves over. The
+//! untrained network foretells in the same ways. Intervals are of a bootstrap over blocks of origins, since neighboring errors
+//! are alike.
 
 mod ahead;
 mod errors;
+mod forecaster;
 mod sides;
 
 use autodidact_eval::forecast::Parts;
@@ -17,7 +19,7 @@ use autodidact_eval::interval::Bootstrap;
 use serde::{Deserialize, Serialize};
 
 pub use self::ahead::{Ahead, Curve, Foretold, Upcoming, foretell};
-use self::errors::{Blocks, best_simple, findings, joined, too_few, verdict};
+use self::errors::{Found, Judged, best_simple, findings, too_few, verdict};
 use self::sides::Known;
 pub(super) use self::sides::{WIDEST, last_values};
 use super::embedding::Frozen;
@@ -27,23 +29,59 @@ use crate::error::{Error, Result};
 use crate::modality::{SourceSpec, steps_of};
 use crate::recipe::Evaluate;
 
-/// Who is asked, and what they are called in a sentence.
-const SIDES: [(&str, &str); 7] = [
-    ("pretrained", "this network"),
-    ("with values", "this network and the last values"),
-    ("untrained", "the untrained network"),
-    ("raw", "a regression on the last values"),
-    ("last value", "the last value"),
-    ("last season", "the last season"),
-    ("linear", "a linear map of trend and remainder"),
+/// Who is asked, what they are called in a sentence, and by what they foretell. The untrained network does so in the same ways
+/// as the pretrained one, in the same order.
+const SIDES: [(&str, &str, By); 10] = [
+    ("pretrained", "this network", By::Vectors(0)),
+    (
+        "with values",
+        "this network and the last values",
+        By::Vectors(1),
+    ),
+    (
+        "pretrained over linear",
+        "a linear map with this network for the rest",
+        By::Above(0),
+    ),
+    ("untrained", "the untrained network", By::Vectors(2)),
+    (
+        "untrained with values",
+        "the untrained network and the last values",
+        By::Vectors(3),
+    ),
+    (
+        "untrained over linear",
+        "a linear map with the untrained network for the rest",
+        By::Above(2),
+    ),
+    ("raw", "a regression on the last values", By::Vectors(4)),
+    ("last value", "the last value", By::LastValue),
+    ("last season", "the last season", By::LastSeason),
+    ("linear", "a linear map of trend and remainder", By::Linear),
 ];
-/// The places of some of them.
-const BOTH: usize = 1;
-const UNTRAINED: usize = 2;
+/// The places of some of them. Those before the untrained network's are the ways of this one.
+const ABOVE: usize = 2;
+const UNTRAINED: usize = 3;
 /// From here on no network is needed.
-const SIMPLE: usize = 3;
-const LAST_VALUE: usize = 4;
-const SEASON: usize = 5;
+const SIMPLE: usize = 6;
+const LAST_VALUE: usize = 7;
+const SEASON: usize = 8;
+const LINEAR: usize = 9;
+
+/// Vectors that a side may go by.
+const VECTORS: usize = 5;
+
+/// By what a side foretells.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    /// A regression on the vectors of that place.
+    Vectors(usize),
+    /// The linear map, and a regression on the vectors of that place for what it leaves over.
+    Above(usize),
+    LastValue,
+    LastSeason,
+    Linear,
+}
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,7 +120,7 @@ pub struct Example {
     pub past: Vec<f32>,
     /// The values that came.
     pub came: Vec<f32>,
-    /// What was foretold from this network.
+    /// What was foretold from this network, in the way that was best on the validation part.
     pub foretold: Vec<f32>,
     /// What the best simple forecast had said.
     pub simple: Vec<f32>,
@@ -151,7 +189,7 @@ pub fn forecasts(
     let total = usable.len() * horizons.len() * SIDES.len();
     let (mut done, mut filled) = (0, 0);
     // By horizon, recording and side.
-    let mut told: Vec<Vec<Vec<Option<Blocks>>>> = vec![Vec::new(); horizons.len()];
+    let mut told: Vec<Vec<Vec<Option<Found>>>> = horizons.iter().map(|_| Vec::new()).collect();
     let (mut season, mut channels, mut examples, mut seen) = (None, 0, Vec::new(), false);
     // Of other data the network has seen nothing, whatever its parts are called.
     let own = frozen.is_own(data);
@@ -177,32 +215,42 @@ pub fn forecasts(
                 done += 1;
             };
             let said = sides.foretell(horizon, &mut step).map_err(unfit)?;
-            let errors = |said: &Option<_>| {
-                let errors = said.as_ref().map(|said| sides.errors(said, horizon));
-                errors.transpose().map_err(unfit)
+            let found = |said: &Option<_>| {
+                let found = said.as_ref().map(|said| sides.found(said, horizon));
+                found.transpose().map_err(unfit)
             };
-            let errors: Vec<Option<Blocks>> = said.iter().map(errors).collect::<Result<_>>()?;
+            let found: Vec<Option<Found>> = said.iter().map(found).collect::<Result<_>>()?;
+            told[at].push(found);
             let longest = at + 1 == horizons.len();
             if number == 0 && longest {
-                let best = best_simple(&joined(std::slice::from_ref(&errors)));
-                examples = sides.examples(&said, best, horizon, &following.name(*recording));
+                let judged = Judged::of(horizon, &told[at]);
+                let (way, best) = (judged.way.unwrap_or(0), best_simple(&judged.sides));
+                examples = sides.examples(&said, way, best, horizon, &following.name(*recording));
             }
-            told[at].push(errors);
         }
     }
     advance("foretelling", total, total);
-    let blocks: Vec<Vec<Blocks>> = told.iter().map(|told| joined(told)).collect();
+    let judged: Vec<Judged> = (told.iter().zip(&horizons))
+        .map(|(told, &horizon)| Judged::of(horizon, told))
+        .collect();
     if filled > 0 {
         left_out.push(format!(
             "{filled} missing values: the value before stood for them, in what was known and in what was asked"
         ));
     }
-    for (_, horizon) in (blocks.iter().zip(&horizons)).filter(|(sides, _)| too_few(sides)) {
-        left_out.push(format!(
-            "how sure the errors are {horizon} steps ahead: the test part holds too few stretches of so many steps to say"
-        ));
+    for Judged { sides, horizon, .. } in &judged {
+        if too_few(sides) {
+            left_out.push(format!(
+                "how sure the errors are {horizon} steps ahead: the test part holds too few stretches of so many steps to say"
+            ));
+        }
+        if sides[ABOVE].is_empty() && !sides[LINEAR].is_empty() {
+            left_out.push(format!(
+                "what a linear map leaves over {horizon} steps ahead: the training part is too short to learn it from"
+            ));
+        }
     }
-    if blocks.iter().any(|sides| sides[SEASON].is_empty()) {
+    if judged.iter().any(|one| one.sides[SEASON].is_empty()) {
         left_out.push(
             "the last season: none was found in the training part of some recording".to_owned(),
         );
@@ -212,8 +260,8 @@ pub fn forecasts(
         seed,
         ..Bootstrap::default()
     };
-    let results = findings(&blocks, &horizons, &intervals).map_err(unfit)?;
-    let verdict = verdict(&blocks, &horizons, &intervals).map_err(unfit)?;
+    let results = findings(&judged, &intervals).map_err(unfit)?;
+    let verdict = verdict(&judged, &intervals).map_err(unfit)?;
     Ok(Forecasts {
         run: String::new(),
         data: String::new(),

@@ -34,34 +34,13 @@ pub(super) struct Linear {
     output_means: Vec<f64>,
 }
 
-/// Fits with each penalty and keeps the one whose forecasts of the validation samples have the least √MSE + MAE, the
-/// first of the best.
+/// Fits to some samples, and chooses the penalty as [`Equations::fit`] does.
 pub(super) fn fit(
     train: &impl Samples,
     validation: &impl Samples,
     alphas: &[f64],
 ) -> Result<Linear> {
-    for &alpha in alphas {
-        EvalError::check_positive("alpha", alpha)?;
-    }
-    let equations = Equations::of(train);
-    let mut scores = Vec::with_capacity(alphas.len());
-    let mut best: Option<(f64, Linear)> = None;
-    for &alpha in alphas {
-        let model = equations.solve(alpha)?;
-        let score = model.score(validation);
-        scores.push((alpha, score));
-        if best.as_ref().is_none_or(|&(least, _)| score < least) {
-            best = Some((score, model));
-        }
-    }
-    let (_, model) = best.ok_or(EvalError::Empty {
-        what: "candidates for alpha",
-    })?;
-    Ok(Linear {
-        validation: scores,
-        ..model
-    })
+    Equations::of(train).fit(validation, alphas)
 }
 
 /// Inputs and outputs of some samples, less their means: `[count, inputs]` and `[count, outputs]`.
@@ -104,7 +83,9 @@ fn subtract(values: &mut [f64], means: &[f64]) {
 }
 
 /// The normal equations but for the penalty.
-struct Equations {
+pub(super) struct Equations {
+    /// Of samples.
+    count: f64,
     input_means: Vec<f64>,
     output_means: Vec<f64>,
     /// XᵀX, `[inputs, inputs]`.
@@ -114,7 +95,7 @@ struct Equations {
 }
 
 impl Equations {
-    fn of(samples: &impl Samples) -> Self {
+    pub(super) fn of(samples: &impl Samples) -> Self {
         let (count, inputs, outputs) = samples.shape();
         let (mut input_means, mut output_means) = (vec![0.; inputs], vec![0.; outputs]);
         for first in (0..count).step_by(BLOCK) {
@@ -141,6 +122,7 @@ impl Equations {
             add_products(&mut cross, &block.outputs, &block.inputs, inputs);
         }
         Self {
+            count: count as f64,
             input_means,
             output_means,
             gram,
@@ -148,7 +130,75 @@ impl Equations {
         }
     }
 
-    fn solve(&self, alpha: f64) -> Result<Linear> {
+    /// Those of all samples but some of them, at the cost of those few.
+    pub(super) fn without(&self, some: &Self) -> Self {
+        let count = self.count - some.count;
+        let means = |all: &[f64], of_some: &[f64]| -> Vec<f64> {
+            let pairs = all.iter().zip(of_some);
+            pairs
+                .map(|(all, of_some)| (self.count * all - some.count * of_some) / count)
+                .collect()
+        };
+        let apart = |own: &[f64], of_some: &[f64]| -> Vec<f64> {
+            own.iter().zip(of_some).map(|(a, b)| a - b).collect()
+        };
+        let input_means = means(&self.input_means, &some.input_means);
+        let output_means = means(&self.output_means, &some.output_means);
+        let inputs = apart(&input_means, &some.input_means);
+        let outputs = apart(&output_means, &some.output_means);
+        // Products around the mean of all are those around the mean of each part, and those of the way between the two.
+        let weight = count * some.count / self.count;
+        let left = |all: &[f64], of_some: &[f64], way: &[f64]| -> Vec<f64> {
+            let width = inputs.len();
+            let mut left = apart(all, of_some);
+            for (row, by) in left.chunks_exact_mut(width).zip(way) {
+                for (value, column) in row.iter_mut().zip(&inputs) {
+                    *value -= weight * by * column;
+                }
+            }
+            left
+        };
+        Self {
+            gram: left(&self.gram, &some.gram, &inputs),
+            cross: left(&self.cross, &some.cross, &outputs),
+            count,
+            input_means,
+            output_means,
+        }
+    }
+
+    /// Of outputs that are 0 on the whole: what is told of them is what inputs tell that differ from their mean.
+    pub(super) fn around_zero(mut self) -> Self {
+        self.output_means.fill(0.);
+        self
+    }
+
+    /// Solves with each penalty and keeps the one whose forecasts of the validation samples have the least √MSE + MAE, the
+    /// first of the best.
+    pub(super) fn fit(&self, validation: &impl Samples, alphas: &[f64]) -> Result<Linear> {
+        for &alpha in alphas {
+            EvalError::check_positive("alpha", alpha)?;
+        }
+        let mut scores = Vec::with_capacity(alphas.len());
+        let mut best: Option<(f64, Linear)> = None;
+        for &alpha in alphas {
+            let model = self.solve(alpha)?;
+            let score = model.score(validation);
+            scores.push((alpha, score));
+            if best.as_ref().is_none_or(|&(least, _)| score < least) {
+                best = Some((score, model));
+            }
+        }
+        let (_, model) = best.ok_or(EvalError::Empty {
+            what: "candidates for alpha",
+        })?;
+        Ok(Linear {
+            validation: scores,
+            ..model
+        })
+    }
+
+    pub(super) fn solve(&self, alpha: f64) -> Result<Linear> {
         let size = self.input_means.len();
         let mut factor = self.gram.clone();
         for index in 0..size {
@@ -227,6 +277,42 @@ fn substitute(factor: &[f64], b: &mut [f64]) {
     }
 }
 
+/// √MSE + MAE of nothing but zeros.
+pub(super) fn score_of_zero(samples: &impl Samples) -> f64 {
+    let (_, _, outputs) = samples.shape();
+    score(samples, |_, rows| vec![0.; rows * outputs])
+}
+
+/// √MSE + MAE of what is told of samples, so many from the first on at once.
+fn score(samples: &impl Samples, told: impl Fn(usize, usize) -> Vec<f64> + Sync) -> f64 {
+    let (count, _, outputs) = samples.shape();
+    let blocks: Vec<usize> = (0..count).step_by(BLOCK).collect();
+    let sums: Vec<(f64, f64)> = blocks
+        .par_iter()
+        .map(|&first| {
+            let rows = BLOCK.min(count - first);
+            let values = told(first, rows);
+            let mut truth = vec![0.; outputs];
+            let (mut squared, mut absolute) = (0., 0.);
+            for (row, values) in values.chunks_exact(outputs).enumerate() {
+                samples.output(first + row, &mut truth);
+                for (value, truth) in values.iter().zip(&truth) {
+                    squared += (value - truth).powi(2);
+                    absolute += (value - truth).abs();
+                }
+            }
+            (squared, absolute)
+        })
+        .collect();
+    let (mut squared, mut absolute) = (0., 0.);
+    for (block_squared, block_absolute) in sums {
+        squared += block_squared;
+        absolute += block_absolute;
+    }
+    let values = (count * outputs) as f64;
+    (squared / values).sqrt() + absolute / values
+}
+
 impl Linear {
     /// The outputs of some samples, each computed from its input alone, `[samples, outputs]`.
     pub(super) fn predict(&self, samples: &impl Samples) -> Vec<f32> {
@@ -247,32 +333,7 @@ impl Linear {
 
     /// √MSE + MAE.
     fn score(&self, samples: &impl Samples) -> f64 {
-        let (count, _, outputs) = samples.shape();
-        let blocks: Vec<usize> = (0..count).step_by(BLOCK).collect();
-        let sums: Vec<(f64, f64)> = blocks
-            .par_iter()
-            .map(|&first| {
-                let rows = BLOCK.min(count - first);
-                let values = self.values(samples, first, rows);
-                let mut truth = vec![0.; outputs];
-                let (mut squared, mut absolute) = (0., 0.);
-                for (row, values) in values.chunks_exact(outputs).enumerate() {
-                    samples.output(first + row, &mut truth);
-                    for (value, truth) in values.iter().zip(&truth) {
-                        squared += (value - truth).powi(2);
-                        absolute += (value - truth).abs();
-                    }
-                }
-                (squared, absolute)
-            })
-            .collect();
-        let (mut squared, mut absolute) = (0., 0.);
-        for (block_squared, block_absolute) in sums {
-            squared += block_squared;
-            absolute += block_absolute;
-        }
-        let values = (count * outputs) as f64;
-        (squared / values).sqrt() + absolute / values
+        score(samples, |first, rows| self.values(samples, first, rows))
     }
 
     fn values(&self, samples: &impl Samples, first: usize, rows: usize) -> Vec<f64> {

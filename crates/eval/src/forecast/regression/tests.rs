@@ -57,6 +57,65 @@ fn the_gradient_is_zero_at_the_solution() {
     assert!(gradient.iter().all(|entry: &f64| entry.abs() < 1e-7));
 }
 
+/// Some of another's samples.
+struct Picked<'a>(&'a Waves, Vec<usize>);
+
+impl Samples for Picked<'_> {
+    fn shape(&self) -> (usize, usize, usize) {
+        (self.1.len(), self.0.inputs, self.0.outputs)
+    }
+
+    fn input(&self, sample: usize, out: &mut [f64]) {
+        self.0.input(self.1[sample], out);
+    }
+
+    fn output(&self, sample: usize, out: &mut [f64]) {
+        self.0.output(self.1[sample], out);
+    }
+}
+
+#[test]
+fn equations_without_some_samples_are_those_of_the_others() {
+    let all = Waves {
+        count: 300,
+        inputs: 6,
+        outputs: 3,
+    };
+    let some = Picked(&all, (40..190).collect());
+    let others = Picked(&all, (0..40).chain(190..300).collect());
+    let found = Equations::of(&all).without(&Equations::of(&some));
+    let expected = Equations::of(&others);
+    assert_eq!(found.count, 150.);
+    for (found, expected) in [
+        (&found.input_means, &expected.input_means),
+        (&found.output_means, &expected.output_means),
+        (&found.gram, &expected.gram),
+        (&found.cross, &expected.cross),
+    ] {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-8, "{found} {expected}");
+        }
+    }
+    // What is told around zero differs by the means of the outputs alone.
+    let means = expected.output_means.clone();
+    let around_zero = Equations::of(&others).around_zero().solve(1.).unwrap();
+    let plain = expected.solve(1.).unwrap();
+    let pairs = plain
+        .predict(&some)
+        .into_iter()
+        .zip(around_zero.predict(&some));
+    for (at, (plain, around_zero)) in pairs.enumerate() {
+        assert!((f64::from(plain - around_zero) - means[at % 3]).abs() < 1e-4);
+    }
+    let nothing = Picked(&all, vec![5]);
+    let mut truth = [0.; 3];
+    nothing.output(0, &mut truth);
+    let squared = truth.iter().map(|value| value * value).sum::<f64>() / 3.;
+    let absolute = truth.iter().map(|value| value.abs()).sum::<f64>() / 3.;
+    assert!((score_of_zero(&nothing) - squared.sqrt() - absolute).abs() < 1e-12);
+}
+
 #[test]
 fn one_input_has_its_closed_form() {
     let samples = Waves {

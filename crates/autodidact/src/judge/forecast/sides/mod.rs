@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use autodidact_eval::forecast::{
-    ALPHAS, Decomposition, DecompositionSettings, Parts, Ridge, judge, last_value, period, ridge,
-    seasonal_value,
+    Decomposition, DecompositionSettings, Parts, judge, period, ridge,
 };
 use autodidact_eval::span::onto_span;
 use autodidact_eval::{EvalError, Matrix};
 
-use super::errors::{BLOCKS, Blocks};
-use super::{Example, LAST_VALUE, SEASON, SIDES, SIMPLE};
+use super::errors::{BLOCKS, Blocks, Found};
+use super::forecaster::{Base, Forecaster, Penalties};
+use super::{By, Example, SIDES, UNTRAINED, VECTORS};
 use crate::error::{Error, Result};
 use crate::judge::embedding::Whom;
 use crate::judge::following::Following;
@@ -30,53 +30,28 @@ pub(super) struct Known {
     values: Matrix,
     parts: Parts,
     /// Of the pretrained network, alone and beside the last values, of the untrained one where it is asked, and the last
-    /// values.
-    vectors: [Option<Matrix>; SIMPLE + 1],
+    /// values: what [`By`] tells the place of.
+    vectors: [Option<Matrix>; VECTORS],
     pub(super) season: Option<usize>,
     /// Steps that the linear map of trend and remainder sees.
     seen: usize,
 }
 
-/// What one of [`SIDES`] has learned.
-pub(super) enum Forecaster<'a> {
-    /// From vectors of each step.
-    Vectors(&'a Matrix, Ridge),
-    LastValue,
-    LastSeason(usize),
-    Linear(Decomposition),
-}
-
-impl Forecaster<'_> {
-    /// What it says at the origins of a part.
-    pub(super) fn told(
-        &self,
-        values: &Matrix,
-        part: &Range<usize>,
-        horizon: usize,
-    ) -> autodidact_eval::Result<Matrix> {
-        match self {
-            Self::Vectors(vectors, ridge) => ridge.predict_part(vectors, part),
-            Self::LastValue => last_value(values, part, horizon),
-            Self::LastSeason(season) => seasonal_value(values, part, horizon, *season),
-            Self::Linear(linear) => linear.predict_part(values, part),
-        }
-    }
-
-    /// The penalty of its regression, where it is one.
-    pub(super) fn penalty(&self) -> Option<f64> {
-        match self {
-            Self::Vectors(_, ridge) => Some(ridge.alpha),
-            Self::Linear(linear) => Some(linear.alpha),
-            Self::LastValue | Self::LastSeason(_) => None,
-        }
-    }
+/// What a side says of the test part.
+pub(super) struct Said {
+    /// At its origins.
+    pub(super) told: Matrix,
+    /// The error of what it says of the validation part, where the network says it.
+    validation: Blocks,
+    /// Whether it might have gone by vectors and does without.
+    unused: bool,
 }
 
 impl Known {
     pub(super) fn new(
         values: Matrix,
         parts: Parts,
-        vectors: [Option<Matrix>; SIMPLE + 1],
+        vectors: [Option<Matrix>; VECTORS],
         season: Option<usize>,
     ) -> Self {
         Self {
@@ -125,8 +100,16 @@ impl Known {
             .transpose()?
             .ok_or_else(|| Error::data("vectors of another number of networks than were asked"))?;
         let untrained = networks.next().transpose()?;
-        let both = side_by_side(&pretrained, &raw).map_err(unfit)?;
-        let vectors = [Some(pretrained), Some(both), untrained, Some(raw)];
+        let beside = |vectors: &Matrix| side_by_side(vectors, &raw).map_err(unfit);
+        let both = beside(&pretrained)?;
+        let untrained_both = untrained.as_ref().map(beside).transpose()?;
+        let vectors = [
+            Some(pretrained),
+            Some(both),
+            untrained,
+            untrained_both,
+            Some(raw),
+        ];
         Ok(Self::new(values, parts, vectors, season.map_err(unfit)?))
     }
 
@@ -138,47 +121,81 @@ impl Known {
         &self.parts
     }
 
+    /// The linear map, learned from the training part, its penalty chosen on the validation part, and what it leaves over where
+    /// that is asked; `None` where there is too little to learn it from.
+    pub(super) fn base(
+        &self,
+        horizon: usize,
+        penalties: &Penalties,
+        rest: bool,
+    ) -> autodidact_eval::Result<Option<Base>> {
+        let (values, parts) = (&self.values, &self.parts);
+        let settings = DecompositionSettings {
+            window: self.seen,
+            alphas: penalties.regression.clone(),
+            ..DecompositionSettings::default()
+        };
+        unless_short(if rest {
+            Decomposition::fit_with_rest(values, parts, horizon, &settings)
+                .map(|(linear, rest)| Base { linear, rest })
+        } else {
+            Decomposition::fit(values, parts, horizon, &settings)
+                .map(|linear| Base { linear, rest: None })
+        })
+    }
+
     /// What the side of that place among [`SIDES`] learns from the training part, its penalty chosen on the validation part;
-    /// `None` where it has nothing to say.
+    /// `None` where it has nothing to say. `base` is what it may stand on.
     pub(super) fn learned(
         &self,
         side: usize,
         horizon: usize,
-        alphas: &[f64],
+        penalties: &Penalties,
+        base: Option<&Base>,
     ) -> autodidact_eval::Result<Option<Forecaster<'_>>> {
-        let (values, parts) = (&self.values, &self.parts);
-        let learned = match self.vectors.get(side) {
-            Some(Some(vectors)) => ridge(vectors, values, parts, horizon, alphas)
-                .map(|ridge| Forecaster::Vectors(vectors, ridge)),
-            Some(None) => return Ok(None),
-            None if side == LAST_VALUE => return Ok(Some(Forecaster::LastValue)),
-            None if side == SEASON => return Ok(self.season.map(Forecaster::LastSeason)),
-            None => {
-                let settings = DecompositionSettings {
-                    window: self.seen,
-                    alphas: alphas.to_vec(),
-                    ..DecompositionSettings::default()
+        match SIDES[side].2 {
+            By::Vectors(place) => {
+                let Some(vectors) = &self.vectors[place] else {
+                    return Ok(None);
                 };
-                Decomposition::fit(values, parts, horizon, &settings).map(Forecaster::Linear)
+                let alphas = &penalties.regression;
+                let ridge = ridge(vectors, &self.values, &self.parts, horizon, alphas);
+                unless_short(ridge.map(|ridge| Forecaster::Vectors(vectors, ridge)))
             }
-        };
-        match learned {
-            Ok(learned) => Ok(Some(learned)),
-            // Horizons longer than what is left of a shortened training part were counted with the whole of it.
-            Err(EvalError::FewRows { .. }) => Ok(None),
-            Err(error) => Err(error),
+            By::Above(place) => {
+                let Some(vectors) = &self.vectors[place] else {
+                    return Ok(None);
+                };
+                let Some(Base {
+                    linear,
+                    rest: Some(rest),
+                }) = base
+                else {
+                    return Ok(None);
+                };
+                let correction = rest.correct(vectors, &penalties.rest)?;
+                Ok(Some(Forecaster::Above(vectors, linear.clone(), correction)))
+            }
+            By::LastValue => Ok(Some(Forecaster::LastValue)),
+            By::LastSeason => Ok(self.season.map(Forecaster::LastSeason)),
+            By::Linear => Ok(base.map(|base| Forecaster::Linear(base.linear.clone()))),
         }
     }
 
-    /// What it then says at the origins of a part.
+    /// What one side then says at the origins of a part.
     pub(super) fn told(
         &self,
         side: usize,
         part: &Range<usize>,
         horizon: usize,
-        alphas: &[f64],
+        penalties: &Penalties,
     ) -> autodidact_eval::Result<Option<Matrix>> {
-        let learned = self.learned(side, horizon, alphas)?;
+        let base = match SIDES[side].2 {
+            By::Above(_) => self.base(horizon, penalties, true)?,
+            By::Linear => self.base(horizon, penalties, false)?,
+            By::Vectors(_) | By::LastValue | By::LastSeason => None,
+        };
+        let learned = self.learned(side, horizon, penalties, base.as_ref())?;
         let told = learned.map(|learned| learned.told(&self.values, part, horizon));
         told.transpose()
     }
@@ -188,12 +205,38 @@ impl Known {
         &self,
         horizon: usize,
         step: &mut dyn FnMut(),
-    ) -> autodidact_eval::Result<Vec<Option<Matrix>>> {
-        let of_side = |side: usize| {
+    ) -> autodidact_eval::Result<Vec<Option<Said>>> {
+        let penalties = Penalties::all();
+        let base = self.base(horizon, &penalties, true)?;
+        let of_side = |side: usize| -> autodidact_eval::Result<Option<Said>> {
             step();
-            self.told(side, &self.parts.test, horizon, &ALPHAS)
+            let learned = self.learned(side, horizon, &penalties, base.as_ref())?;
+            let Some(learned) = learned else {
+                return Ok(None);
+            };
+            let mut validation = Blocks::new();
+            if side < UNTRAINED {
+                let part = &self.parts.validation;
+                let told = learned.told(&self.values, part, horizon)?;
+                let found = judge(&told, &self.values, part, horizon)?.overall;
+                validation.push((found.squared, found.absolute, told.rows() as f64));
+            }
+            Ok(Some(Said {
+                told: learned.told(&self.values, &self.parts.test, horizon)?,
+                validation,
+                unused: learned.adds_nothing(),
+            }))
         };
         (0..SIDES.len()).map(of_side).collect()
+    }
+
+    /// What that comes to.
+    pub(super) fn found(&self, said: &Said, horizon: usize) -> autodidact_eval::Result<Found> {
+        Ok(Found {
+            test: self.errors(&said.told, horizon)?,
+            validation: said.validation.clone(),
+            unused: said.unused,
+        })
     }
 
     /// The same recording for one side to learn from as a whole, up to its last step, which is the one origin of the test part:
@@ -208,10 +251,14 @@ impl Known {
             .map(|step| step.min(steps - 1))
             .collect();
         let longer = |matrix: &Matrix| matrix.select(&places);
+        let kept = match SIDES[side].2 {
+            By::Vectors(place) | By::Above(place) => Some(place),
+            By::LastValue | By::LastSeason | By::Linear => None,
+        };
         for (place, vectors) in self.vectors.iter_mut().enumerate() {
             // The others have nothing more to say, and each takes as much memory.
             *vectors = match vectors.take() {
-                Some(vectors) if place == side => Some(longer(&vectors)?),
+                Some(vectors) if kept == Some(place) => Some(longer(&vectors)?),
                 _ => None,
             };
         }
@@ -223,7 +270,7 @@ impl Known {
 
     /// The errors of forecasts, by blocks of origins. None is shorter than what is foretold, where there are so many origins:
     /// forecasts that share steps are off together.
-    pub(super) fn errors(&self, told: &Matrix, horizon: usize) -> autodidact_eval::Result<Blocks> {
+    fn errors(&self, told: &Matrix, horizon: usize) -> autodidact_eval::Result<Blocks> {
         let origins = told.rows();
         let count = (origins / horizon.max(1)).clamp(1, BLOCKS).min(origins);
         let cut = |number: usize| origins * number / count;
@@ -239,17 +286,19 @@ impl Known {
         Ok(blocks)
     }
 
-    /// A few forecasts, evenly over the test part.
+    /// A few forecasts, evenly over the test part: by one of the network's ways and by the best simple one.
     pub(super) fn examples(
         &self,
-        told: &[Option<Matrix>],
+        said: &[Option<Said>],
+        way: usize,
         best: usize,
         horizon: usize,
         name: &str,
     ) -> Vec<Example> {
-        let (Some(Some(network)), Some(Some(simple))) = (told.first(), told.get(best)) else {
+        let (Some(Some(network)), Some(Some(simple))) = (said.get(way), said.get(best)) else {
             return Vec::new();
         };
+        let (network, simple) = (&network.told, &simple.told);
         let channels = self.values.columns();
         let pick = |values: &[f32], channel: usize| -> Vec<f32> {
             values
@@ -296,6 +345,15 @@ pub(in crate::judge) fn last_values(
     Matrix::from_vec(steps, window * channels, rows)
 }
 
+/// Horizons longer than what is left of a shortened training part were counted with the whole of it: there is nothing to say.
+fn unless_short<Of>(found: autodidact_eval::Result<Of>) -> autodidact_eval::Result<Option<Of>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(EvalError::FewRows { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Columns of both, row by row.
 fn side_by_side(first: &Matrix, second: &Matrix) -> autodidact_eval::Result<Matrix> {
     let rows = (0..first.rows()).flat_map(|row| [first.row(row), second.row(row)]);
@@ -304,66 +362,4 @@ fn side_by_side(first: &Matrix, second: &Matrix) -> autodidact_eval::Result<Matr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::errors::{best_simple, findings, mean};
-    use super::super::parts;
-    use super::*;
-    use autodidact_eval::interval::Bootstrap;
-
-    fn settings() -> Bootstrap {
-        Bootstrap {
-            resamples: 200,
-            ..Bootstrap::default()
-        }
-    }
-
-    #[test]
-    fn blocks_add_up_to_the_error_of_all_origins_and_gaps_of_sides_are_left_out() {
-        let series = Matrix::from_vec(200, 2, (0..400).map(|x| (x as f32 * 0.7).sin()).collect());
-        let series = series.unwrap();
-        let vectors = [0, 1, 2, 3].map(|_| Some(last_values(&series, 8).unwrap()));
-        let known = Known::new(series.clone(), parts(200, &[0.5, 0.2, 0.3]), vectors, None);
-        let told = known.foretell(5, &mut || ()).unwrap();
-        assert_eq!(
-            told.iter().map(Option::is_some).collect::<Vec<_>>(),
-            [true, true, true, true, true, false, true]
-        );
-        let last = told[4].as_ref().unwrap();
-        let blocks = known.errors(last, 5).unwrap();
-        let all: Vec<usize> = (0..blocks.len()).collect();
-        let whole = judge(last, &series, &known.parts.test, 5).unwrap().overall;
-        assert!((mean(&blocks, &all, true) - whole.squared).abs() < 1e-9);
-        assert!((mean(&blocks, &all, false) - whole.absolute).abs() < 1e-9);
-        // 55 origins: blocks are as long as the horizon, or one where that is longer.
-        let lengths = |horizon: usize| -> Vec<f64> {
-            let told = known.told(LAST_VALUE, &known.parts.test, horizon, &ALPHAS);
-            let blocks = known.errors(&told.unwrap().unwrap(), horizon).unwrap();
-            blocks.iter().map(|(.., origins)| *origins).collect()
-        };
-        assert_eq!(lengths(5), [5.0; 11]);
-        assert_eq!(lengths(1).len(), BLOCKS);
-        assert_eq!(lengths(35), [25.0]);
-        // A sine is foretold by its last values, and not by the last one.
-        let regression = known.errors(told[SIMPLE].as_ref().unwrap(), 5).unwrap();
-        assert!(mean(&regression, &all, true) < 0.01 * whole.squared);
-        let sides: Vec<Blocks> = (told.iter())
-            .map(|told| {
-                told.as_ref()
-                    .map_or_else(Vec::new, |told| known.errors(told, 5).unwrap())
-            })
-            .collect();
-        let found = findings(std::slice::from_ref(&sides), &[5], &settings()).unwrap();
-        assert_eq!(found.len(), 12);
-        assert_eq!(found[0].task, "5 ahead");
-        assert_eq!(best_simple(&sides), SIMPLE);
-        let examples = known.examples(&told, SIMPLE, 5, "a");
-        assert_eq!(examples.len(), 3);
-        assert_eq!(examples[1].past.len(), 5);
-        assert_eq!(examples[1].came, {
-            let origin = known.parts.test.start + 3 * last.rows() / 6;
-            (1..=5)
-                .map(|ahead| series.row(origin + ahead)[1])
-                .collect::<Vec<_>>()
-        });
-    }
-}
+mod tests;
