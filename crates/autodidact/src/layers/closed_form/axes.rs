@@ -27,8 +27,9 @@ pub struct Axes {
     pub stretches: Vec<f64>,
 }
 
-/// The `count` axes of the largest positive eigenvalues, or fewer where there are no more, of a symmetric map of `size` numbers
-/// that takes columns `[columns, size]` to as many. It is asked `rounds` times and once more.
+/// The `count` axes of the largest positive eigenvalues of a symmetric map of `size` numbers that takes columns
+/// `[columns, size]` to as many. It is asked `rounds` times and once more. They are fewer where there are no more, or where more
+/// axes of negative eigenvalues stretch as far than the few that are followed beyond `count`.
 ///
 /// # Errors
 /// When the map isn't finite.

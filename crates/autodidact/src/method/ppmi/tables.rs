@@ -38,8 +38,9 @@ pub(super) fn vectors(
 ) -> Result<Vec<f32>> {
     let size = vocabulary.size;
     let by_parts = ((settings.share * dim as f64).round() as usize).min(dim);
-    let spelled = spelled(counts, vocabulary, by_parts, settings, rng)?;
-    let associated = associated(counts, vocabulary, dim - by_parts, settings, rng)?;
+    let company = matrix(counts.company, size);
+    let spelled = spelled(counts, &company, vocabulary, by_parts, settings, rng)?;
+    let associated = associated(counts, &company, size, dim - by_parts, settings, rng)?;
     let mut rows = vec![0f32; size * dim];
     let tables = [(spelled, 0), (associated, by_parts)];
     for (table, from) in tables {
@@ -55,6 +56,7 @@ pub(super) fn vectors(
 /// The table of what symbols are made of: W·P, with P the leading axes of Wᵀ·company·W.
 fn spelled(
     counts: &Counts<'_>,
+    company: &[f32],
     vocabulary: &Vocabulary,
     dim: usize,
     settings: &Ppmi,
@@ -65,10 +67,9 @@ fn spelled(
     }
     let size = vocabulary.size;
     let spelling = Spelling::new(counts, vocabulary, settings.rarity);
-    let company = matrix(counts.company, size);
     let through = |parts: &[f32]| {
         spelling.of_parts(&symmetric_product(
-            &company,
+            company,
             size,
             &spelling.of_symbols(parts),
         ))
@@ -85,7 +86,8 @@ fn spelled(
 /// stretches, and common symbols less.
 fn associated(
     counts: &Counts<'_>,
-    vocabulary: &Vocabulary,
+    company: &[f32],
+    size: usize,
     dim: usize,
     settings: &Ppmi,
     rng: &mut Rng,
@@ -93,8 +95,7 @@ fn associated(
     if dim == 0 {
         return Ok(Vec::new());
     }
-    let size = vocabulary.size;
-    let (information, met) = information(matrix(counts.company, size), size, settings.context);
+    let (information, met) = information(company.to_vec(), size, settings.context);
     let map = |columns: &[f32]| symmetric_product(&information, size, columns);
     let axes = leading_axes(size, dim, settings.rounds, &map, rng)?;
     drop(information);
@@ -116,7 +117,7 @@ fn associated(
             *value *= (stretch.sqrt() * weight) as f32;
         }
     }
-    let met_with = symmetric_product(&matrix(counts.company, size), size, &table);
+    let met_with = symmetric_product(company, size, &table);
     let products = table.iter().zip(&met_with);
     let squares = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     Ok(scaled(table, squares, counts.documents))

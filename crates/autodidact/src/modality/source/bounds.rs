@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn notes_that_are_read_in_two_ways_are_refused() {
+        // Found by fuzzing. {3: true}: where the number of rows is a truth, a reader that goes by numbers takes it from what comes
+        // next, and then is out of step, up to a list of two billion behind the end of these notes.
+        let file =
+            b"PAR1\x1d\x83\x08\0\x001\0\x8b\xff\xff\xd7\xc4\x06\x12`\xff\xc2@\x16\0Y\x10\0\0\0PAR1";
+        let error = footer(&Bytes::from_static(file)).unwrap_err();
+        assert!(error.contains("none of Parquet's"), "{error}");
+    }
+
+    #[test]
     fn the_header_of_a_page_is_read() {
         // {1: 0, 2: 300, 3: 40, 5: {1: 9, 2: 6, 3: 3, 4: 3}}
         let bytes = [
