@@ -10,6 +10,7 @@ use crate::error::{EvalError, Result};
 use crate::labels::Encoded;
 use crate::matrix::Matrix;
 use crate::product::{View, multiply_into};
+use crate::sparse::SparseRows;
 
 /// Queries handled by one task.
 const QUERIES: usize = 128;
@@ -31,6 +32,9 @@ const GROUP: usize = 32;
 pub fn neighbors(bank: &Matrix, queries: &Matrix, k: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     bank.check_columns(queries)?;
     EvalError::check_count("number of neighbors", k)?;
+    if let Some(found) = nearest_sparse(bank, queries, k, false) {
+        return Ok(found);
+    }
     Ok(nearest(
         &bank.normalized_rows(),
         &queries.normalized_rows(),
@@ -51,6 +55,9 @@ pub fn neighbors_within(bank: &Matrix, k: usize) -> Result<Vec<Vec<(usize, f32)>
             found: bank.rows(),
             expected: 2,
         });
+    }
+    if let Some(found) = nearest_sparse(bank, bank, k, true) {
+        return Ok(found);
     }
     let bank = bank.normalized_rows();
     Ok(nearest(&bank, &bank, k, true))
@@ -199,6 +206,38 @@ fn nearest(
     found.into_iter().flatten().collect()
 }
 
+/// Searches rows that are mostly 0 and of any length, where each query meets only the rows that share a column with it; `None`
+/// where bank or queries are not so.
+fn nearest_sparse(
+    bank: &Matrix,
+    queries: &Matrix,
+    k: usize,
+    leave_self_out: bool,
+) -> Option<Vec<Vec<(usize, f32)>>> {
+    let sparse = |rows: &Matrix| SparseRows::of(rows.data(), rows.columns());
+    let queries = sparse(queries)?.normalized();
+    let having = sparse(bank)?.normalized().transposed();
+    let k = k.min(bank.rows() - usize::from(leave_self_out));
+    let found = (0..queries.rows()).into_par_iter().map_init(
+        || vec![0f32; bank.rows()],
+        |similarities, query| {
+            similarities.fill(0.);
+            for (column, value) in queries.row(query) {
+                for (row, other) in having.row(column) {
+                    similarities[row] += value * other;
+                }
+            }
+            if leave_self_out {
+                similarities[query] = f32::NEG_INFINITY;
+            }
+            let mut best = Vec::with_capacity(k + 1);
+            keep_best(&mut best, similarities, 0, k);
+            best
+        },
+    );
+    Some(found.collect())
+}
+
 /// Merges a block of similarities into the sorted list of the `k` best so far.
 fn keep_best(best: &mut Vec<(usize, f32)>, similarities: &[f32], first_row: usize, k: usize) {
     let worst_of = |best: &Vec<(usize, f32)>| {
@@ -308,6 +347,40 @@ mod tests {
             neighbors_within(&bank, 2).unwrap()[BANK + 3],
             [(0, 1.), (1, 1.)]
         );
+    }
+
+    /// Rows of four ones and minus ones among 600 columns, so that cosines are quarters to the bit and many are equal; each
+    /// ninth row is empty.
+    fn quarters(rows: usize) -> Matrix {
+        let mut data = vec![0.; rows * 600];
+        for (row, values) in data.chunks_exact_mut(600).enumerate() {
+            for part in 0..4 {
+                let column = 150 * part + row * (part + 3) % 7;
+                values[column] = match (row % 9, (row + part) % 5) {
+                    (0, _) => 0.,
+                    (_, 0) => -1.,
+                    _ => 1.,
+                };
+            }
+        }
+        Matrix::from_vec(rows, 600, data).unwrap()
+    }
+
+    #[test]
+    fn neighbors_of_sparse_rows_are_those_of_dense_ones_in_the_same_order() {
+        let (bank, queries) = (quarters(BANK + 500), quarters(200));
+        let [dense_bank, dense_queries] = [&bank, &queries].map(Matrix::normalized_rows);
+        let expected = nearest(&dense_bank, &dense_queries, 9, false);
+        assert_eq!(nearest_sparse(&bank, &queries, 9, false), Some(expected));
+        let expected = nearest(&dense_queries, &dense_queries, 150, true);
+        assert_eq!(
+            nearest_sparse(&queries, &queries, 150, true),
+            Some(expected)
+        );
+        // What is narrow or full is searched as it was.
+        let [narrow, full] = [wave(4, 3, 1.1), wave(4, 600, 1.1)];
+        assert_eq!(nearest_sparse(&narrow, &narrow, 2, false), None);
+        assert_eq!(nearest_sparse(&full, &queries, 2, false), None);
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod representation;
 pub mod retrieval;
 mod sampling;
 pub mod span;
+mod sparse;
 mod spectrum;
 pub mod svm;
 pub mod tf_idf;

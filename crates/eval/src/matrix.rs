@@ -92,16 +92,7 @@ impl Matrix {
         let mut data = self.data.clone();
         data.par_chunks_mut(self.columns)
             .with_min_len(CHUNK)
-            .for_each(|row| {
-                let norm = row
-                    .iter()
-                    .map(|&value| f64::from(value).powi(2))
-                    .sum::<f64>()
-                    .sqrt()
-                    .max(1e-12);
-                row.iter_mut()
-                    .for_each(|value| *value = (f64::from(*value) / norm) as f32);
-            });
+            .for_each(normalize);
         Self { data, ..*self }
     }
 
@@ -204,6 +195,18 @@ impl Matrix {
         }
         total
     }
+}
+
+/// Divides a row by its Euclidean norm, or by 1e-12 where that is more.
+pub(crate) fn normalize(row: &mut [f32]) {
+    let norm = row
+        .iter()
+        .map(|&value| f64::from(value).powi(2))
+        .sum::<f64>()
+        .sqrt()
+        .max(1e-12);
+    row.iter_mut()
+        .for_each(|value| *value = (f64::from(*value) / norm) as f32);
 }
 
 #[cfg(test)]

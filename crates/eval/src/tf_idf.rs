@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::error::{EvalError, Result};
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, normalize};
 
 /// Which words are columns of a matrix of counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,34 +71,33 @@ impl Columns {
     }
 }
 
-/// Training and test texts `[texts, words]` of counts, weighted by the training texts.
+/// Training and test texts `[texts, words]` of counts, weighted by the training texts, each in the place of its counts: of
+/// many texts a copy would take as much memory again.
 ///
 /// # Errors
 ///
-/// If their columns differ.
-pub fn tf_idf(train: &Matrix, test: &Matrix) -> Result<(Matrix, Matrix)> {
-    train.check_columns(test)?;
+/// If their columns differ, or counts are so large that weighted ones overflow.
+pub fn tf_idf(train: Matrix, test: Matrix) -> Result<(Matrix, Matrix)> {
+    train.check_columns(&test)?;
     let having = train.column_sums(|_, count| f64::from(u8::from(count > 0.)));
     let texts = train.rows() as f64;
     let rarity: Vec<f64> = having
         .iter()
         .map(|having| ((1. + texts) / (1. + having)).ln() + 1.)
         .collect();
-    let weigh = |counts: &Matrix| {
-        let data: Vec<f32> = counts
-            .data()
-            .chunks_exact(counts.columns())
-            .flat_map(|row| {
-                row.iter()
-                    .zip(&rarity)
-                    .map(|(&count, rarity)| (f64::from(count) * rarity) as f32)
-            })
-            .collect();
-        Matrix::from_vec(counts.rows(), counts.columns(), data)
-            .map(|weighted| weighted.normalized_rows())
-            .map_err(|_| EvalError::Overflow {
-                what: "the weighted counts",
-            })
+    let weigh = |counts: Matrix| {
+        let (rows, columns) = (counts.rows(), counts.columns());
+        let mut data = counts.into_data();
+        data.par_chunks_exact_mut(columns).for_each(|row| {
+            for (value, rarity) in row.iter_mut().zip(&rarity) {
+                *value = (f64::from(*value) * rarity) as f32;
+            }
+            // What overflowed is NaN after that.
+            normalize(row);
+        });
+        Matrix::from_vec(rows, columns, data).map_err(|_| EvalError::Overflow {
+            what: "the weighted counts",
+        })
     };
     Ok((weigh(train)?, weigh(test)?))
 }
@@ -132,7 +131,7 @@ mod tests {
         for (texts, most) in [(vec![Vec::new(); 3], 8192), (vec![vec![1]; 3], 0)] {
             let counts = Columns::of(&texts, most).count(&texts).unwrap();
             assert_eq!((counts.rows(), counts.columns()), (3, 1));
-            let (train, test) = tf_idf(&counts, &counts).unwrap();
+            let (train, test) = tf_idf(counts.clone(), counts).unwrap();
             assert_eq!((train.data(), test.data()), (&[0.; 3][..], &[0.; 3][..]));
         }
     }
@@ -141,11 +140,21 @@ mod tests {
     fn rare_words_weigh_more_and_texts_are_of_one_length() {
         let train = Matrix::from_vec(3, 2, vec![1., 0., 1., 0., 1., 2.]).unwrap();
         let test = Matrix::from_vec(2, 2, vec![1., 1., 0., 0.]).unwrap();
-        let (train, test) = tf_idf(&train, &test).unwrap();
+        let places = [&train, &test].map(|counts| counts.data().as_ptr());
+        let (train, test) = tf_idf(train, test).unwrap();
+        assert_eq!([&train, &test].map(|counts| counts.data().as_ptr()), places);
         let rare = (4f64 / 2.).ln() + 1.;
         let length = (1. + rare * rare).sqrt();
         assert!((f64::from(test.row(0)[0]) - 1. / length).abs() < 1e-6);
         assert!((f64::from(test.row(0)[1]) - rare / length).abs() < 1e-6);
         assert_eq!((train.row(0), test.row(1)), (&[1., 0.][..], &[0., 0.][..]));
+    }
+
+    #[test]
+    fn counts_that_are_too_large_to_be_weighted_are_refused() {
+        let train = Matrix::from_vec(2, 2, vec![1., 1., 1., 0.]).unwrap();
+        let test = Matrix::from_vec(1, 2, vec![1., f32::MAX]).unwrap();
+        let what = "the weighted counts";
+        assert_eq!(tf_idf(train, test), Err(EvalError::Overflow { what }));
     }
 }

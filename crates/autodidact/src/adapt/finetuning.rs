@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::judge::{Parts, Which, Whom, frozen};
 use crate::modality::SourceSpec;
 use crate::recipe::{Duration, Recipe};
-use crate::run::{RunFolder, write_atomic};
+use crate::run::{Checkpoint, RunFolder, write_atomic};
 use crate::train::{self, Event, Labeled, Outcome, Session, Stop};
 
 /// The file of the report in a run's folder.
@@ -34,13 +34,16 @@ pub struct Finetuned {
     pub learned_from: Vec<usize>,
     /// Items that were held out to end in time and to calibrate on.
     pub held_out: usize,
+    /// Labeled items that the classifier was fitted to again at the end, the held-out ones among them, where training found
+    /// nothing better than the linear classifier that it began with.
+    pub refitted: Option<usize>,
     /// Whether it ended before its time because the held-out items got no better.
     pub early: bool,
     /// Whether there were enough held-out items to calibrate on.
     pub calibrated: bool,
-    /// What the scores are divided by; 1 where nothing was calibrated.
+    /// What the scores are divided by; 1 where nothing was calibrated. Fitted before the classifier was fitted again.
     pub temperature: f64,
-    /// On the held-out items; the temperature was fitted to them.
+    /// On the held-out items, by the classifier that hadn't seen them; the temperature was fitted to them.
     pub validation: Option<Calibration>,
     /// On the test part, which nothing was chosen by.
     pub test: Option<Calibration>,
@@ -109,6 +112,11 @@ fn open(setting: &Setting, recipe: &mut Recipe) -> Result<Box<dyn Session>> {
 /// held out, and by the mean of five alone some look would beat the beginning by chance. So the linear classifier stays unless
 /// there is evidence against it. From untrained weights the lowest loss is the best: there the beginning is worth nothing.
 ///
+/// Where it does stay, held-out labels have nothing more to choose, and it is fitted once more, to all of them: of ten labels a
+/// class two were never learned from. It keeps the temperature of the one before, which hadn't seen the held-out items, and
+/// what the report says of these is of the one before, too. With so many labels that the beginning was fitted to a part of
+/// them, nothing is fitted again.
+///
 /// A run that was killed before it had written a checkpoint begins anew.
 ///
 /// # Errors
@@ -169,12 +177,12 @@ pub fn finetune(
     if outcome.stop == Stop::Asked {
         return Ok((folder, outcome, None));
     }
-    let report = conclude(session.as_ref(), &folder, labeled, test, outcome.early)?;
+    let report = conclude(session.as_mut(), &folder, labeled, test, outcome.early)?;
     Ok((folder, outcome, Some(report)))
 }
 
 fn conclude(
-    session: &dyn Session,
+    session: &mut dyn Session,
     folder: &RunFolder,
     labeled: Labeled,
     test: Option<&SourceSpec>,
@@ -194,6 +202,16 @@ fn conclude(
         let judged = calibration(&logits, &classes, 0, classifier.temperature, majority, seed)?;
         validation = Some(judged);
     }
+    let refitted = match kept_its_beginning(session, folder) {
+        true => session.refit()?,
+        false => None,
+    };
+    if refitted.is_some() {
+        // A temperature fitted to items that it has seen would make it too sure of all others.
+        let temperature = classifier.temperature;
+        classifier = Classifier::of(&session.state().0, labeled.classes.clone())?;
+        classifier.temperature = temperature;
+    }
     classifier.write(folder)?;
     let (test, untested) = match judge(folder, &classifier, test, majority, seed) {
         Ok(judged) => (judged, None),
@@ -206,6 +224,7 @@ fn conclude(
         untested,
         learned_from: labeled.items,
         held_out: labeled.held_out,
+        refitted,
         early,
         calibrated,
         temperature: classifier.temperature,
@@ -216,6 +235,13 @@ fn conclude(
         .map_err(|error| Error::run("a report that JSON can't hold").because(error))?;
     write_atomic(&folder.file(FILE), format!("{text}\n").as_bytes())?;
     Ok(report)
+}
+
+/// Whether the weights that were kept are those that the run began with. Their own checkpoint says so, also of a run that was
+/// interrupted.
+fn kept_its_beginning(session: &dyn Session, folder: &RunFolder) -> bool {
+    let best = || Checkpoint::read(&folder.best());
+    session.train().patience > 0 && best().is_ok_and(|best| best.position.progress.step() == 0)
 }
 
 /// The class with the most items to learn from, the first among equals.

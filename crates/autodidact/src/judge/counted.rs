@@ -11,7 +11,7 @@ const COLUMNS: usize = 8192;
 /// weighs is settled by those that are learned from.
 pub(super) fn weighed(learned: &[Vec<u64>], others: &[Vec<u64>]) -> Result<(Matrix, Matrix)> {
     let columns = Columns::of(learned, COLUMNS);
-    tf_idf(&columns.count(learned)?, &columns.count(others)?)
+    tf_idf(columns.count(learned)?, columns.count(others)?)
 }
 
 #[cfg(test)]

@@ -35,13 +35,13 @@ pub trait Objective: Table + Default {
         None
     }
 
-    /// How many steps are enough, where the recipe names no length and more would change nothing.
+    /// How many steps are enough: more would change nothing. A run takes as many where its recipe names no length, and no more
+    /// where that is a budget.
     fn steps(&self) -> Option<u64> {
         None
     }
 
-    /// How many passes over the data are enough, where the recipe names no length and more would change nothing; for a method
-    /// that doesn't count in steps.
+    /// How many passes over the data are enough, as [`Objective::steps`] has it; for a method that doesn't count in steps.
     fn epochs(&self) -> Option<f64> {
         None
     }

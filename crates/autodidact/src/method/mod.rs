@@ -122,23 +122,23 @@ const BY_WEIGHTS: &str = "reliability";
 const BY_COUNTS: &str = "ppmi";
 
 /// The method that a recipe names, or the one that serves it best: in closed form where the kind of data allows it and the
-/// recipe says nothing of the network.
+/// recipe says nothing of the network, or only what suits the usual one ([`Modality::USUAL`]).
 ///
 /// # Errors
 /// When there is no such kind of data.
 pub fn of(recipe: &Recipe) -> Result<String> {
     struct Able;
     impl ForModality for Able {
-        type Output = Abilities;
-        fn run<M: Modality>(self) -> Abilities {
-            M::ABLE
+        type Output = (Abilities, &'static [&'static str]);
+        fn run<M: Modality>(self) -> Self::Output {
+            (M::ABLE, M::USUAL)
         }
     }
     if let Some(name) = recipe.method() {
         return Ok(name.to_owned());
     }
-    let open = !recipe.speaks_of("encoder") && !recipe.has("train", "init");
-    let able = modality::by_name(&recipe.kind()?, Able)?;
+    let (able, usual) = modality::by_name(&recipe.kind()?, Able)?;
+    let open = recipe.says_only("encoder", usual) && !recipe.has("train", "init");
     Ok(match open {
         true if able.weighs => BY_WEIGHTS,
         true if able.reads_out => BY_MAP,
@@ -202,10 +202,9 @@ mod tests {
         for (recipe, method) in [
             ("", "spectral"),
             ("[views]\nflip = 0.0", "spectral"),
-            ("[encoder]\nwidth = 16", "simclr"),
             ("[train]\ninit = \"run\"", "simclr"),
+            ("[train]\ninit = \"run\"\n[encoder]\nwidth = 16", "simclr"),
             ("[data]\nkind = \"text\"", "ppmi"),
-            ("[data]\nkind = \"text\"\n[encoder]\nwidth = 16", "simclr"),
             ("[data]\nkind = \"series\"", "reliability"),
             ("[method]\nname = \"byol\"", "byol"),
         ] {
@@ -214,6 +213,36 @@ mod tests {
                 method,
                 "{recipe}"
             );
+        }
+    }
+
+    #[test]
+    fn what_suits_the_usual_network_leaves_it_its_method() {
+        for (kind, encoder, method) in [
+            ("images", "width = 16", "spectral"),
+            (
+                "images",
+                "patch = 8\nstride = 2\ncells = 3\ndim = 64",
+                "spectral",
+            ),
+            ("images", "width = 16\nstem = \"imagenet\"", "simclr"),
+            ("images", "name = \"resnet18\"\nwidth = 16", "simclr"),
+            ("text", "width = 16", "ppmi"),
+            ("text", "normalize = false", "ppmi"),
+            ("text", "width = 16\ndepth = 2", "simclr"),
+            ("series", "width = 336", "reliability"),
+            (
+                "series",
+                "transforms = [\"values\"]\npooling = [\"place\"]",
+                "reliability",
+            ),
+            ("series", "vector = \"map\"", "simclr"),
+            // A slip of the pen is found where the table is read.
+            ("text", "widht = 16", "simclr"),
+        ] {
+            let recipe = format!("[data]\nkind = \"{kind}\"\n[encoder]\n{encoder}");
+            let found = of(&Recipe::parse(&recipe).unwrap()).unwrap();
+            assert_eq!(found, method, "{recipe}");
         }
     }
 

@@ -9,8 +9,8 @@
 //!
 //! Now and then, and at the end, two tables of vectors are solved for. One knows what symbols are made of, such
 //! as runs of letters: with W their parts, each weighed by how rare it is, it is W·P with P the leading axes of
-//! Wᵀ·company·W, which is latent semantic analysis over parts in place of words. The other knows company alone: the leading
-//! axes of
+//! Wᵀ·company·W, which is latent semantic analysis over parts in place of words; it is solved for among symbols, which are
+//! mostly fewer than parts. The other knows company alone: the leading axes of
 //!
 //! ```text
 //! max(0, ln(company(i, j) / (r(i) · c(j)))),   r(i) = Σⱼ company(i, j),   c ∝ r^context
@@ -201,6 +201,7 @@ impl<E: Encoder> Method<E> for PpmiMethod<E> {
             &network.vocabulary(),
             self.encoder.dim(),
             &self.settings,
+            &self.company.val().device(),
             &mut at.rng(),
         )?;
         Ok(Self {
@@ -211,12 +212,12 @@ impl<E: Encoder> Method<E> for PpmiMethod<E> {
     }
 
     fn settling_cost(&self) -> f64 {
-        // A round costs 2·n² operations for each of the vector's dimensions and some to spare; an item takes as long to count
-        // and to look at as some ten million of them.
+        // A round costs 2·n² operations for each of the vector's dimensions and some to spare; what else it does is a small
+        // part of that. An item takes as long to count and to look at as some twenty million of them.
         let symbols = self.occurrences.dims()[0] as f64;
         let columns = 1.25 * self.encoder.dim() as f64;
         let rounds = (self.settings.rounds + 1) as f64;
-        2.0 * symbols * symbols * columns * rounds / 1e7
+        2.0 * symbols * symbols * columns * rounds / 2e7
     }
 
     fn encoder(&self) -> &E {

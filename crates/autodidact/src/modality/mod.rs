@@ -46,6 +46,9 @@ pub trait Modality: Clone + Send + Sync + Sized + 'static {
     const ABLE: Abilities;
     /// Whether views differ in length, so that batches of alike ones ([`Modality::extent`]) save work.
     const RAGGED: bool = false;
+    /// Settings of `[encoder]` that suit the usual network, which is that of a recipe that says nothing of it: where a recipe
+    /// says these alone, such as a width, network and method stay the usual ones.
+    const USUAL: &'static [&'static str] = &[];
     /// Settings of `[encoder]` that say what a method asks of the network, and not what its weights are.
     const ASKED: &'static [&'static str] = &[];
     /// An item on the host: an image, a document, a window, an event with its neighborhood.

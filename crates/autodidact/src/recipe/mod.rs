@@ -175,9 +175,10 @@ impl Recipe {
             .is_some_and(|table| table.contains_key(key))
     }
 
-    /// Whether the recipe says anything in a section.
-    pub fn speaks_of(&self, section: &str) -> bool {
-        self.section(section).is_some_and(|table| !table.is_empty())
+    /// Whether the recipe says nothing in a section but these keys, if anything.
+    pub fn says_only(&self, section: &str, keys: &[&str]) -> bool {
+        self.section(section)
+            .is_none_or(|table| table.keys().all(|key| keys.contains(&key.as_str())))
     }
 
     /// A string by its section and key.
@@ -292,12 +293,14 @@ impl<M: Modality, O: Objective> Plan<M, O> {
         let training = objective.training();
         let mut usual = Train::for_method(&training);
         usual.batch_size = objective.batch().unwrap_or(usual.batch_size);
+        let (steps, epochs) = (objective.steps(), objective.epochs());
         let lengths = ["steps", "epochs", "budget"];
         if !lengths.iter().any(|length| recipe.has("train", length)) {
-            usual.steps = objective.steps();
-            usual.epochs = objective.epochs();
+            usual.steps = steps;
+            usual.epochs = epochs;
         }
-        let train: Train = fill(&usual, recipe.section("train"), "train")?;
+        let mut train: Train = fill(&usual, recipe.section("train"), "train")?;
+        train.enough = steps.map(Length::Steps).or(epochs.map(Length::Epochs));
         train.check()?;
         let evaluate = recipe.evaluate()?;
         let known = recipe.section("data").and_then(|data| data.get("measured"));
@@ -429,6 +432,14 @@ mod tests {
             Some(0.2)
         );
         assert!(recipe.set("train.epochs").is_err());
+    }
+
+    #[test]
+    fn a_section_says_only_what_it_says() {
+        let recipe = Recipe::parse("[encoder]\nwidth = 8\ndepth = 2").unwrap();
+        assert!(recipe.says_only("encoder", &["width", "depth", "heads"]));
+        assert!(!recipe.says_only("encoder", &["width"]));
+        assert!(recipe.says_only("views", &[]));
     }
 
     #[test]

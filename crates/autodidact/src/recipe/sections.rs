@@ -119,9 +119,13 @@ pub struct Train {
     /// Length in steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Length in time, such as `90s`, `10m`, `1h30m`. The schedule follows the time that has passed.
+    /// Length in time, such as `90s`, `10m`, `1h30m`. The schedule follows the time that has passed. It is what may be spent: a
+    /// run ends before where its method learns all there is in less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Duration>,
+    /// The steps or passes in which the method learns all there is, where it says so. It is no setting of a recipe.
+    #[serde(skip)]
+    pub enough: Option<Length>,
     /// Items per step.
     pub batch_size: usize,
     /// Parts that a batch is worked off in, to save memory. Their losses come together to that of the whole batch where it
@@ -202,6 +206,7 @@ impl Default for Train {
             epochs: None,
             steps: None,
             budget: None,
+            enough: None,
             batch_size: 256,
             accumulate: 1,
             optimizer: Optimizer::Sgd,
@@ -237,6 +242,29 @@ pub enum Length {
     Steps(u64),
     /// Seconds.
     Budget(f64),
+}
+
+impl Length {
+    /// How many steps it is, 1 at least; `None` where it is one of time.
+    pub fn steps(self, steps_per_epoch: u64) -> Option<u64> {
+        let steps = match self {
+            Self::Epochs(epochs) => (epochs * steps_per_epoch as f64).round() as u64,
+            Self::Steps(steps) => steps,
+            Self::Budget(_) => return None,
+        };
+        Some(steps.max(1))
+    }
+}
+
+impl std::fmt::Display for Length {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Epochs(1.0) => f.write_str("one pass over the data"),
+            Self::Epochs(epochs) => write!(f, "{epochs} passes over the data"),
+            Self::Steps(steps) => write!(f, "{steps} steps"),
+            Self::Budget(seconds) => write!(f, "{}", Duration(seconds)),
+        }
+    }
 }
 
 impl Train {

@@ -1,11 +1,12 @@
 //! Where the files of a run are.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::weights::{read_weights, write_published};
-use super::writer::{keep_as, sweep, write_atomic};
+use super::writer::{hold, keep_as, sweep, write_atomic};
 use crate::error::{AtPath, Error, Result};
 use crate::layers::state::State;
 use crate::modality::{self, Published};
@@ -17,31 +18,37 @@ use crate::recipe::Recipe;
 pub struct RunFolder {
     path: PathBuf,
     published: Option<Arc<Published>>,
+    /// Of the one that trains into it: keeps others from it.
+    _held: Option<Arc<File>>,
 }
 
 impl RunFolder {
-    /// A new folder. With no path given, the next free `runs/<name>`, `runs/<name>-2`, ….
+    /// A new folder to train into, kept from others as by [`RunFolder::resume`]. With no path given, the next free
+    /// `runs/<name>`, `runs/<name>-2`, ….
     ///
     /// # Errors
-    /// When it holds a run already, or can't be made.
+    /// When it holds a run already, another process trains into it, or it can't be made.
     pub fn create(path: Option<&Path>, name: &str) -> Result<Self> {
         let path = match path {
             Some(path) => path.to_path_buf(),
             None => next_free(name)?,
         };
+        std::fs::create_dir_all(&path).at_path(&path)?;
+        let held = hold(&path)?;
+        // Looked at last: until now another may have begun a run there, and ended it.
         if path.join("recipe.toml").exists() {
             return Err(Error::run("a run is there already").at(&path).expected("a new folder").mend(
                 "name another with --out, or go on with `autodidact pretrain --resume` and this folder",
             ));
         }
-        std::fs::create_dir_all(&path).at_path(&path)?;
         Ok(Self {
             path,
             published: None,
+            _held: Some(Arc::new(held)),
         })
     }
 
-    /// A folder that holds a run, or published weights.
+    /// A folder that holds a run, or published weights; to train into it, [`RunFolder::resume`] it.
     ///
     /// # Errors
     /// When there is none, or its weights are of a network that can't be taken over.
@@ -54,6 +61,7 @@ impl RunFolder {
             return Ok(Self {
                 path: path.to_path_buf(),
                 published,
+                _held: None,
             });
         }
         let found = if path.is_dir() {
@@ -70,6 +78,16 @@ impl RunFolder {
                  config.json",
             )
             .mend("runs are in runs/, where --out named no other place"))
+    }
+
+    /// A folder that holds a run, to train into it: as long as this or a clone of it lives, no other process can.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`], and when another process trains into it.
+    pub fn resume(path: &Path) -> Result<Self> {
+        let mut folder = Self::open(path)?;
+        folder._held = Some(Arc::new(hold(path)?));
+        Ok(folder)
     }
 
     /// The folder.
@@ -281,6 +299,30 @@ fn next_free(name: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_at_a_time_trains_into_a_folder_and_others_may_read_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("run");
+        let first = RunFolder::create(Some(&path), "").unwrap();
+        first.write_recipe(&Recipe::default(), "A run.").unwrap();
+        for second in [RunFolder::create(Some(&path), ""), RunFolder::resume(&path)] {
+            let error = second.unwrap_err();
+            assert!(error.to_string().contains("another process"), "{error}");
+            assert!(error.remedy().unwrap().contains("wait"), "{error}");
+        }
+        RunFolder::open(&path).unwrap();
+        let clone = first.clone();
+        drop(first);
+        assert!(RunFolder::resume(&path).is_err());
+        drop(clone);
+        // The file is there still, and keeps nobody from anything.
+        let again = RunFolder::resume(&path).unwrap();
+        assert!(RunFolder::resume(&path).is_err());
+        drop(again);
+        let error = RunFolder::create(Some(&path), "").unwrap_err();
+        assert!(error.to_string().contains("a run is there"), "{error}");
+    }
 
     #[test]
     fn a_run_without_a_checkpoint_begins_anew_unless_it_has_come_to_an_end() {

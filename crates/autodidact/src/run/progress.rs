@@ -27,6 +27,9 @@ pub struct Progress {
     replayed: Vec<[u64; 2]>,
     /// Seconds given, if the length is one of time.
     budget: Option<f64>,
+    /// Steps in all that a run with a budget takes at most: more would bring its method nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    most: Option<u64>,
     /// What guesses go by. It is not kept: after an interruption the machine may be another.
     #[serde(skip)]
     pace: Pace,
@@ -87,14 +90,11 @@ const SPACING: f64 = 0.02;
 impl Progress {
     /// The start of a run of that length.
     pub fn new(length: Length, steps_per_epoch: u64, replayed: &[[u64; 2]]) -> Self {
-        let (total, budget) = match length {
-            Length::Steps(steps) => (steps.max(1), None),
-            Length::Epochs(epochs) => (
-                ((epochs * steps_per_epoch as f64).round() as u64).max(1),
-                None,
-            ),
-            Length::Budget(seconds) => (FIRST_GUESS, Some(seconds)),
+        let budget = match length {
+            Length::Budget(seconds) => Some(seconds),
+            Length::Epochs(_) | Length::Steps(_) => None,
         };
+        let total = length.steps(steps_per_epoch).unwrap_or(FIRST_GUESS);
         // A repeated run starts from its first guess, not from what became of it.
         let first = replayed
             .first()
@@ -115,9 +115,26 @@ impl Progress {
             },
             replayed: replayed.to_vec(),
             budget,
+            most: None,
             pace: Pace::default(),
             closing: 0.0,
         }
+    }
+
+    /// The same, but of a budget no more is spent than is `enough` for the method to learn all there is. Other lengths stay as
+    /// they are.
+    #[must_use]
+    pub fn up_to(mut self, enough: Option<Length>, steps_per_epoch: u64) -> Self {
+        let enough = enough.and_then(|enough| enough.steps(steps_per_epoch));
+        if let (Some(_), Some(steps)) = (self.budget, enough) {
+            let most = self.began + steps;
+            self.most = Some(most);
+            self.total = self.total.min(most);
+            if let Some(first) = self.corrections.first_mut() {
+                first[1] = self.total;
+            }
+        }
+        self
     }
 
     /// Goes on for another length from where this one ended.
@@ -162,9 +179,10 @@ impl Progress {
             .collect()
     }
 
-    /// Seconds given, if the length is one of time.
+    /// Seconds given, if the length is one of time; not of a run that learned all there is before they were over.
     pub fn budget(&self) -> Option<f64> {
         self.budget
+            .filter(|_| self.most.is_none_or(|most| self.step < most))
     }
 
     /// Whether the run is over.
@@ -174,10 +192,14 @@ impl Progress {
 
     /// Seconds left, as far as can be told from the time that has passed.
     pub fn seconds_left(&self) -> Option<f64> {
-        if let Some(budget) = self.budget {
-            return Some((budget - self.elapsed).max(0.0));
-        }
-        (self.done > 0.0).then(|| self.elapsed / self.done * (1.0 - self.done))
+        let of_steps = (self.done > 0.0).then(|| self.elapsed / self.done * (1.0 - self.done));
+        let Some(budget) = self.budget else {
+            return of_steps;
+        };
+        let left = (budget - self.elapsed).max(0.0);
+        // Where all that is enough fits in, the run ends before the budget does.
+        let sooner = of_steps.filter(|_| self.most == Some(self.total));
+        Some(sooner.map_or(left, |sooner| sooner.min(left)))
     }
 
     /// Says how many seconds what comes after the last step will take, as far as can be told: the last look, the last files.
@@ -248,6 +270,7 @@ impl Progress {
     }
 
     fn correct(&mut self, total: u64) {
+        let total = self.most.map_or(total, |most| total.min(most));
         if self.total != total {
             self.total = total;
             self.corrections.push([self.step, total]);
@@ -365,6 +388,59 @@ mod tests {
             assert!((elapsed - steps).abs() < 1.1, "{closing}: {elapsed}");
             assert!(progress.done() > 0.95, "{progress:?}");
         }
+    }
+
+    #[test]
+    fn of_a_budget_no_more_is_spent_than_is_enough() {
+        let pass = Some(Length::Epochs(1.0));
+        for (enough, pace, steps) in [
+            (None, 0.5, 200),
+            (pass, 0.5, 50),
+            (Some(Length::Steps(32)), 0.5, 32),
+            // More than is thought to be the number before any step is timed.
+            (Some(Length::Epochs(40.0)), 0.01, 2000),
+            // The time is over before.
+            (pass, 4.0, 25),
+        ] {
+            let mut progress = Progress::new(Length::Budget(100.0), 50, &[]).up_to(enough, 50);
+            let mut seen = Vec::new();
+            while !progress.finished() {
+                if progress.step() == 16 {
+                    progress = read_back(&progress);
+                }
+                progress.advance(pace);
+                seen.push(progress.done());
+            }
+            assert_eq!(progress.step(), steps, "{enough:?}");
+            assert!((progress.done() - 1.0).abs() < 1e-9, "{progress:?}");
+            let all_learned = enough.is_some() && pace < 4.0;
+            assert_eq!(progress.budget().is_none(), all_learned, "{enough:?}");
+            let mut again = Progress::new(Length::Steps(steps), 50, &progress.corrections());
+            for done in seen {
+                again.advance(9.0);
+                assert_eq!(again.done(), done);
+            }
+            assert!(again.finished());
+            // For longer is as much again at most, and what is said in steps is done.
+            let length = |more| progress.extended(more, 50).up_to(enough, 50).total() - steps;
+            let most = enough.and_then(|enough| enough.steps(50));
+            assert_eq!(
+                length(Length::Budget(100.0)),
+                most.unwrap_or(FIRST_GUESS).min(FIRST_GUESS)
+            );
+            assert_eq!(length(Length::Steps(70)), 70);
+        }
+    }
+
+    #[test]
+    fn a_run_that_needs_less_than_its_budget_says_when_it_ends() {
+        let mut progress = Progress::new(Length::Budget(100.0), 50, &[]);
+        progress = progress.up_to(Some(Length::Epochs(1.0)), 50);
+        for _ in 0..25 {
+            progress.advance(0.5);
+        }
+        let left = progress.seconds_left().unwrap();
+        assert!((left - 12.5).abs() < 1e-6, "{left}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! *Architecture Invariant:* every file that the library writes goes through here.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,29 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
         .map_err(|error| Error::io(path, error.error))?;
     sync_folder(folder);
     Ok(())
+}
+
+/// Keeps others from writing into a folder, as long as what it gives lives. The system lets go of it when the process dies,
+/// however that happens, so that the empty file `lock` means nothing by itself and stays where it is. On a file system without
+/// locks nobody is kept from anything.
+///
+/// # Errors
+/// When another holds the folder, or the file can't be made.
+pub(super) fn hold(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .at_path(&path)?;
+    match file.try_lock() {
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::run("another process trains into it")
+            .at(folder)
+            .expected("a folder that nobody else trains into")
+            .mend("wait until it has ended, copy the folder, or name another with --out")),
+    }
 }
 
 /// Removes what processes have left in a folder that were killed while they wrote a file; nobody else may be writing there.

@@ -10,7 +10,7 @@ use super::session::{Session, open};
 use crate::error::Result;
 use crate::method::Step;
 use crate::modality::Rung;
-use crate::recipe::Recipe;
+use crate::recipe::{Length, Recipe};
 
 /// Items of a step that is timed, of those that have a backward pass; others are timed as they will be.
 const TRIED: usize = 64;
@@ -115,7 +115,7 @@ pub fn choose(
     for rung in ladder {
         let items = if session.by_gradient() { TRIED } else { asked };
         let trial = try_out(&with(&measured, &rung.settings)?, items)?;
-        let learned = trial.speed * seconds;
+        let learned = trial.learned(seconds, asked);
         let batch = match batch_is_open {
             true => batch_for(asked, parts, learned),
             false => asked,
@@ -161,7 +161,7 @@ pub fn estimate(recipe: &Recipe, session: &dyn Session, seconds: f64) -> Result<
 }
 
 /// The recipe with what an opened session knows: the data is measured once, and the method is the one that the session has,
-/// since a size of a network would choose another where the recipe names none.
+/// whatever a size that is tried would choose where the recipe names none.
 fn measured(recipe: &Recipe, session: &dyn Session) -> Result<Recipe> {
     let mut measured = recipe.clone();
     let opened = session.recipe()?;
@@ -222,11 +222,23 @@ struct Trial {
     speed: f64,
     /// Items in a pass over the data.
     items: u64,
+    /// What the method says is enough.
+    enough: Option<Length>,
     /// Bytes before the steps and after them.
     memory: Option<[u64; 2]>,
 }
 
 impl Trial {
+    /// Items that are learned from in so many seconds, in batches of so many: no more than is enough.
+    fn learned(&self, seconds: f64, batch: usize) -> f64 {
+        let learned = self.speed * seconds;
+        match self.enough {
+            Some(Length::Epochs(epochs)) => learned.min(epochs * self.items as f64),
+            Some(Length::Steps(steps)) => learned.min(steps as f64 * batch as f64),
+            Some(Length::Budget(_)) | None => learned,
+        }
+    }
+
     /// What a size that was tried comes to in so many seconds, in batches of so many items.
     fn come_to(
         self,
@@ -236,7 +248,7 @@ impl Trial {
         seconds: f64,
         prospect: Prospect,
     ) -> Candidate {
-        let learned = self.speed * seconds;
+        let learned = self.learned(seconds, batch);
         let grown = batch as f64 / self.batch as f64;
         Candidate {
             name,
@@ -291,6 +303,7 @@ fn try_out(recipe: &Recipe, items: usize) -> Result<Trial> {
         batch,
         speed,
         items: session.steps_per_epoch() * batch as u64,
+        enough: session.train().enough,
         memory,
     })
 }
@@ -347,6 +360,28 @@ mod tests {
         }
         // 25,600 items are 200 steps of 128.
         assert_eq!(batch_for(512, 2, 25_600.0), 128);
+    }
+
+    #[test]
+    fn no_more_is_planned_than_is_enough() {
+        for (enough, seconds, steps, passes) in [
+            (None, 60.0, 600, 12.0),
+            (Some(Length::Epochs(1.0)), 60.0, 50, 1.0),
+            (Some(Length::Epochs(1.0)), 2.0, 20, 0.4),
+            (Some(Length::Steps(32)), 60.0, 32, 0.64),
+        ] {
+            let trial = Trial {
+                values: 1,
+                batch: 10,
+                speed: 100.0,
+                items: 500,
+                enough,
+                memory: None,
+            };
+            let name = String::new();
+            let found = trial.come_to(name, Vec::new(), 10, seconds, Prospect::Settled);
+            assert_eq!((found.steps, found.passes), (steps, passes), "{enough:?}");
+        }
     }
 
     const SMALL: &str = "

@@ -103,6 +103,15 @@ pub trait Session: Send {
     /// # Errors
     /// When the views can't be made.
     fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>>;
+    /// Fits the classifier that given weights began with once more, as [`Session::begin`] did but to all labeled items, also
+    /// to those that are held out; how many these are. `None`, and nothing is changed, where there was no such classifier, or
+    /// where it began with some of the items to learn from only, since all would have taken too long.
+    ///
+    /// # Errors
+    /// When the views can't be made.
+    fn refit(&mut self) -> Result<Option<usize>> {
+        Ok(None)
+    }
     /// Unreadable items found so far: name and what was wrong.
     fn unreadable(&self) -> Vec<(String, String)>;
 }

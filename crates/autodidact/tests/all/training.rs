@@ -175,7 +175,7 @@ pub(crate) fn run(recipe: &Recipe, folder: &Path, after: Option<u64>) -> Outcome
 }
 
 /// `metrics.jsonl` without what the clock says.
-fn metrics(folder: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
+pub(crate) fn metrics(folder: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     text.lines()
         .map(|line| {
@@ -186,7 +186,7 @@ fn metrics(folder: &Path) -> Vec<serde_json::Map<String, serde_json::Value>> {
         .collect()
 }
 
-fn checkpoint(folder: &Path) -> Checkpoint {
+pub(crate) fn checkpoint(folder: &Path) -> Checkpoint {
     Checkpoint::read(&RunFolder::open(folder).unwrap().last()).unwrap()
 }
 
@@ -496,28 +496,4 @@ fn masking_a_network_that_cannot_be_masked_is_refused_with_the_methods_that_woul
         remedy.contains("simclr") && remedy.contains("byol") && !remedy.contains("mae"),
         "{remedy}"
     );
-}
-
-#[test]
-fn a_method_that_knows_how_many_steps_are_enough_takes_them_unless_told_otherwise() {
-    let mut recipe = recipes_of_series("reliability").remove(0);
-    recipe.remove("train", "steps");
-    let steps = |recipe: &Recipe| train::open(recipe).unwrap().train().steps;
-    assert_eq!(steps(&recipe), Some(32));
-    recipe.put("train.epochs", 2.0).unwrap();
-    assert_eq!(steps(&recipe), None);
-}
-
-#[test]
-fn a_method_that_knows_how_many_passes_are_enough_makes_them_unless_told_otherwise() {
-    let mut recipe = recipes("ppmi").remove(0);
-    let length = |recipe: &Recipe| {
-        let session = train::open(recipe).unwrap();
-        (session.train().steps, session.train().epochs)
-    };
-    assert_eq!(length(&recipe), (Some(6), None));
-    recipe.remove("train", "steps");
-    assert_eq!(length(&recipe), (None, Some(1.0)));
-    recipe.put("train.budget", "2s").unwrap();
-    assert_eq!(length(&recipe), (None, None));
 }

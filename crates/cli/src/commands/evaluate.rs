@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use autodidact::error::{Kind, Result};
+use autodidact::error::{Error, Kind, Result};
 use autodidact::judge::{
     Frozen, Judged, Parts, anomalies, evaluate, forecasts, frozen, likelihood, similarity,
 };
@@ -18,6 +18,11 @@ use crate::progress::Bar;
 use crate::table::findings;
 
 pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
+    if !arguments.forecast.is_empty() && arguments.labels.is_some() {
+        return Err(Error::recipe("--labels with --forecast")
+            .expected("no labels: forecasts are judged by how the data itself goes on")
+            .mend("leave --labels out, or take --anomalies, which are judged by labels"));
+    }
     let folder = RunFolder::open(&arguments.run)?;
     let mut recipe = reading_as(folder.recipe()?, &arguments.reading)?;
     for assignment in &arguments.set {
@@ -31,15 +36,19 @@ pub(crate) fn run(arguments: &Evaluate) -> Result<ExitCode> {
     }
     let data = arguments.data.as_deref();
     let asked = arguments.test.as_deref().or(data);
-    let predicted = foretold(&folder, &recipe, asked)?;
     let spec = source_of(&recipe, data, arguments.labels.as_deref(), None)?;
     let encoder = frozen(&recipe, &folder.encoder()?, folder.path())?;
-    if encoder.splits(&spec)?.scored {
+    let splits = encoder.splits(&spec)?;
+    if splits.scored {
+        suits_pairs(arguments)?;
+    }
+    let predicted = foretold(&folder, &recipe, asked)?;
+    if splits.scored {
         return by_pairs(&folder, &recipe, encoder.as_ref(), arguments);
     }
-    if predicted.is_some() && !encoder.splits(&spec)?.labeled {
+    if predicted.is_some() && !splits.labeled {
         println!("no labels in the data, so there is nothing else to judge by");
-        return Ok(ExitCode::SUCCESS);
+        return finish(arguments, &predicted);
     }
     let judged = judge(
         &folder,
@@ -153,6 +162,21 @@ fn judged_on(encoder: &dyn Frozen, mut spec: SourceSpec) -> Result<SourceSpec> {
         spec.part = Some(Part::Test);
     }
     Ok(spec)
+}
+
+/// Refuses what would go unheard where pairs with scores are judged by.
+fn suits_pairs(arguments: &Evaluate) -> Result<()> {
+    let unheard = [
+        ("--labels", arguments.labels.is_some()),
+        ("--ceiling", arguments.ceiling.is_some()),
+        ("--quick", arguments.quick),
+    ];
+    match unheard.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Error::recipe(format!("{flag} with pairs that have scores"))
+            .expected("the data alone: such pairs are judged by their scores, and by nothing else")
+            .mend(format!("leave {flag} out"))),
+    }
 }
 
 /// Judges a run by pairs with scores: on the data to judge on, its test part where it has one.

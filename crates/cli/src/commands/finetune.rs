@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Finetune) -> Result<ExitCode> {
     let listening = Listening::begin();
     let done = match (&arguments.resume, &arguments.run) {
         (Some(path), _) => {
-            let folder = RunFolder::open(path)?;
+            let folder = RunFolder::resume(path)?;
             let recipe = folder.recipe()?;
             let test = arguments.test.as_deref();
             let test = test
@@ -176,6 +176,12 @@ fn show(report: &Finetuned) {
         println!(
             "classes with fewer than two items to learn from: {}",
             few.join(", ")
+        );
+    }
+    if let Some(all) = report.refitted {
+        println!(
+            "no step of training was better than a linear classifier of the vectors, which then learned from all {all} labels; \
+             what is told of held-out items is from before"
         );
     }
     if let Some(held) = &report.validation {

@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: &Generate) -> Result<ExitCode> {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::io("standard output", error))
         }
+        _ if STOP.load(Ordering::Relaxed) => Ok(ExitCode::from(130)),
         // Whoever read may have gone away.
         _ => Ok(ExitCode::SUCCESS),
     }

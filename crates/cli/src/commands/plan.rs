@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
 use autodidact::recipe::Duration;
-use autodidact::train::{self, Candidate, Choice};
+use autodidact::train::{self, Candidate, Choice, Session};
 
 use super::pretrain::recipe_or_embedded;
 use crate::arguments::Plan;
@@ -49,6 +49,9 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
         None => {
             let only = train::estimate(&recipe, session.as_ref(), budget.0)?;
             println!("{}", line(&only));
+            if let Some(text) = spared(session.as_ref(), only.steps, budget) {
+                println!("{text}");
+            }
             println!(
                 "there is one size to train: {}. Sizes are chosen for a dictionary of patches and for a resnet18 whose \
                  encoder.width or views.size is left out; those of other networks, the embedded images' own among them, \
@@ -74,6 +77,17 @@ pub(super) fn line(candidate: &Candidate) -> String {
         candidate.steps,
         candidate.batch,
     )
+}
+
+/// That a budget is more than is needed, where so many steps are all that the method has use for.
+pub(super) fn spared(session: &dyn Session, steps: u64, budget: Duration) -> Option<String> {
+    let enough = session.train().enough?;
+    let all = enough.steps(session.steps_per_epoch()) == Some(steps);
+    all.then(|| {
+        format!(
+            "the method learns all there is in {enough}; the rest of the {budget} is not needed"
+        )
+    })
 }
 
 /// What was chosen, and why.

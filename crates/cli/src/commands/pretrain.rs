@@ -94,15 +94,17 @@ fn begin(arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
     if let Some(chosen) = within_budget(&recipe, session.as_ref(), began)? {
         session = train::open(&chosen)?;
     }
-    let name = format!("{}-{}", called(data), autodidact::method::of(&recipe)?);
+    let method = autodidact::method::of(&recipe)?;
+    let name = format!("{}-{method}", called(data, &recipe));
     let folder = RunFolder::create(arguments.out.as_deref(), &name)?;
     let outcome = carry_out(session.as_mut(), &folder, None, None)?;
     Ok((folder, outcome, embedded))
 }
 
-/// What data is called in the name of its run: the file or the folder, also where that is said as `.` or `..`.
-fn called(data: Option<&Path>) -> String {
-    let Some(data) = data else {
+/// What data is called in the name of its run, be it named beside the recipe or in it: the file or the folder, also where
+/// that is said as `.` or `..`.
+fn called(data: Option<&Path>, recipe: &Recipe) -> String {
+    let Some(data) = data.or_else(|| recipe.text("data", "path").map(Path::new)) else {
         return "synthetic".to_owned();
     };
     let whole = data.canonicalize();
@@ -125,7 +127,13 @@ fn carry_out(
         progress.show(event)
     });
     progress.finish();
-    outcome.map_err(|error| keep_going(error, folder))
+    let outcome = outcome.map_err(|error| keep_going(error, folder))?;
+    let budget = session.train().budget.filter(|_| more.is_none());
+    let spared = budget.and_then(|budget| plan::spared(session, outcome.steps, budget));
+    if let Some(text) = spared {
+        println!("{text}");
+    }
+    Ok(outcome)
 }
 
 /// For a recipe with a budget, the same with what it leaves open chosen for that time on this machine. The time began when
@@ -149,7 +157,7 @@ fn within_budget(recipe: &Recipe, session: &dyn Session, began: Instant) -> Resu
 }
 
 fn resume(path: &Path, arguments: &Pretrain) -> Result<(RunFolder, Outcome, bool)> {
-    let folder = RunFolder::open(path)?;
+    let folder = RunFolder::resume(path)?;
     let mut recipe = folder.recipe()?;
     let settings = &arguments.settings;
     if settings.method.is_some()
@@ -258,7 +266,7 @@ fn ceiling(folder: &RunFolder, steps: u64) -> Result<Option<PathBuf>> {
     let (mut session, ceiling, from) = match path.join("recipe.toml").is_file() {
         // It was stopped, or killed, before it had come to its end.
         true => {
-            let ceiling = RunFolder::open(&path)?;
+            let ceiling = RunFolder::resume(&path)?;
             let from = kept(&ceiling)?;
             (opened(&ceiling.recipe()?, from.as_ref())?, ceiling, from)
         }
@@ -295,9 +303,15 @@ mod tests {
     fn a_run_is_called_like_its_data_however_that_is_said() {
         let here = Path::new(".").canonicalize().unwrap();
         let here = here.file_stem().unwrap().to_string_lossy().into_owned();
-        assert_eq!(called(Some(Path::new("."))), here);
-        assert_eq!(called(Some(Path::new("photos/"))), "photos");
-        assert_eq!(called(Some(Path::new("a/rows.csv"))), "rows");
-        assert_eq!(called(None), "synthetic");
+        let of = |data: Option<&str>, recipe: &str| {
+            called(data.map(Path::new), &Recipe::parse(recipe).unwrap())
+        };
+        assert_eq!(of(Some("."), ""), here);
+        assert_eq!(of(Some("photos/"), ""), "photos");
+        assert_eq!(of(Some("a/rows.csv"), ""), "rows");
+        assert_eq!(of(None, ""), "synthetic");
+        let named = "[data]\npath = \"b/lines.csv\"";
+        assert_eq!(of(None, named), "lines");
+        assert_eq!(of(Some("a/rows.csv"), named), "rows");
     }
 }

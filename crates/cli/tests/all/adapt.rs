@@ -237,6 +237,23 @@ fn a_class_with_one_item_is_learned_and_named() {
         out.contains("learned from 3 labeled items of 3 classes; 0 more"),
         "{out}"
     );
+    // Of steps so small that nothing moves none can be better than what the run began with.
+    let mut stuck = autodidact(here);
+    stuck.args(["finetune", "run"]).args(labeled);
+    let out = succeeds(stuck.args([
+        "--mode",
+        "frozen",
+        "--steps",
+        "2",
+        "--set",
+        "train.learning_rate=1e-30",
+        "--out",
+        "stuck",
+    ]));
+    assert!(
+        out.contains("which then learned from all 60 labels"),
+        "{out}"
+    );
     // What pretraining left may be the best that is seen; untrained weights are none that could be kept.
     let mut untrained = autodidact(here);
     untrained.args(["finetune", "run"]).args(labeled);

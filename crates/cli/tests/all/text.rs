@@ -1,7 +1,11 @@
 //! Text as a user meets it: a run, what it predicts, what it writes, and the messages of bad data.
 
 use std::fs;
+#[cfg(unix)]
+use std::io::Read;
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 use std::process::Stdio;
 
 use super::{autodidact, fails, succeeds};
@@ -93,11 +97,18 @@ fn a_model_is_learned_judged_and_goes_on_from_a_beginning() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{said}");
 
-    let out = succeeds(autodidact(here).args(["evaluate", "run", "poem.txt"]));
+    #[cfg(unix)]
+    asked_to_stop_it_ends_as_other_verbs_do(here);
+
+    let evaluate = ["evaluate", "run", "poem.txt", "--json", "found.json"];
+    let out = succeeds(autodidact(here).args(evaluate));
     assert!(
         out.contains("perplexity") && out.contains("no labels"),
         "{out}"
     );
+    let found: serde_json::Value =
+        serde_json::from_slice(&fs::read(here.join("found.json")).unwrap()).unwrap();
+    assert!(found["perplexity"].as_f64().unwrap() > 1.0, "{found}");
     // What is missing is the text, and not the weights.
     fs::rename(here.join("poem.txt"), here.join("elsewhere.txt")).unwrap();
     let (message, code) = fails(autodidact(here).args(["evaluate", "run"]));
@@ -111,6 +122,29 @@ fn a_model_is_learned_judged_and_goes_on_from_a_beginning() {
         message.contains("no tokenizer.json") && code == 4,
         "{message}"
     );
+}
+
+/// `generate` from a run that goes on forever.
+#[cfg(unix)]
+fn asked_to_stop_it_ends_as_other_verbs_do(here: &Path) {
+    let endless = ["-n", "1000000000", "--temperature", "0"];
+    let mut child = autodidact(here)
+        .args(["generate", "run", "the 1 fox"])
+        .args(endless)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The beginning, and a symbol more: it is at work.
+    let mut begun = [0; "the 1 fox".len() + 1];
+    let told = child.stdout.as_mut().unwrap();
+    told.read_exact(&mut begun).unwrap();
+    let asked = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(asked.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(ended.stdout.ends_with(b"\n"));
 }
 
 #[test]
@@ -299,6 +333,24 @@ fn text_with_nothing_said_is_learned_from_in_one_pass() {
     for line in ["name = \"static\"\n", "name = \"ppmi\"\n", "epochs = 1.0\n"] {
         assert!(recipe.contains(line), "no `{line}` in {recipe}");
     }
+    // A budget is what may be spent.
+    let enough = "learns all there is in one pass over the data; the rest of the 5m is not needed";
+    for (verb, more) in [
+        ("plan", vec![]),
+        ("pretrain", vec!["--no-evaluate", "--out", "budgeted"]),
+    ] {
+        let mut command = autodidact(here);
+        command.args([verb, "poem.txt", "--budget", "5m"]);
+        command.args(more);
+        for set in ["data.reading.documents=line", "data.reading.vocabulary=60"] {
+            command.args(["--set", set]);
+        }
+        let out = succeeds(&mut command);
+        assert!(out.contains(enough), "{verb}: {out}");
+    }
+    let [first, second] = ["run", "budgeted"]
+        .map(|run| fs::read(here.join(run).join("encoder.safetensors")).unwrap());
+    assert!(first == second);
     let export = ["export", "run", "--format", "transformers", "--out", "out"];
     succeeds(autodidact(here).args(export));
     let modules: serde_json::Value =
@@ -365,6 +417,16 @@ fn pairs_are_judged_by_their_scores_and_told_apart_by_their_classes() {
         .unwrap();
     // Half of the pairs share their words, and those are the ones with the high scores.
     assert!(raw > 0.7, "{found}");
+    let (message, code) = fails(
+        autodidact(here)
+            .args(["evaluate", "run", "pairs.tsv", "--quick"])
+            .args(pairs)
+            .args(["--reading", "score=2"]),
+    );
+    assert!(
+        message.contains("--quick with pairs that have scores") && code == 2,
+        "{message}"
+    );
 
     let settings = [
         "--set",

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use autodidact::run::RunFolder;
+
 use super::{TINY, autodidact, fails, run, succeeds, text};
 
 #[test]
@@ -170,6 +172,14 @@ fn errors_say_what_was_found_what_was_expected_and_what_to_do() {
     let (message, code) = fails(autodidact(here).args(["evaluate", "nowhere"]));
     assert!(message.contains("nowhere: no such folder"), "{message}");
     assert_eq!(code, 4);
+    // Of what would be ignored it says so before it looks at anything else.
+    let both = ["--forecast", "4", "--labels", "labels.csv"];
+    let (message, code) = fails(autodidact(here).args(["evaluate", "nowhere"]).args(both));
+    assert!(
+        message.contains("--labels with --forecast") && message.contains("try: leave --labels out"),
+        "{message}"
+    );
+    assert_eq!(code, 2);
     let (message, _) = fails(autodidact(here).args(["pretrain", "--device", "abacus"]));
     assert!(
         message.contains("no device named `abacus`") && message.contains("cpu"),
@@ -331,6 +341,48 @@ fn a_plan_tells_what_the_one_size_comes_to_and_wants_a_time() {
         let out = succeeds(plan(&named).args(settled));
         assert!(out.contains("1s on this machine"), "{out}");
     }
+}
+
+#[test]
+fn a_folder_that_is_trained_into_is_kept_from_others_that_would_and_may_be_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let begin = ["--steps", "4", "--no-evaluate", "--out", "run"];
+    succeeds(autodidact(here).arg("pretrain").args(TINY).args(begin));
+    let kept = || {
+        ["checkpoints/last.safetensors", "metrics.jsonl"]
+            .map(|name| fs::read(here.join("run").join(name)).unwrap())
+    };
+    let before = kept();
+    let resume = [
+        "pretrain",
+        "--resume",
+        "run",
+        "--steps",
+        "1",
+        "--no-evaluate",
+    ];
+
+    // What a process has in its hands that trains into it.
+    let held = RunFolder::resume(&here.join("run")).unwrap();
+    for second in [
+        autodidact(here).args(resume),
+        autodidact(here).args(["finetune", "--resume", "run"]),
+        autodidact(here).arg("pretrain").args(TINY).args(begin),
+    ] {
+        let (message, code) = fails(second);
+        assert!(
+            message.contains("run: another process trains into it")
+                && message.contains("try: wait until it has ended"),
+            "{message}"
+        );
+        assert_eq!(code, 4);
+    }
+    assert!(kept() == before);
+    succeeds(autodidact(here).args(["embed", "run", "--out", "vectors.csv"]));
+    drop(held);
+    let out = succeeds(autodidact(here).args(resume));
+    assert!(out.contains("after 5 steps"), "{out}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::labels::Encoded;
 use crate::lbfgs::{Limits, minimize};
 use crate::matrix::Matrix;
 use crate::product::{View, multiply_into};
+use crate::sparse::SparseRows;
 
 /// Rows whose logits are computed by one task.
 const CHUNK: usize = 256;
@@ -212,16 +213,25 @@ impl LinearModel {
             .collect();
         let mut weights = vec![0.; columns * classes];
         transpose_into(&mut weights, &wide, columns);
+        let sparse = SparseRows::of(features, columns);
         let mut logits = vec![0.; features.len() / columns * classes];
         logits
             .par_chunks_mut(CHUNK * classes)
             .zip(features.par_chunks(CHUNK * columns))
-            .for_each(|(logits, features)| {
-                multiply_into(
-                    logits,
-                    View::new(features, columns),
-                    View::new(&weights, classes),
-                );
+            .enumerate()
+            .for_each(|(chunk, (logits, features))| {
+                match &sparse {
+                    Some(rows) => {
+                        for (row, logits) in logits.chunks_exact_mut(classes).enumerate() {
+                            rows.add_product(chunk * CHUNK + row, &weights, logits);
+                        }
+                    }
+                    None => multiply_into(
+                        logits,
+                        View::new(features, columns),
+                        View::new(&weights, classes),
+                    ),
+                }
                 for row in logits.chunks_exact_mut(classes) {
                     row.iter_mut()
                         .zip(&self.intercepts)
@@ -284,6 +294,46 @@ mod tests {
             .unwrap();
         let warm = settings.fit_from(&partial, &features, &labels).unwrap();
         assert!(warm.converged && (warm.objective - cold.objective).abs() < 1e-6);
+    }
+
+    /// Each row has a word of the ten of its class and a quarter of any other, but for 20 rows of the first class without any.
+    #[test]
+    fn columns_of_zeros_make_features_sparse_and_change_no_prediction() {
+        let labels: Vec<u32> = (0..600).map(|row| row % 3).collect();
+        let texts = |columns: usize| {
+            let mut data = vec![0f32; 600 * columns];
+            for (row, values) in data.chunks_exact_mut(columns).enumerate() {
+                if row % 30 > 0 {
+                    values[row % 3 * 10 + row % 10] = 1.;
+                    values[row * 11 % 29] += 0.25;
+                }
+            }
+            Matrix::from_vec(600, columns, data).unwrap()
+        };
+        let (narrow, wide) = (texts(30), texts(1000));
+        assert!(SparseRows::of(narrow.data(), 30).is_none());
+        assert!(SparseRows::of(wide.data(), 1000).is_some());
+        let settings = LogisticRegression {
+            tolerance: 1e-6,
+            ..Default::default()
+        };
+        let [dense, sparse] = [&narrow, &wide].map(|x| settings.fit(x, &labels).unwrap());
+        assert!(dense.converged && sparse.converged);
+        assert!((dense.objective - sparse.objective).abs() < 1e-6);
+        for class in 0..3 {
+            let (told, nothing) = sparse.weights.row(class).split_at(30);
+            let pairs = told.iter().zip(dense.weights.row(class));
+            pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-2, "{a} {b}"));
+            assert!(nothing.iter().all(|&weight| weight == 0.));
+        }
+        assert_eq!(dense.predict(&narrow).unwrap(), labels);
+        assert_eq!(sparse.predict(&wide).unwrap(), labels);
+        let [dense, sparse] = [
+            dense.probabilities(&narrow).unwrap(),
+            sparse.probabilities(&wide).unwrap(),
+        ];
+        let pairs = dense.data().iter().zip(sparse.data());
+        pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-2, "{a} {b}"));
     }
 
     #[test]

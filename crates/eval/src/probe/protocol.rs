@@ -152,7 +152,8 @@ impl Probe {
     /// If the width of the rows is not that of the training part.
     pub fn predict(&self, features: &Matrix) -> Result<Vec<u32>> {
         self.model.weights.check_columns(features)?;
-        self.model.predict(&self.scaler.matrix(features)?)
+        let features = self.scaler.matrix(features)?;
+        self.model.predict(&features)
     }
 
     /// The probability of each class, `[N, C]`, for rows of raw features; the columns follow `model.classes`.
@@ -162,6 +163,7 @@ impl Probe {
     /// As [`predict`](Self::predict).
     pub fn probabilities(&self, features: &Matrix) -> Result<Matrix> {
         self.model.weights.check_columns(features)?;
-        self.model.probabilities(&self.scaler.matrix(features)?)
+        let features = self.scaler.matrix(features)?;
+        self.model.probabilities(&features)
     }
 }

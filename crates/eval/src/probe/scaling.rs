@@ -1,5 +1,7 @@
 //! What features are brought to before a classifier sees them, and by which numbers.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use crate::error::{EvalError, Result};
@@ -93,18 +95,21 @@ impl Scaler {
         data
     }
 
-    /// All rows, scaled.
+    /// All rows, scaled; the features themselves where that changes nothing.
     ///
     /// # Errors
     ///
     /// If a value is too large for `f32`.
-    pub(super) fn matrix(&self, features: &Matrix) -> Result<Matrix> {
+    pub(super) fn matrix<'a>(&self, features: &'a Matrix) -> Result<Cow<'a, Matrix>> {
+        let same = |numbers: &[f64], number: f64| numbers.iter().all(|&found| found == number);
+        if same(&self.shifts, 0.) && same(&self.divisors, 1.) {
+            return Ok(Cow::Borrowed(features));
+        }
         let order: Vec<usize> = (0..features.rows()).collect();
         let data = self.rows(features, &order);
-        Matrix::from_vec(features.rows(), features.columns(), data).map_err(|_| {
-            EvalError::Overflow {
-                what: "the standardized features",
-            }
+        let scaled = Matrix::from_vec(features.rows(), features.columns(), data);
+        scaled.map(Cow::Owned).map_err(|_| EvalError::Overflow {
+            what: "the standardized features",
         })
     }
 }
@@ -131,7 +136,9 @@ mod tests {
             &scaled(Scaling::Together),
             [-2., -14., 0., 0., 0., 0., 2., 14., 0.].map(|value: f32| value / together),
         );
-        assert_eq!(scaled(Scaling::Unscaled), features);
+        // Without a copy.
+        let unscaled = scaled(Scaling::Unscaled);
+        assert!(matches!(unscaled, Cow::Borrowed(same) if std::ptr::eq(same, &features)));
         let chosen = moments.scaler(Scaling::Each).rows(&features, &[2, 0]);
         assert!((chosen[0] - 1.).abs() < 1e-5 && (chosen[3] + 1.).abs() < 1e-5);
     }

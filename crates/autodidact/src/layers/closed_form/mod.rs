@@ -6,7 +6,7 @@ mod dictionary;
 mod directions;
 mod whitening;
 
-pub use axes::{Axes, leading_axes, symmetric_product};
+pub use axes::{Axes, SymmetricMap, leading_axes, symmetric_product};
 pub use dictionary::spherical_kmeans;
 pub use directions::{Directions, Moments, shared_directions};
 pub use whitening::Whitening;

@@ -1,11 +1,12 @@
 //! Vectors of symbols, solved for from counts. Tables lie column by column, `[dimensions, symbols]`.
 
+use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::Ppmi;
 use super::counts::{matrix, parts_of};
 use crate::error::Result;
-use crate::layers::closed_form::{leading_axes, symmetric_product};
+use crate::layers::closed_form::{SymmetricMap, leading_axes, symmetric_product};
 use crate::modality::Vocabulary;
 use crate::random::Rng;
 
@@ -25,7 +26,7 @@ pub(super) struct Counts<'a> {
 }
 
 /// Vectors of `dim` numbers for all symbols, row by row: zeros for what stands for no data, and where there are fewer axes than
-/// dimensions.
+/// dimensions. Products of whole matrices are the device's.
 ///
 /// # Errors
 /// When the counts aren't finite.
@@ -34,13 +35,14 @@ pub(super) fn vectors(
     vocabulary: &Vocabulary,
     dim: usize,
     settings: &Ppmi,
+    device: &Device,
     rng: &mut Rng,
 ) -> Result<Vec<f32>> {
     let size = vocabulary.size;
     let by_parts = ((settings.share * dim as f64).round() as usize).min(dim);
-    let company = matrix(counts.company, size);
+    let company = square(matrix(counts.company, size), size, device);
     let spelled = spelled(counts, &company, vocabulary, by_parts, settings, rng)?;
-    let associated = associated(counts, &company, size, dim - by_parts, settings, rng)?;
+    let associated = associated(counts, &company, dim - by_parts, settings, rng)?;
     let mut rows = vec![0f32; size * dim];
     let tables = [(spelled, 0), (associated, by_parts)];
     for (table, from) in tables {
@@ -53,10 +55,17 @@ pub(super) fn vectors(
     Ok(rows)
 }
 
+fn square(values: Vec<f32>, size: usize, device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, [size, size]), device)
+}
+
 /// The table of what symbols are made of: W·P, with P the leading axes of Wᵀ·company·W.
+///
+/// Symbols are mostly fewer than parts, so it is solved for among them. With K = W·Wᵀ and U the leading axes of company·K, of
+/// length 1 by uᵀ·K·u, P is Wᵀ·U: of length 1, and Wᵀ·company·W stretches it as far as company·K does U. So W·P = K·U.
 fn spelled(
     counts: &Counts<'_>,
-    company: &[f32],
+    company: &Tensor<2>,
     vocabulary: &Vocabulary,
     dim: usize,
     settings: &Ppmi,
@@ -65,18 +74,16 @@ fn spelled(
     if dim == 0 {
         return Ok(Vec::new());
     }
-    let size = vocabulary.size;
     let spelling = Spelling::new(counts, vocabulary, settings.rarity);
-    let through = |parts: &[f32]| {
-        spelling.of_parts(&symmetric_product(
-            company,
-            size,
-            &spelling.of_symbols(parts),
-        ))
+    let product = |columns: &[f32]| symmetric_product(company, columns);
+    let in_common = |columns: &[f32]| spelling.in_common(columns);
+    let map = SymmetricMap {
+        size: vocabulary.size,
+        map: &product,
+        inner: Some(&in_common),
     };
-    let parts = counts.having.len();
-    let axes = leading_axes(parts, dim, settings.rounds, &through, rng)?;
-    let table = spelling.of_symbols(&axes.vectors);
+    let axes = leading_axes(&map, dim, settings.rounds, rng)?;
+    let table = spelling.in_common(&axes.vectors);
     // What an axis is stretched by is what documents' vectors have along it.
     let squares = axes.stretches.iter().sum();
     Ok(scaled(table, squares, counts.documents))
@@ -86,8 +93,7 @@ fn spelled(
 /// stretches, and common symbols less.
 fn associated(
     counts: &Counts<'_>,
-    company: &[f32],
-    size: usize,
+    company: &Tensor<2>,
     dim: usize,
     settings: &Ppmi,
     rng: &mut Rng,
@@ -95,9 +101,16 @@ fn associated(
     if dim == 0 {
         return Ok(Vec::new());
     }
-    let (information, met) = information(company.to_vec(), size, settings.context);
-    let map = |columns: &[f32]| symmetric_product(&information, size, columns);
-    let axes = leading_axes(size, dim, settings.rounds, &map, rng)?;
+    let size = counts.occurrences.len();
+    let (information, met) = information(matrix(counts.company, size), size, settings.context);
+    let information = square(information, size, &company.device());
+    let product = |columns: &[f32]| symmetric_product(&information, columns);
+    let map = SymmetricMap {
+        size,
+        map: &product,
+        inner: None,
+    };
+    let axes = leading_axes(&map, dim, settings.rounds, rng)?;
     drop(information);
     let all: f64 = counts
         .occurrences
@@ -117,7 +130,7 @@ fn associated(
             *value *= (stretch.sqrt() * weight) as f32;
         }
     }
-    let met_with = symmetric_product(company, size, &table);
+    let met_with = symmetric_product(company, &table);
     let products = table.iter().zip(&met_with);
     let squares = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     Ok(scaled(table, squares, counts.documents))
@@ -196,6 +209,11 @@ impl Spelling {
             of: parts.iter().enumerate().map(of_symbol).collect(),
             weights: counts.having.iter().map(weight).collect(),
         }
+    }
+
+    /// K·y = W·Wᵀ·y of columns of symbols, `[_, symbols]`: entries of K say what two symbols have in common.
+    fn in_common(&self, columns: &[f32]) -> Vec<f32> {
+        self.of_symbols(&self.of_parts(columns))
     }
 
     /// W·x: columns of parts, `[_, parts]`, become columns of symbols.

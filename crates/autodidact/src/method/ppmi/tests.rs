@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use faer::{Mat, Side};
+
 use super::super::toy::{Toy, ToyBatch};
 use super::*;
 use crate::layers::init::tests_device;
@@ -169,6 +171,106 @@ fn symbols_that_are_made_of_the_same_come_near_each_other() {
     assert!(to(2) > to(3) + 0.2 && to(2) > to(4) + 0.2);
     assert!(to(5) > to(3) + 0.2, "{} {}", to(5), to(3));
     assert!(vectors[0].iter().all(|value| *value == 0.0));
+}
+
+/// Symbols 20 to 24 are never seen, and from 30 on they have no parts; the others' 15 parts have 13 axes.
+#[test]
+fn what_is_solved_among_symbols_is_what_parts_would_give() {
+    let parts = (0..40).map(|symbol: u32| match symbol {
+        1..30 => vec![symbol % 7, 7 + symbol % 5, 12 + symbol % 3],
+        _ => Vec::new(),
+    });
+    let parts: Vec<Vec<u32>> = parts.collect();
+    let documents = (0..60).map(|number: u32| {
+        let symbols = (0..3 + number % 5).map(move |k| 1 + (number * (k + 2) + 5 * k * k) % 39);
+        symbols.filter(|symbol| !(20..25).contains(symbol))
+    });
+    let documents: Vec<Vec<u32>> = documents.map(Iterator::collect).collect();
+    let settings = Ppmi {
+        share: 0.4,
+        rounds: 12,
+        ..Ppmi::default()
+    };
+    let slices: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
+    let found = solved(&settings, 40, parts.clone(), &slices);
+
+    let having = |part: u32| {
+        let has = |document: &&Vec<u32>| {
+            let mut own = document.iter().flat_map(|symbol| &parts[*symbol as usize]);
+            own.any(|own| *own == part)
+        };
+        documents.iter().filter(has).count() as f64
+    };
+    let weights: Vec<f64> = (0..15)
+        .map(|part| (61.0 / (1.0 + having(part))).ln() + 1.0)
+        .collect();
+    let spelling = Mat::from_fn(40, 15, |symbol, part| {
+        match parts[symbol].contains(&(part as u32)) {
+            true => weights[part],
+            false => 0.0,
+        }
+    });
+    let mut company = Mat::<f64>::zeros(40, 40);
+    for document in &documents {
+        for &one in document {
+            for &other in document {
+                company[(one as usize, other as usize)] += 1.0 / document.len() as f64;
+            }
+        }
+    }
+    let whole = spelling.transpose() * &company * &spelling;
+    let axes = whole.self_adjoint_eigen(Side::Lower).unwrap();
+    let table = &spelling * axes.U();
+    // Ascending, as they come.
+    let stretches: f64 = (2..15).map(|at| axes.S()[at]).sum();
+    for place in 0..16 {
+        let column: Vec<f64> = found.iter().map(|row| f64::from(row[place])).collect();
+        let expected: Vec<f64> = (0..40)
+            .map(|symbol| match place < 13 {
+                true => table[(symbol, 14 - place)] * (60.0 / stretches).sqrt(),
+                false => 0.0,
+            })
+            .collect();
+        let along: f64 = column.iter().zip(&expected).map(|(a, b)| a * b).sum();
+        for (found, expected) in column.iter().zip(&expected) {
+            let found = found * along.signum();
+            assert!(
+                (found - expected).abs() < 1e-3,
+                "{place}: {found} beside {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn where_nothing_was_counted_or_has_parts_vectors_are_finite() {
+    let some = vec![vec![], vec![0, 1], vec![1], vec![0, 2], vec![]];
+    for (parts, company) in [(some.clone(), 0.0), (some, 1.0), (vec![vec![]; 5], 1.0)] {
+        let vocabulary = Vocabulary {
+            size: 5,
+            mask: 0,
+            special: Arc::new(vec![0]),
+            seams: Arc::default(),
+            parts: Arc::new(parts),
+        };
+        let counts = Counts {
+            documents: company,
+            occurrences: &[company as f32; 5],
+            having: &[company as f32; 3],
+            company: &[company as f32; 15],
+        };
+        let found = vectors(
+            &counts,
+            &vocabulary,
+            4,
+            &Ppmi::default(),
+            &tests_device(),
+            &mut AT.rng(),
+        );
+        let found = found.unwrap();
+        assert!(found.iter().all(|value| value.is_finite()), "{found:?}");
+        assert_eq!(found.iter().any(|value| *value != 0.0), company > 0.0);
+    }
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl Modality for Images {
         reads_out: true,
         ..Abilities::NONE
     };
+    const USUAL: &'static [&'static str] = &["width", "patch", "stride", "cells", "dim"];
     type Item = Image;
     type View = ImageView;
     type Batch = ImageBatch;

@@ -109,6 +109,7 @@ impl Modality for SeriesData {
         looks_ahead: true,
         ..Abilities::NONE
     };
+    const USUAL: &'static [&'static str] = &["width", "transforms", "pooling"];
     type Item = Series;
     type View = SeriesView;
     type Batch = SeriesBatch;

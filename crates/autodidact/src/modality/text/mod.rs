@@ -119,6 +119,7 @@ impl Modality for Texts {
         ..Abilities::NONE
     };
     const RAGGED: bool = true;
+    const USUAL: &'static [&'static str] = &["width", "normalize"];
     const ASKED: &'static [&'static str] = &["head"];
     type Item = Passage;
     type View = TextView;

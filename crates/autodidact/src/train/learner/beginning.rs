@@ -9,9 +9,10 @@ use super::Learner;
 use crate::error::Result;
 use crate::layers::Init;
 use crate::method::{Method, Objective};
-use crate::modality::{Encoder, Modality};
+use crate::modality::{Encoder, Labels, Modality};
 use crate::recipe::Length;
 use crate::train::features::{Who, features};
+use crate::train::labeled;
 
 /// Items that a classifier begins with in any case, where there are so many.
 const ALWAYS: usize = 5000;
@@ -56,23 +57,50 @@ impl<M: Modality, O: Objective> Learner<M, O> {
 
     /// Begins a classifier with what the vectors of labeled items tell; a line for people.
     fn read_out(&mut self) -> Result<Option<String>> {
-        let labels = self.items.source.labels();
-        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+        let Some(labels) = self.labels() else {
             return Ok(None);
         };
-        let size = Size {
+        let size = self.size(labels);
+        match self.reach(&size) {
+            Reach::Items(count) => self.fit_to(count),
+            Reach::Seconds(seconds) => self.fit_within(seconds, &size),
+        }
+    }
+
+    /// Fits the classifier that given weights began with once more, to all labeled items, also to those that are held out; how
+    /// many these are. `None` where it began with some of those to learn from only: what is too much then is so now, and
+    /// where labels are so many a few more tell little more.
+    pub(super) fn fit_to_all(&mut self) -> Result<Option<usize>> {
+        let labels = self.labels();
+        let Some(labels) = labels.filter(|_| self.plan.train.init.is_some()) else {
+            return Ok(None);
+        };
+        let size = self.size(labels);
+        if !matches!(self.reach(&size), Reach::Items(count) if count == size.items) {
+            return Ok(None);
+        }
+        let all = labeled::choose(labels, &self.plan.data, self.plan.train.seed)?;
+        Ok(self.fit(&all)?.map(|_| all.len()))
+    }
+
+    fn size(&self, labels: &Labels) -> Size {
+        Size {
             items: self.items.indices.len(),
             dim: self.model().encoder().dim(),
             classes: labels.classes.len(),
-        };
+        }
+    }
+
+    /// What the first classifier is fitted to.
+    fn reach(&self, size: &Size) -> Reach {
         let train = &self.plan.train;
         let seen = match (train.probe_items, train.length()) {
-            (Some(count), _) => return self.fit_to(count.min(size.items)),
-            (None, Length::Budget(seconds)) => return self.fit_within(TENTH * seconds, &size),
+            (Some(count), _) => return Reach::Items(count.min(size.items)),
+            (None, Length::Budget(seconds)) => return Reach::Seconds(TENTH * seconds),
             (None, Length::Steps(steps)) => steps as f64 * train.batch_size as f64,
             (None, Length::Epochs(epochs)) => epochs * size.items as f64,
         };
-        self.fit_to(size.affordable(seen))
+        Reach::Items(size.affordable(seen))
     }
 
     /// Fits a classifier to as many items as there are seconds for, and notes in the plan how many that were: with the
@@ -103,7 +131,12 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let some: Vec<usize> = (0..count)
             .map(|place| learned[place * learned.len() / count])
             .collect();
-        let Some((vectors, classes)) = self.vectors(&some)? else {
+        self.fit(&some)
+    }
+
+    /// Fits a classifier to some items; a line for people, or `None` where nothing can be fitted to them.
+    fn fit(&mut self, some: &[usize]) -> Result<Option<String>> {
+        let Some((vectors, classes)) = self.vectors(some)? else {
             return Ok(None);
         };
         let (model, line) = self.take_model().read_out(&vectors, &classes);
@@ -114,8 +147,7 @@ impl<M: Modality, O: Objective> Learner<M, O> {
     /// The vectors of some items and their classes, for a method that learns from labels; `None` where none can be read.
     pub(super) fn vectors(&self, indices: &[usize]) -> Result<Option<(Matrix, Vec<u32>)>> {
         let source = self.items.source.as_ref();
-        let labels = source.labels();
-        let Some(labels) = labels.filter(|_| self.plan.objective.needs_classes()) else {
+        let Some(labels) = self.labels() else {
             return Ok(None);
         };
         if !indices.iter().any(|&index| source.get(index).is_ok()) {
@@ -128,6 +160,14 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
         Ok(Some((seen.matrices.remove(0), classes.collect())))
     }
+}
+
+/// What a first classifier is fitted to.
+enum Reach {
+    /// So many of the items that are learned from.
+    Items(usize),
+    /// As many as there are seconds for.
+    Seconds(f64),
 }
 
 /// How much there is to fit a classifier to.

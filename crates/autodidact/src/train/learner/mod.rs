@@ -23,7 +23,7 @@ use super::session::{Session, StepReport, Validation};
 use crate::error::Result;
 use crate::layers::state::{State, load_state, state_of, trained_values};
 use crate::method::{Method, Objective, Step};
-use crate::modality::{Encoder, Modality, Rung};
+use crate::modality::{Encoder, Labels, Modality, Rung};
 use crate::recipe::{Plan, Recipe, Train};
 
 /// One method at work on one kind of data.
@@ -52,6 +52,12 @@ impl<M: Modality, O: Objective> Learner<M, O> {
 
     fn take_model(&mut self) -> O::Method<M::Encoder> {
         self.model.take().expect("put back at the end of each step")
+    }
+
+    /// The labels in the data, for a method that learns from them.
+    fn labels(&self) -> Option<&Labels> {
+        let labels = self.items.source.labels();
+        labels.filter(|_| self.plan.objective.needs_classes())
     }
 
     /// Whether anything learns by gradient.
@@ -194,8 +200,7 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn labeled(&self) -> Option<Labeled> {
-        let labels = self.items.source.labels();
-        let labels = labels.filter(|_| self.plan.objective.needs_classes())?;
+        let labels = self.labels()?;
         Some(Labeled {
             classes: labels.classes.clone(),
             items: labeled::counts(labels, &self.items.indices),
@@ -205,6 +210,10 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
 
     fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>> {
         self.vectors(&self.held_out.indices)
+    }
+
+    fn refit(&mut self) -> Result<Option<usize>> {
+        self.fit_to_all()
     }
 
     fn unreadable(&self) -> Vec<(String, String)> {

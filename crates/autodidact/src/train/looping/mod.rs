@@ -91,6 +91,7 @@ impl<'a> Run<'a> {
         // What a start costs is time that the run has spent: it counts with the first step.
         let ticked = Instant::now();
         let per_epoch = session.steps_per_epoch();
+        let enough = session.train().enough;
         let mut position = match from {
             Some(checkpoint) => {
                 let (model, optimizer) = (checkpoint.under("model"), checkpoint.under("optimizer"));
@@ -102,7 +103,8 @@ impl<'a> Run<'a> {
                     session.train().length(),
                     per_epoch,
                     &session.train().corrections,
-                ),
+                )
+                .up_to(enough, per_epoch),
                 updates: 0,
                 metrics: 0,
                 best: None,
@@ -114,7 +116,8 @@ impl<'a> Run<'a> {
             },
         };
         if let Some(length) = more {
-            position.progress = position.progress.extended(length, per_epoch);
+            let longer = position.progress.extended(length, per_epoch);
+            position.progress = longer.up_to(enough, per_epoch);
             position.checkups[0] = 0;
             position.stale = 0;
         }
@@ -143,6 +146,12 @@ impl<'a> Run<'a> {
         }
         let mut lines = session.describe();
         lines.extend(begun);
+        if let (Some(enough), Some(budget)) = (enough, position.progress.budget()) {
+            let budget = Duration(budget);
+            lines.push(format!(
+                "length   {enough}, in which the method learns all there is; {budget} at most"
+            ));
+        }
         lines.push(format!("machine  {}", device::machine()));
         lines.push(format!("folder   {}", folder.path().display()));
         let mut log = AppendLog::open(&folder.file("train.log"), u64::MAX)?;

@@ -298,6 +298,57 @@ fn what_opening_took_is_part_of_a_budget_and_leaves_half_of_it() {
     }
 }
 
+/// Begins a run with a budget, which stops after so many steps if any, and goes on with it; how many steps it took.
+fn steps_within(budget: f64, enough: Option<Length>, stop_after: Option<u64>) -> u64 {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(Some(scratch.path()), "").unwrap();
+    let stop = AtomicBool::new(false);
+    let mut from = None;
+    for stop_after in [stop_after, None] {
+        let mut session = Scripted::new(by_chance);
+        session.train = Train {
+            budget: Some(crate::recipe::Duration(budget)),
+            enough,
+            ..Train::default()
+        };
+        let mut said = Vec::new();
+        let mut watch = |event: &Event| match event {
+            Event::Begun { lines, .. } => said.clone_from(lines),
+            Event::Stepped { step, .. } => {
+                stop.store(stop_after == Some(*step), Ordering::Relaxed);
+            }
+            _ => {}
+        };
+        let outcome = pretrain(&mut session, &folder, from, None, &stop, &mut watch).unwrap();
+        let told = said.iter().any(|line| line.starts_with("length   "));
+        assert_eq!(told, enough.is_some(), "{said:?}");
+        if outcome.stop == Stop::Finished {
+            // A time can't be repeated, and steps can.
+            let recipe = folder.recipe().unwrap();
+            let steps = toml::Value::from(outcome.steps as i64);
+            assert_eq!(recipe.value("train.steps"), Some(&steps));
+            assert_eq!(recipe.value("train.budget"), None);
+            return outcome.steps;
+        }
+        stop.store(false, Ordering::Relaxed);
+        from = folder.kept().unwrap().map(|(kept, _)| kept);
+    }
+    panic!("a run that doesn't end");
+}
+
+#[test]
+fn a_budget_is_spent_as_far_as_there_is_something_to_learn() {
+    for stop_after in [None, Some(3)] {
+        let steps = |enough| steps_within(100.0, Some(enough), stop_after);
+        assert_eq!(steps(Length::Epochs(2.0)), 10);
+        assert_eq!(steps(Length::Steps(7)), 7);
+    }
+    // Where nobody says what is enough, and where the time is over before.
+    assert!(steps_within(0.5, None, None) > 10);
+    let most = 1_000_000_000;
+    assert!(steps_within(0.5, Some(Length::Steps(most)), None) < most);
+}
+
 #[test]
 fn the_recipe_holds_what_was_settled_before_the_first_step_and_scraps_are_swept_up() {
     let scratch = tempfile::tempdir().unwrap();
