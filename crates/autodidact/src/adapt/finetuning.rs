@@ -113,9 +113,9 @@ fn open(setting: &Setting, recipe: &mut Recipe) -> Result<Box<dyn Session>> {
 /// there is evidence against it. From untrained weights the lowest loss is the best: there the beginning is worth nothing.
 ///
 /// Where it does stay, held-out labels have nothing more to choose, and it is fitted once more, to all of them: of ten labels a
-/// class two were never learned from. It keeps the temperature of the one before, which hadn't seen the held-out items, and
-/// what the report says of these is of the one before, too. With so many labels that the beginning was fitted to a part of
-/// them, nothing is fitted again.
+/// class two were never learned from. It is fitted with the penalty and keeps the temperature of the one before, which hadn't
+/// seen the held-out items, and what the report says of these is of the one before, too. With so many labels that the beginning
+/// was fitted to a part of them, nothing is fitted again.
 ///
 /// A run that was killed before it had written a checkpoint begins anew.
 ///

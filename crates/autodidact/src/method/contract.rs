@@ -113,8 +113,14 @@ pub trait Method<E: Encoder>: Module + 'static {
     }
 
     /// The same, begun with what a linear classifier tells by the encoder's vectors, `[items, dim]` with their classes, and a
-    /// line for people; for a method that learns from classes.
-    fn read_out(self, _vectors: &Matrix, _classes: &[u32]) -> (Self, Option<String>) {
+    /// line for people; for a method that learns from classes. How the classifier is fitted is chosen by some of the rows, where
+    /// any are named.
+    fn read_out(
+        self,
+        _vectors: &Matrix,
+        _classes: &[u32],
+        _chosen_by: Option<&[usize]>,
+    ) -> (Self, Option<String>) {
         (self, None)
     }
 

@@ -205,8 +205,17 @@ impl<E: Encoder> Method<E> for SupervisedMethod<E> {
         Ok((weighted(logits, target, &weights), ()))
     }
 
-    fn read_out(self, vectors: &Matrix, classes: &[u32]) -> (Self, Option<String>) {
-        let fitted = best_probe(vectors, classes).and_then(|probe| {
+    fn read_out(
+        self,
+        vectors: &Matrix,
+        classes: &[u32],
+        chosen_by: Option<&[usize]>,
+    ) -> (Self, Option<String>) {
+        let fitted = match chosen_by {
+            Some(rows) => probe_chosen_by(rows, vectors, classes),
+            None => best_probe(vectors, classes),
+        };
+        let fitted = fitted.and_then(|probe| {
             let unscaled = probe.unscaled()?;
             Ok((probe, unscaled))
         });
@@ -273,6 +282,22 @@ fn best_probe(vectors: &Matrix, classes: &[u32]) -> autodidact_eval::Result<Prob
             settings.scalings = vec![found.scaling];
         }
     }
+    Probe::fit(vectors, classes, &settings)
+}
+
+/// The same with scaling and penalty as they are best for some of the rows.
+fn probe_chosen_by(
+    rows: &[usize],
+    vectors: &Matrix,
+    classes: &[u32],
+) -> autodidact_eval::Result<Probe> {
+    let own: Vec<u32> = rows.iter().map(|&row| classes[row]).collect();
+    let found = best_probe(&vectors.select(rows)?, &own)?;
+    let settings = ProbeSettings {
+        scalings: vec![found.scaling],
+        candidates: vec![found.chosen_c],
+        ..ProbeSettings::default()
+    };
     Probe::fit(vectors, classes, &settings)
 }
 

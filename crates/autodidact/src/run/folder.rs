@@ -80,13 +80,17 @@ impl RunFolder {
             .mend("runs are in runs/, where --out named no other place"))
     }
 
-    /// A folder that holds a run, to train into it: as long as this or a clone of it lives, no other process can.
+    /// A folder that holds a run, to train into it: as long as this or a clone of it lives, no other process can, nor this one
+    /// once more.
     ///
     /// # Errors
     /// As [`RunFolder::open`], and when another process trains into it.
     pub fn resume(path: &Path) -> Result<Self> {
         let mut folder = Self::open(path)?;
-        folder._held = Some(Arc::new(hold(path)?));
+        // Nobody trains into published weights, whose folder may be one that can't be written to.
+        if folder.published.is_none() {
+            folder._held = Some(Arc::new(hold(path)?));
+        }
         Ok(folder)
     }
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use autodidact::error::{Error, Result};
-use autodidact::recipe::Duration;
-use autodidact::train::{self, Candidate, Choice, Session};
+use autodidact::recipe::{Duration, Train};
+use autodidact::train::{self, Candidate, Choice};
 
 use super::pretrain::recipe_or_embedded;
 use crate::arguments::Plan;
@@ -49,7 +49,9 @@ pub(crate) fn run(arguments: &Plan) -> Result<ExitCode> {
         None => {
             let only = train::estimate(&recipe, session.as_ref(), budget.0)?;
             println!("{}", line(&only));
-            if let Some(text) = spared(session.as_ref(), only.steps, budget) {
+            let seconds = only.steps as f64 * only.batch as f64 / only.speed;
+            let (per_epoch, takes) = (session.steps_per_epoch(), (only.steps, seconds));
+            if let Some(text) = spared(session.train(), per_epoch, takes, budget) {
                 println!("{text}");
             }
             println!(
@@ -79,11 +81,17 @@ pub(super) fn line(candidate: &Candidate) -> String {
     )
 }
 
-/// That a budget is more than is needed, where so many steps are all that the method has use for.
-pub(super) fn spared(session: &dyn Session, steps: u64, budget: Duration) -> Option<String> {
-    let enough = session.train().enough?;
-    let all = enough.steps(session.steps_per_epoch()) == Some(steps);
-    all.then(|| {
+/// That a budget is more than is needed, where so many steps are all that the method has use for, and so many seconds, in which
+/// they were taken and what comes after the last one, are fewer than it has.
+pub(super) fn spared(
+    train: &Train,
+    steps_per_epoch: u64,
+    (steps, seconds): (u64, f64),
+    budget: Duration,
+) -> Option<String> {
+    let enough = train.enough?;
+    let all = enough.steps(steps_per_epoch) == Some(steps);
+    (all && seconds < budget.0).then(|| {
         format!(
             "the method learns all there is in {enough}; the rest of the {budget} is not needed"
         )
@@ -98,4 +106,25 @@ pub(super) fn verdict(choice: &Choice, budget: Duration) -> String {
         text.push_str(&format!("\n  {}: {}", other.name, other.prospect));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use autodidact::recipe::Length;
+
+    use super::*;
+
+    #[test]
+    fn a_budget_is_more_than_is_needed_only_where_it_is_not_over() {
+        let train = Train {
+            enough: Some(Length::Epochs(1.0)),
+            ..Train::default()
+        };
+        let after = |steps, seconds| spared(&train, 60, (steps, seconds), Duration(5.0));
+        assert!(after(60, 3.0).unwrap().contains("the rest of the 5s"));
+        assert_eq!(after(60, 14.0), None);
+        assert_eq!(after(59, 3.0), None);
+        let never = Train::default();
+        assert_eq!(spared(&never, 60, (60, 3.0), Duration(5.0)), None);
+    }
 }

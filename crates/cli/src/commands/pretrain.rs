@@ -129,7 +129,9 @@ fn carry_out(
     progress.finish();
     let outcome = outcome.map_err(|error| keep_going(error, folder))?;
     let budget = session.train().budget.filter(|_| more.is_none());
-    let spared = budget.and_then(|budget| plan::spared(session, outcome.steps, budget));
+    let took = (outcome.steps, outcome.seconds);
+    let spared = budget
+        .and_then(|budget| plan::spared(session.train(), session.steps_per_epoch(), took, budget));
     if let Some(text) = spared {
         println!("{text}");
     }

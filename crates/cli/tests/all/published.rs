@@ -124,6 +124,13 @@ fn what_contradicts_a_folder_and_a_damaged_one_are_named() {
     let (error, _) =
         fails(autodidact(here).args(["export", "run", "--format", "transformers", "--out", "run"]));
     assert!(error.contains("a run is there"), "{error}");
+    // There is nothing to go on from, and the folder stays as it is.
+    let (error, code) = fails(autodidact(here).args(["pretrain", "--resume", "out"]));
+    assert!(
+        error.contains("no checkpoint to go on from") && code == 4,
+        "{error}"
+    );
+    assert!(!here.join("out/lock").exists());
 
     let weights = here.join("out/model.safetensors");
     let whole = fs::read(&weights).unwrap();

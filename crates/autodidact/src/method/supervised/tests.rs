@@ -37,7 +37,7 @@ fn it_begins_with_what_a_linear_classifier_tells() {
         let method = settings
             .build(toy.clone(), &mut Init::new(0, &device))
             .unwrap();
-        method.read_out(&vectors, &classes)
+        method.read_out(&vectors, &classes, None)
     };
     let told = |method: &SupervisedMethod<super::super::toy::Toy>| -> Vec<f32> {
         let x = Tensor::<1>::from_data(vectors.data(), &device).reshape([80, 4]);
@@ -65,11 +65,11 @@ fn it_begins_with_what_a_linear_classifier_tells() {
         ..Supervised::default()
     };
     let method = uneven.build(toy.clone(), &mut Init::new(0, &device));
-    let (method, _) = method.unwrap().read_out(&vectors, &classes);
+    let (method, _) = method.unwrap().read_out(&vectors, &classes, None);
     assert!(told(&method).iter().all(|logit| logit.is_finite()));
     let one = vec![1; 80];
     let method = Supervised::default().build(toy.clone(), &mut Init::new(0, &device));
-    assert!(method.unwrap().read_out(&vectors, &one).1.is_none());
+    assert!(method.unwrap().read_out(&vectors, &one, None).1.is_none());
 }
 
 #[test]
@@ -91,6 +91,36 @@ fn of_many_items_some_tell_the_scaling_and_all_the_penalty() {
     let found = probe.predict(&vectors).unwrap();
     let right = found.iter().zip(&classes).filter(|(a, b)| a == b).count();
     assert!(right > count * 9 / 10, "{right} of {count}");
+}
+
+#[test]
+fn rows_that_choose_how_it_is_fitted_are_not_all_that_it_is_fitted_to() {
+    // Of the first half any penalty tells the classes, so that the first is taken; of the rest one that is weak enough to take
+    // the second value off the first.
+    let classes: Vec<u32> = (0..200).map(|item| item % 2).collect();
+    let data = classes.iter().enumerate().flat_map(|(item, &class)| {
+        let side = 2.0 * class as f32 - 1.0;
+        match item < 100 {
+            true => [side, 0.1 * (item as f32 * 12.9).sin()],
+            false => [
+                side + 3.0 * (item as f32 * 78.2).sin(),
+                3.0 * (item as f32 * 78.2).sin(),
+            ],
+        }
+    });
+    let vectors = Matrix::from_vec(200, 2, data.collect()).unwrap();
+    let half: Vec<usize> = (0..100).collect();
+    let own = best_probe(&vectors.select(&half).unwrap(), &classes[..100]).unwrap();
+    let found = probe_chosen_by(&half, &vectors, &classes).unwrap();
+    assert_eq!((found.scaling, found.chosen_c), (own.scaling, own.chosen_c));
+    let all = best_probe(&vectors, &classes).unwrap();
+    assert_ne!(
+        (all.scaling, all.chosen_c),
+        (found.scaling, found.chosen_c),
+        "these rows can't tell who chose"
+    );
+    assert_ne!(found.model, own.model);
+    assert!(found.tried.is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a learner takes from the data before the first step: a dictionary, say, or the first classifier over given weights.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use autodidact_eval::Matrix;
@@ -70,6 +71,9 @@ impl<M: Modality, O: Objective> Learner<M, O> {
     /// Fits the classifier that given weights began with once more, to all labeled items, also to those that are held out; how
     /// many these are. `None` where it began with some of those to learn from only: what is too much then is so now, and
     /// where labels are so many a few more tell little more.
+    ///
+    /// It is fitted in the same way as then: with another penalty its scores would be of another size, and the temperature that
+    /// was fitted to those of held-out items would be none of its own.
     pub(super) fn fit_to_all(&mut self) -> Result<Option<usize>> {
         let labels = self.labels();
         let Some(labels) = labels.filter(|_| self.plan.train.init.is_some()) else {
@@ -80,7 +84,14 @@ impl<M: Modality, O: Objective> Learner<M, O> {
             return Ok(None);
         }
         let all = labeled::choose(labels, &self.plan.data, self.plan.train.seed)?;
-        Ok(self.fit(&all)?.map(|_| all.len()))
+        let Some(seen) = self.seen(&all)? else {
+            return Ok(None);
+        };
+        let learned: HashSet<usize> = self.items.indices.iter().copied().collect();
+        let rows = seen.read.iter().enumerate();
+        let learned = rows.filter(|(_, index)| learned.contains(*index));
+        let learned: Vec<usize> = learned.map(|(row, _)| row).collect();
+        Ok(self.fit(&seen, Some(&learned)).map(|_| seen.read.len()))
     }
 
     fn size(&self, labels: &Labels) -> Size {
@@ -131,21 +142,20 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let some: Vec<usize> = (0..count)
             .map(|place| learned[place * learned.len() / count])
             .collect();
-        self.fit(&some)
+        Ok(self.seen(&some)?.and_then(|seen| self.fit(&seen, None)))
     }
 
-    /// Fits a classifier to some items; a line for people, or `None` where nothing can be fitted to them.
-    fn fit(&mut self, some: &[usize]) -> Result<Option<String>> {
-        let Some((vectors, classes)) = self.vectors(some)? else {
-            return Ok(None);
-        };
-        let (model, line) = self.take_model().read_out(&vectors, &classes);
+    /// Fits a classifier to some items, in the way that is best for some of their rows if any are named; a line for people, or
+    /// `None` where nothing can be fitted to them.
+    fn fit(&mut self, to: &LabeledVectors, chosen_by: Option<&[usize]>) -> Option<String> {
+        let model = self.take_model();
+        let (model, line) = model.read_out(&to.vectors, &to.classes, chosen_by);
         self.model = Some(model);
-        Ok(line)
+        line
     }
 
-    /// The vectors of some items and their classes, for a method that learns from labels; `None` where none can be read.
-    pub(super) fn vectors(&self, indices: &[usize]) -> Result<Option<(Matrix, Vec<u32>)>> {
+    /// Some items as the network sees them, for a method that learns from labels; `None` where none can be read.
+    pub(super) fn seen(&self, indices: &[usize]) -> Result<Option<LabeledVectors>> {
         let source = self.items.source.as_ref();
         let Some(labels) = self.labels() else {
             return Ok(None);
@@ -158,8 +168,22 @@ impl<M: Modality, O: Objective> Learner<M, O> {
         let who = [Who::Network(&encoder, &device)];
         let mut seen = features(&self.plan.modality, source, indices, &who, |_| {})?;
         let classes = seen.read.iter().filter_map(|&index| labels.of[index]);
-        Ok(Some((seen.matrices.remove(0), classes.collect())))
+        Ok(Some(LabeledVectors {
+            vectors: seen.matrices.remove(0),
+            classes: classes.collect(),
+            read: seen.read,
+        }))
     }
+}
+
+/// Labeled items as the network sees them.
+pub(super) struct LabeledVectors {
+    /// `[items, dim]`.
+    pub(super) vectors: Matrix,
+    /// Of each.
+    pub(super) classes: Vec<u32>,
+    /// Their numbers in the data, without those that can't be read.
+    read: Vec<usize>,
 }
 
 /// What a first classifier is fitted to.

@@ -209,7 +209,8 @@ impl<M: Modality, O: Objective> Session for Learner<M, O> {
     }
 
     fn held_out(&self) -> Result<Option<(Matrix, Vec<u32>)>> {
-        self.vectors(&self.held_out.indices)
+        let seen = self.seen(&self.held_out.indices)?;
+        Ok(seen.map(|seen| (seen.vectors, seen.classes)))
     }
 
     fn refit(&mut self) -> Result<Option<usize>> {
