@@ -105,7 +105,7 @@ fn open(setting: &Setting, recipe: &mut Recipe) -> Result<Box<dyn Session>> {
 ///
 /// `folder` is asked for once the data has been found to be good.
 ///
-/// The network begins with the best linear classifier of its vectors as they are, fitted to as many of the labels as a tenth of
+/// The network begins with the best linear classifier of its vectors as they are, fitted to as many of the labels as a third of
 /// the run has time for (`train.probe_items`), and is looked at ten times by the loss on the items that are held out. The best
 /// weights are kept, and three looks in a row that find none that are better end the run. Where fewer than 500 items are held
 /// out, better means better by more than one standard error of the difference, taken item by item: with 15 labels five are

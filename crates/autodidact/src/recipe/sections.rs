@@ -178,7 +178,7 @@ pub struct Train {
     #[serde(skip_serializing_if = "is_zero")]
     pub patience: u64,
     /// Labeled items that a classifier over given weights is fitted to before the first step, at most. Left out: as many as
-    /// take about a tenth of the run, and as memory has room for. A run with a budget writes here how many that were.
+    /// take about a third of the run, and as memory has room for. A run with a budget writes here how many that were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe_items: Option<usize>,
     /// Where a run with a budget corrected its number of steps: `[at step, steps in all]`. Written by the run itself.
