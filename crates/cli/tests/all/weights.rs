@@ -122,10 +122,7 @@ fn what_is_left_open_of_a_network_is_as_in_the_weights_that_a_run_starts_from() 
     };
     fs::write(here.join("one.csv"), lines(&["red fox ", "blue bird "])).unwrap();
     fs::write(here.join("two.csv"), lines(&["green tree ", "old stone "])).unwrap();
-    let words = [
-        "one.csv",
-        "--method",
-        "masked_lm",
+    let small_text = [
         "--batch-size",
         "8",
         "--set",
@@ -137,7 +134,8 @@ fn what_is_left_open_of_a_network_is_as_in_the_weights_that_a_run_starts_from() 
         "--set",
         "views.length=32",
     ];
-    pretrain(&words, "words");
+    let words = ["one.csv", "--method", "masked_lm"];
+    pretrain(&[&words[..], &small_text].concat(), "words");
     let sentences = ["two.csv", "--recipe", "text/simcse", "--batch-size", "8"];
     let from = ["--set", "views.length=16", "--init", "words"];
     let recipe = pretrain(&[&sentences[..], &from].concat(), "sentences");
@@ -148,6 +146,12 @@ fn what_is_left_open_of_a_network_is_as_in_the_weights_that_a_run_starts_from() 
         json["model"].clone()
     };
     assert_eq!(vocabulary("sentences"), vocabulary("words"));
+    // The network as well, whichever the run of words has.
+    let words = ["one.csv", "--recipe", "text/masked-lm"];
+    pretrain(&[&words[..], &small_text].concat(), "modern");
+    let from = ["--set", "views.length=16", "--init", "modern"];
+    let recipe = pretrain(&[&sentences[..], &from].concat(), "others");
+    assert!(recipe.contains("name = \"modern\"\n"), "{recipe}");
     let (error, _) = fails(autodidact(here).args(["pretrain", "two.csv", "--init", "residual"]));
     assert!(error.contains("a network for images"), "{error}");
 }
