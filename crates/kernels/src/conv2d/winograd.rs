@@ -1,23 +1,27 @@
 //! Convolutions under a kernel of 3×3 pixels with stride 1, by Winograd's minimal filtering.
 //!
-//! F(2×2, 3×3) of Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016): a tile
-//! of 2×2 output pixels is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel g and the 4×4 input pixels d that
-//! it sees. Summed over channels, the product in the middle is one matrix product for each of the 16
-//! components, `[tiles, channels] · [channels, out]`: 4 multiplications for a pixel, a channel and an
-//! output instead of 9. The transforms only add, and run over channels as vectors.
+//! F(2×4, 3×3) of Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016): a tile
+//! of 2×4 output pixels is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel g and the 4×6 input pixels d that
+//! it sees. Summed over channels, the product in the middle is one matrix product for each of the 24
+//! components, `[tiles, channels] · [channels, out]`: 3 multiplications for a pixel, a channel and an
+//! output instead of 9. The transforms run over channels as vectors.
 //!
 //! The gradient of the input is the same with the flipped kernel. That of the weight is the exact
 //! adjoint, `Gᵀ [Σ (Bᵀ d B) ⊙ (A y Aᵀ)] G` over all tiles, with y the output's gradient: products of
 //! the same size again.
 //!
-//! Tiles are worked on in blocks whose components stay in the cache between transform and product. All
-//! steps of a block are compiled into one loop: with narrow layers a block is done in microseconds, and
-//! what a call costs would show.
+//! How many digits a tile loses depends on its size (see the `transform` module), and how many it may
+//! lose on what it stands for. The direct convolution sums an output over all taps and channels, and a
+//! weight's gradient over all pixels: beside that, tiles of 2×4 keep the error within a factor of two.
+//! It sums an input's gradient tap by tap, which loses less, so that this one is made of tiles of 2×2
+//! pixels, 4 multiplications for each. So are images whose width doesn't fit the wide tiles.
 //!
-//! Cost: 16·⌈OH/2⌉·⌈OW/2⌉·B·C·O multiply-adds each way, which is 4/9 of the direct convolution where
-//! OH and OW are even; about 2.5 vector additions for each input and output value beside it. The error
-//! is that of the direct sum to within a factor of two, because the transforms' coefficients are 0, ±½
-//! and ±1; larger tiles would multiply less but lose digits.
+//! Tiles are worked on in blocks whose components stay in the cache between transform and product. With
+//! narrow layers a block is done in microseconds, so that there are few calls in it.
+//!
+//! Cost: 24·⌈OH/2⌉·⌈OW/4⌉·B·C·O multiply-adds for the output and for the weight's gradient, a third of
+//! the direct convolution where OH is even and OW a multiple of 4, and 16·⌈H/2⌉·⌈W/2⌉·B·C·O for the
+//! input's, 4/9 of it; about 2.5 vector operations for each input and output value beside it.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -34,16 +38,25 @@ mod transform;
 
 use transform::{Spread, Taken, Written};
 
-/// Components of a tile, 4×4.
-const COMPONENTS: usize = 16;
+/// Rows of a tile's components.
+const ROWS: usize = 4;
+
+/// Components of a tile, 4×N.
+const fn components(n: usize) -> usize {
+    ROWS * n
+}
+
 /// What tiles are counted by, so that the register tiles of the products have no remainder.
 const UNIT: usize = 12;
-/// Floats of a block's components, source and product together, 384 KiB.
-const BLOCK: usize = 96 * 1024;
+/// Floats of a block's components, source and product together, 192 KiB.
+const BLOCK: usize = 48 * 1024;
 /// Least and most tiles of a block.
 const TILES: [usize; 2] = [12, 384];
-/// Least tiles of a block of a weight's gradient.
-const SUMMED: usize = 48;
+/// Tiles of a block of a weight's gradient.
+const SUMMED: usize = 24;
+/// Output pixels of a batch from which on the sums of a direct weight's gradient are so long that wide
+/// tiles lose no more digits.
+const LONG: usize = 128;
 /// Floats between tiles, which keep a component of one tile from falling on the same cache lines as
 /// that of the next: their distances would be powers of two.
 const APART: usize = 16;
@@ -54,14 +67,11 @@ pub(super) fn applies(shapes: &Shapes) -> bool {
     // Whole vectors, and the smallest tile of a weight's gradient where vectors are narrower.
     let whole = |channels: usize| {
         channels >= 16
-            && channels.is_multiple_of(products::ROWS)
+            && channels.is_multiple_of(products::MULTIPLE)
             && Panels::new(channels).padded() == channels
     };
     // Tiles that reach past the image waste a part of what is won.
-    let pays = |size: [usize; 2]| {
-        let tiles: usize = size.iter().map(|pixels| pixels.div_ceil(2)).product();
-        9 * size[0] * size[1] >= 22 * tiles
-    };
+    let pays = |size: [usize; 2]| 8 * 9 * size[0] * size[1] >= 11 * multiplied::<4>(size);
     shapes.kernel == [3, 3]
         && options.stride == [1, 1]
         && options.dilation == [1, 1]
@@ -72,6 +82,17 @@ pub(super) fn applies(shapes: &Shapes) -> bool {
         && pays(shapes.input)
 }
 
+/// Multiplications for an image of this size and a pair of channels, with tiles of N columns of
+/// components.
+fn multiplied<const N: usize>([height, width]: [usize; 2]) -> usize {
+    components(N) * height.div_ceil(2) * width.div_ceil(Tiles::<N>::SPAN)
+}
+
+/// Whether tiles of 2×4 pixels multiply less than those of 2×2.
+fn wide(size: [usize; 2]) -> bool {
+    multiplied::<6>(size) < multiplied::<4>(size)
+}
+
 /// The output, `[batch, height, width, out]`.
 pub(super) fn forward(
     shapes: &Shapes,
@@ -79,12 +100,25 @@ pub(super) fn forward(
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> FlexTensor {
+    if wide(shapes.output) {
+        forward_by::<6>(shapes, x, weight, bias)
+    } else {
+        forward_by::<4>(shapes, x, weight, bias)
+    }
+}
+
+fn forward_by<const N: usize>(
+    shapes: &Shapes,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> FlexTensor {
     let channels = shapes.channels;
-    let right = Right::new(channels, shapes.out, |channel, out| {
+    let right = Right::<N>::new(channels, shapes.out, |channel, out| {
         let start = 9 * (out * channels + channel);
         std::array::from_fn(|tap| weight[start + tap])
     });
-    let tiles = Tiles {
+    let tiles = Tiles::<N> {
         batch: shapes.batch,
         source: shapes.input,
         padding: shapes.options.padding.map(|padding| padding as isize),
@@ -100,7 +134,7 @@ pub(super) fn forward(
 /// The gradient of the input, shaped as the input.
 pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
     let channels = shapes.channels;
-    let right = Right::new(shapes.out, channels, |out, channel| {
+    let right = Right::<4>::new(shapes.out, channels, |out, channel| {
         let start = 9 * (out * channels + channel);
         std::array::from_fn(|tap| weight[start + 8 - tap])
     });
@@ -115,8 +149,17 @@ pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
 
 /// The gradient of the weight, `[out, channels, 3, 3]`.
 pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
+    let pixels = shapes.batch * shapes.output[0] * shapes.output[1];
+    if wide(shapes.output) && pixels >= LONG {
+        weight_gradient_by::<6>(shapes, x, gradient)
+    } else {
+        weight_gradient_by::<4>(shapes, x, gradient)
+    }
+}
+
+fn weight_gradient_by<const N: usize>(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
     let [channels, out] = [shapes.channels, shapes.out];
-    let tiles = Tiles {
+    let tiles = Tiles::<N> {
         batch: shapes.batch,
         source: shapes.input,
         padding: shapes.options.padding.map(|padding| padding as isize),
@@ -124,22 +167,20 @@ pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
     };
     let panels = Panels::new(out);
     let area = channels * out;
-    // A sum is read and written once for each block, so that wide layers want large blocks.
-    let most = (3 * area.isqrt() / 4).clamp(SUMMED, TILES[1]) / UNIT * UNIT;
     let units = tiles.count().div_ceil(UNIT);
     let parts = threads().min(units).max(1);
     let plans = [channels, out].map(Plan::new);
     let sums = in_parts(parts, |index| {
-        let mut sums = vec![0.0; COMPONENTS * area];
+        let mut sums = vec![0.0; components(N) * area];
         let range = tiles.of_units(part(units, parts, index));
-        let [left, right] = plans.map(|plan| plan.length(most));
+        let [left, right] = plans.map(|plan| plan.length(SUMMED));
         with_room(left + right, |room| {
             let (taken, spread) = room.split_at_mut(left);
             Arch::new().dispatch(Sums {
                 blocks: range
                     .clone()
-                    .step_by(most)
-                    .map(|first| first..(first + most).min(range.end)),
+                    .step_by(SUMMED)
+                    .map(|first| first..(first + SUMMED).min(range.end)),
                 tiles: &tiles,
                 source: x,
                 gradient,
@@ -153,25 +194,25 @@ pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
         sums
     });
     tensor(
-        transform::weight_gradient(&sums, channels, panels),
+        transform::weight_gradient::<N>(&sums, channels, panels),
         shapes.weight(),
     )
 }
 
 /// The sums of the products of some blocks, all steps of each one after another in the cache.
-struct Sums<'a, I> {
+struct Sums<'a, I, const N: usize> {
     blocks: I,
-    tiles: &'a Tiles,
+    tiles: &'a Tiles<N>,
     source: &'a [f32],
     gradient: &'a [f32],
-    plans: [Plan; 2],
+    plans: [Plan<N>; 2],
     taken: &'a mut [f32],
     spread: &'a mut [f32],
     panels: Panels,
     sums: &'a mut [f32],
 }
 
-impl<I: Iterator<Item = Range<usize>>> WithSimd for Sums<'_, I> {
+impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Sums<'_, I, N> {
     type Output = ();
 
     #[inline(always)]
@@ -220,7 +261,7 @@ fn with_room(length: usize, work: impl FnOnce(&mut [f32])) {
 /// The tiles of 2×2 pixels that cover the images of a destination, counted through all images, and
 /// the source that they see; the pairs are (height, width).
 #[derive(Clone, Copy, Debug)]
-struct Tiles {
+struct Tiles<const N: usize> {
     batch: usize,
     source: [usize; 2],
     /// How far the first window begins before the image, negative if inside.
@@ -228,10 +269,15 @@ struct Tiles {
     dest: [usize; 2],
 }
 
-impl Tiles {
+impl<const N: usize> Tiles<N> {
+    /// Columns of pixels of a tile.
+    const SPAN: usize = N - 2;
+
     /// Rows and columns of tiles of an image.
+    #[inline(always)]
     fn grid(&self) -> [usize; 2] {
-        self.dest.map(|pixels| pixels.div_ceil(2))
+        let [height, width] = self.dest;
+        [height.div_ceil(2), width.div_ceil(Self::SPAN)]
     }
 
     fn count(&self) -> usize {
@@ -267,11 +313,11 @@ impl Tiles {
 /// channels are cut into vectors: what a transform writes stands together, at distances known to the
 /// compiler.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct Plan<const N: usize> {
     channels: usize,
 }
 
-impl Plan {
+impl<const N: usize> Plan<N> {
     fn new(channels: usize) -> Self {
         Self { channels }
     }
@@ -279,7 +325,7 @@ impl Plan {
     /// Floats from one tile to the next.
     #[inline(always)]
     fn tile(self) -> usize {
-        COMPONENTS * self.channels + APART
+        components(N) * self.channels + APART
     }
 
     /// Floats of so many tiles.
@@ -289,7 +335,7 @@ impl Plan {
 }
 
 /// The components of all kernels, each packed as the right operand of a product.
-struct Right {
+struct Right<const N: usize> {
     values: Vec<f32>,
     /// Floats from one component to the next.
     pitch: usize,
@@ -297,7 +343,7 @@ struct Right {
     panels: Panels,
 }
 
-impl Right {
+impl<const N: usize> Right<N> {
     /// Transforms the kernels from `depth` channels to `columns`, of which `taps` gives the nine
     /// numbers.
     fn new(
@@ -307,29 +353,30 @@ impl Right {
     ) -> Self {
         let panels = Panels::new(columns);
         let pitch = depth * panels.padded() + APART;
-        let mut values = Unwritten::new(COMPONENTS * pitch);
+        let mut values = Unwritten::new(components(N) * pitch);
         let dest = values.pointer();
         in_parts(panels.count(), |index| {
             let (first, columns, width) = panels.panel(index);
+            let mut values = vec![0.0; components(N)];
             for k in 0..depth {
                 for column in 0..columns {
                     let place = depth * first + k * width + column;
-                    let components = transform::kernel(&taps(k, first + column));
-                    for (component, value) in components.into_iter().enumerate() {
+                    transform::kernel::<N>(&taps(k, first + column), &mut values);
+                    for (component, &value) in values.iter().enumerate() {
                         // SAFETY: each place belongs to one pair of channels, of one panel.
                         unsafe { *dest.pointer().add(component * pitch + place) = value };
                     }
                 }
             }
         });
-        for component in 1..=COMPONENTS {
+        for component in 1..=components(N) {
             let end = component * pitch;
             // SAFETY: this is what lies between the components.
             unsafe { dest.part(end - APART..end) }.fill(0.0);
         }
         Self {
             // SAFETY: the columns are whole vectors, so that the panels have no gaps.
-            values: unsafe { values.into_vec(COMPONENTS * pitch) },
+            values: unsafe { values.into_vec(components(N) * pitch) },
             pitch,
             depth,
             panels,
@@ -349,12 +396,17 @@ struct Finish<'a> {
 }
 
 /// The convolution of all tiles, `[batch, height, width, columns]`.
-fn convolve(tiles: &Tiles, source: &[f32], right: &Right, finish: Finish<'_>) -> FlexTensor {
+fn convolve<const N: usize>(
+    tiles: &Tiles<N>,
+    source: &[f32],
+    right: &Right<N>,
+    finish: Finish<'_>,
+) -> FlexTensor {
     let (depth, columns) = (right.depth, right.panels.columns);
     let [height, width] = tiles.dest;
     let mut output = Unwritten::new(tiles.batch * height * width * columns);
     let dest = output.pointer();
-    let most = BLOCK / (COMPONENTS * (depth + columns));
+    let most = BLOCK / (components(N) * (depth + columns));
     let most = most.clamp(TILES[0], TILES[1]) / UNIT * UNIT;
     let units = tiles.count().div_ceil(UNIT);
     // As many blocks for one thread as for another.
@@ -387,20 +439,20 @@ fn convolve(tiles: &Tiles, source: &[f32], right: &Right, finish: Finish<'_>) ->
 }
 
 /// The convolution of some blocks, all steps of each one after another in the cache.
-struct Convolved<'a, I> {
+struct Convolved<'a, I, const N: usize> {
     /// Disjoint: their pixels are ours to write.
     blocks: I,
-    tiles: &'a Tiles,
+    tiles: &'a Tiles<N>,
     source: &'a [f32],
-    right: &'a Right,
+    right: &'a Right<N>,
     finish: Finish<'a>,
-    plans: [Plan; 2],
+    plans: [Plan<N>; 2],
     taken: &'a mut [f32],
     products: &'a mut [f32],
     dest: Shared,
 }
 
-impl<I: Iterator<Item = Range<usize>>> WithSimd for Convolved<'_, I> {
+impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_, I, N> {
     type Output = ();
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use pulp::{Scalar, Scalar128b, Simd, WithSimd};
 use super::super::shapes::Shapes;
 use super::super::tests::{Naive, check, naive};
 use super::super::{Conv2dOptions, conv2d, conv2d_reference};
-use super::{COMPONENTS, Plan, Right, UNIT, applies, products, transform};
+use super::{Plan, Right, UNIT, applies, components, products, transform, wide};
 use crate::oracle::{device, numbers, relative_error, tensor, values};
 use crate::tile::Panels;
 
@@ -139,13 +139,21 @@ fn where_tiles_would_reach_far_past_the_image_the_convolution_is_direct() {
 }
 
 #[test]
+fn wide_tiles_are_taken_where_they_multiply_less() {
+    for (width, expected) in [(2, false), (4, true), (6, false), (7, true), (32, true)] {
+        assert_eq!(wide([8, width]), expected, "{width}");
+    }
+}
+
+#[test]
 fn a_kernel_of_one_pixel_in_the_middle_copies_it() {
     let mut taps = [0.0; 9];
     taps[4] = 1.0;
-    let components = transform::kernel(&taps);
+    let mut values = [0.0; components(4)];
+    transform::kernel::<4>(&taps, &mut values);
     // G e G' of the middle: the outer product of (0, ½, −½, 0) with itself.
     let column = [0.0, 0.5, -0.5, 0.0];
-    for (i, row) in components.chunks(4).enumerate() {
+    for (i, row) in values.chunks(4).enumerate() {
         for (j, value) in row.iter().enumerate() {
             assert_eq!(*value, column[i] * column[j]);
         }
@@ -153,13 +161,13 @@ fn a_kernel_of_one_pixel_in_the_middle_copies_it() {
 }
 
 /// Both products of one width of vectors against naive loops.
-struct Products {
+struct Products<const N: usize> {
     depth: usize,
     columns: usize,
     tiles: usize,
 }
 
-impl WithSimd for Products {
+impl<const N: usize> WithSimd for Products<N> {
     type Output = ();
 
     #[inline(always)]
@@ -171,10 +179,10 @@ impl WithSimd for Products {
         } = self;
         let lanes = S::F32_LANES;
         let panels = Panels::of_lanes(lanes, columns);
-        let [left, product] = [depth, columns].map(Plan::new);
+        let [left, product] = [depth, columns].map(Plan::<N>::new);
         let room = tiles.next_multiple_of(UNIT);
-        let place = |plan: Plan, tile: usize, component: usize, channel: usize| {
-            let vector = (channel / lanes * COMPONENTS + component) * lanes;
+        let place = |plan: Plan<N>, tile: usize, component: usize, channel: usize| {
+            let vector = (channel / lanes * components(N) + component) * lanes;
             tile * plan.tile() + vector + channel % lanes
         };
         let packed = |k: usize, column: usize| {
@@ -183,8 +191,8 @@ impl WithSimd for Products {
         };
         let pitch = depth * columns;
         let taken = numbers(left.length(room), 1);
-        let right = Right {
-            values: numbers(COMPONENTS * pitch, 2),
+        let right = Right::<N> {
+            values: numbers(components(N) * pitch, 2),
             pitch,
             depth,
             panels,
@@ -193,12 +201,12 @@ impl WithSimd for Products {
         products::multiply(simd, (&taken, left), &right, tiles, (&mut found, product));
         let spread = numbers(product.length(tiles), 3);
         let operands = [(&taken[..], left), (&spread[..], product)];
-        let mut sums = vec![1.0; COMPONENTS * pitch];
+        let mut sums = vec![1.0; components(N) * pitch];
         products::correlate(simd, operands, panels, tiles, &mut sums);
 
         let (mut multiplied, mut expected) = (Vec::new(), Vec::new());
         let (mut summed, mut expected_sums) = (Vec::new(), Vec::new());
-        for component in 0..COMPONENTS {
+        for component in 0..components(N) {
             for column in 0..columns {
                 for tile in 0..tiles {
                     multiplied.push(found[place(product, tile, component, column)]);
@@ -231,7 +239,12 @@ impl WithSimd for Products {
 
 fn check_products<S: Simd>(simd: S) {
     for (depth, columns, tiles) in [(16, 16, 5), (48, 16, 12), (32, 48, 25), (64, 80, 1)] {
-        simd.vectorize(Products {
+        simd.vectorize(Products::<4> {
+            depth,
+            columns,
+            tiles,
+        });
+        simd.vectorize(Products::<6> {
             depth,
             columns,
             tiles,
