@@ -13,9 +13,9 @@
 use burn::tensor::Tensor;
 
 #[cfg(feature = "flex")]
-mod fused;
+pub(crate) mod fused;
 #[cfg(feature = "flex")]
-mod stretches;
+pub(crate) mod stretches;
 
 /// What [`batch_norm_train`] gives back.
 #[derive(Clone, Debug)]
@@ -191,4 +191,4 @@ fn finish<const D: usize>(y: Tensor<D>, residual: Option<Tensor<D>>, relu: bool)
 }
 
 #[cfg(all(test, feature = "flex"))]
-mod tests;
+pub(crate) mod tests;

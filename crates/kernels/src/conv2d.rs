@@ -31,7 +31,7 @@ pub(crate) mod direct;
 #[cfg(feature = "flex")]
 mod gathered;
 #[cfg(feature = "flex")]
-mod mixed;
+pub(crate) mod mixed;
 #[cfg(feature = "flex")]
 mod pointwise;
 #[cfg(feature = "flex")]
@@ -39,7 +39,7 @@ pub(crate) mod shapes;
 #[cfg(feature = "flex")]
 mod walks;
 #[cfg(feature = "flex")]
-mod winograd;
+pub(crate) mod winograd;
 
 /// How a [`conv2d`] slides and what it ends with; the pairs are (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,4 +179,4 @@ pub fn conv2d_reference(
 }
 
 #[cfg(all(test, feature = "flex"))]
-mod tests;
+pub(crate) mod tests;

@@ -93,6 +93,7 @@ mod pool;
 mod precision;
 mod profile;
 mod recycling;
+mod residual;
 mod rms_norm;
 mod softmax;
 mod unfused;
@@ -133,6 +134,9 @@ pub use pool::{
 pub use precision::Precision;
 pub use profile::{Measured, Pass, profile};
 pub use recycling::Recycling;
+pub use residual::{
+    NormedConv, ResidualBlockOutput, residual_block_train, residual_block_train_composed,
+};
 pub use rms_norm::{rms_norm, rms_norm_reference};
 pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};
 pub use unfused::unfused;

@@ -26,6 +26,7 @@ pub use gru::Gru;
 pub use head::Projector;
 pub use init::Init;
 pub use linear::Linear;
+pub(crate) use norm::residual_block;
 pub use norm::{BatchNorm, LayerNorm};
 pub use running::RunningStatistic;
 pub use teacher::Teacher;

@@ -1,9 +1,12 @@
 //! Normalization layers over the last dimension.
 
-use autodidact_kernels::{batch_norm_eval, batch_norm_train, layer_norm};
+use autodidact_kernels::{
+    NormedConv, batch_norm_eval, batch_norm_train, layer_norm, residual_block_train,
+};
 use burn::module::{Flag, Module, Param};
 use burn::tensor::Tensor;
 
+use super::conv::Conv2d;
 use super::init::Init;
 use super::running::RunningStatistic;
 use crate::export::onnx::{Attribute, OnnxModel, Value};
@@ -76,19 +79,45 @@ impl BatchNorm {
         relu: bool,
     ) -> Tensor<D> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        if !(self.training.is_enabled() && x.device().is_autodiff()) {
+        if !self.by_batch(&x) {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             return batch_norm_eval(x, weight, bias, mean, variance, residual, relu, EPSILON);
         }
         let dims = x.dims();
-        let rows: usize = dims[..D - 1].iter().product();
+        let rows = dims[..D - 1].iter().product();
         let out = batch_norm_train(x, weight, bias, residual, relu, EPSILON);
-        let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
-        self.running_mean.update(out.mean, MOMENTUM);
-        self.running_var
-            .update(out.variance.mul_scalar(unbiased), MOMENTUM);
+        self.observe(out.mean, out.variance, rows);
         out.output
     }
+
+    /// Whether it normalizes by the statistics of the batch, as in training, and not by the running ones.
+    pub(crate) fn by_batch<const D: usize>(&self, x: &Tensor<D>) -> bool {
+        self.training.is_enabled() && x.device().is_autodiff()
+    }
+
+    /// Takes the mean and the biased variance of so many rows into the running statistics.
+    fn observe(&self, mean: Tensor<1>, variance: Tensor<1>, rows: usize) {
+        let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
+        self.running_mean.update(mean, MOMENTUM);
+        self.running_var
+            .update(variance.mul_scalar(unbiased), MOMENTUM);
+    }
+}
+
+/// A basic residual block in training, `relu(norm₂(conv₂(relu(norm₁(conv₁(x))))) + x)`, with convolutions of 3×3 pixels
+/// that keep size and channels, in one operation.
+pub(crate) fn residual_block(x: Tensor<4>, layers: [(&Conv2d, &BatchNorm); 2]) -> Tensor<4> {
+    let [batch, height, width, _] = x.dims();
+    let normed = layers.map(|(conv, norm)| NormedConv {
+        weight: conv.weight.val(),
+        gamma: norm.weight.val(),
+        beta: norm.bias.val(),
+    });
+    let out = residual_block_train(x, normed, EPSILON);
+    for ((_, norm), [mean, variance]) in layers.into_iter().zip(out.statistics) {
+        norm.observe(mean, variance, batch * height * width);
+    }
+    out.output
 }
 
 /// Layer normalization (Ba et al. 2016) over the last dimension.

@@ -257,20 +257,20 @@ impl Operation for BatchNorm {
 }
 
 /// A matrix of `channels` columns, walked in stretches of one or several whole rows.
-#[derive(Clone, Copy)]
-struct Columns {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
     channels: usize,
     stretch: usize,
 }
 
 impl Columns {
-    fn new(channels: usize) -> Self {
+    pub(crate) fn new(channels: usize) -> Self {
         let stretch = channels.max(1) * STRETCH.div_ceil(channels.max(1));
         Self { channels, stretch }
     }
 
     /// Repeats the numbers of the channels over a stretch.
-    fn tile(self, values: &[f32]) -> Vec<f32> {
+    pub(crate) fn tile(self, values: &[f32]) -> Vec<f32> {
         values
             .iter()
             .copied()
@@ -279,9 +279,29 @@ impl Columns {
             .collect()
     }
 
+    /// The mean of a few rows spread over all of them, near enough to the mean of all to be subtracted
+    /// before squares are summed: these lose their digits where the mean is large against the deviation.
+    fn rough_mean(self, x: &[f32]) -> Vec<f32> {
+        let channels = self.channels;
+        let rows = x.len().checked_div(channels).unwrap_or(0);
+        let samples = rows.min(64);
+        let mut mean = vec![0.0f32; channels];
+        for sample in 0..samples {
+            let row = sample * rows / samples;
+            for (mean, value) in mean.iter_mut().zip(&x[row * channels..][..channels]) {
+                *mean += value / samples as f32;
+            }
+        }
+        mean
+    }
+
     /// Calls `work` with blocks of whole stretches, the last of which may be cut short.
-    fn each_stretch(self, length: usize, work: impl Fn(std::ops::Range<usize>) + Send + Sync) {
-        let block = BLOCK.next_multiple_of(self.stretch);
+    pub(crate) fn each_stretch(
+        self,
+        length: usize,
+        work: impl Fn(std::ops::Range<usize>) + Send + Sync,
+    ) {
+        let block = self.block();
         let blocks = length.div_ceil(block);
         let parts = (4 * threads()).min(blocks).max(1);
         in_parts(parts, |index| {
@@ -292,40 +312,136 @@ impl Columns {
     }
 
     /// Two sums for each channel: `work` adds those of one block to its sums over a stretch.
-    fn sums(
+    pub(crate) fn sums(
         self,
         length: usize,
         work: impl Fn(std::ops::Range<usize>, [&mut [f32]; 2]) + Send + Sync,
     ) -> (Vec<f64>, Vec<f64>) {
-        let block = BLOCK.next_multiple_of(self.stretch);
+        let block = self.block();
         let blocks = length.div_ceil(block);
         let parts = threads().min(blocks).max(1);
         let totals = in_parts(parts, |index| {
-            let mut totals = vec![[0.0f64; 2]; self.channels];
-            let mut sums = [vec![0.0f32; self.stretch], vec![0.0f32; self.stretch]];
+            let mut totals = Totals::new(self);
             for i in part(blocks, parts, index) {
-                let [first, second] = &mut sums;
-                first.fill(0.0);
-                second.fill(0.0);
-                work(i * block..((i + 1) * block).min(length), [first, second]);
-                for (first, second) in first
-                    .chunks(self.channels.max(1))
-                    .zip(second.chunks(self.channels.max(1)))
-                {
-                    for ((total, first), second) in totals.iter_mut().zip(first).zip(second) {
-                        total[0] += f64::from(*first);
-                        total[1] += f64::from(*second);
-                    }
-                }
+                totals.add_block(|sums| work(i * block..((i + 1) * block).min(length), sums));
             }
             totals
         });
+        Totals::of_parts(&totals)
+    }
+
+    /// Floats of a block of whole stretches.
+    fn block(self) -> usize {
+        BLOCK.next_multiple_of(self.stretch)
+    }
+}
+
+/// Two sums for each channel, which grow block by block.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    columns: Columns,
+    /// Those of one block, over a stretch.
+    sums: [Vec<f32>; 2],
+    totals: Vec<[f64; 2]>,
+}
+
+impl Totals {
+    pub(crate) fn new(columns: Columns) -> Self {
+        Self {
+            columns,
+            sums: [(); 2].map(|()| vec![0.0; columns.stretch]),
+            totals: vec![[0.0; 2]; columns.channels],
+        }
+    }
+
+    /// Adds what `work` adds to its sums over a stretch, for each block of so many floats.
+    pub(crate) fn add(
+        &mut self,
+        length: usize,
+        mut work: impl FnMut(std::ops::Range<usize>, [&mut [f32]; 2]),
+    ) {
+        let block = self.columns.block();
+        for first in (0..length).step_by(block) {
+            self.add_block(|sums| work(first..(first + block).min(length), sums));
+        }
+    }
+
+    fn add_block(&mut self, work: impl FnOnce([&mut [f32]; 2])) {
+        let [first, second] = &mut self.sums;
+        first.fill(0.0);
+        second.fill(0.0);
+        work([first, second]);
+        let channels = self.columns.channels.max(1);
+        for (first, second) in first.chunks(channels).zip(second.chunks(channels)) {
+            for ((total, first), second) in self.totals.iter_mut().zip(first).zip(second) {
+                total[0] += f64::from(*first);
+                total[1] += f64::from(*second);
+            }
+        }
+    }
+
+    /// The first and the second sum of each channel, those of the parts added in their order.
+    pub(crate) fn of_parts(parts: &[Self]) -> (Vec<f64>, Vec<f64>) {
+        let channels = parts.first().map_or(0, |part| part.columns.channels);
         let sum = |which: usize| {
-            (0..self.channels)
-                .map(|c| totals.iter().map(|total| total[c][which]).sum())
+            (0..channels)
+                .map(|c| parts.iter().map(|part| part.totals[c][which]).sum())
                 .collect()
         };
         (sum(0), sum(1))
+    }
+}
+
+/// The mean and the variance of each channel, of maps that come a few images at a time.
+///
+#[derive(Debug)]
+pub(crate) struct Moments {
+    /// Over a stretch; empty before anything has come.
+    shift: Vec<f32>,
+    totals: Totals,
+    rows: usize,
+}
+
+impl Moments {
+    pub(crate) fn new(columns: Columns) -> Self {
+        Self {
+            shift: Vec::new(),
+            totals: Totals::new(columns),
+            rows: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, x: &[f32]) {
+        let columns = self.totals.columns;
+        if self.shift.is_empty() {
+            self.shift = columns.tile(&columns.rough_mean(x));
+        }
+        self.rows += x.len() / columns.channels.max(1);
+        let shift = &self.shift;
+        self.totals.add(x.len(), |range, [sum, square]| {
+            shifted_sums(&x[range], shift, sum, square);
+        });
+    }
+
+    /// The mean and the biased variance of all parts together (Chan, Golub and LeVeque 1983).
+    pub(crate) fn of_parts(parts: &[Self]) -> (Vec<f32>, Vec<f32>) {
+        let channels = parts.first().map_or(0, |part| part.totals.columns.channels);
+        (0..channels)
+            .map(|c| {
+                let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+                for part in parts.iter().filter(|part| part.rows > 0) {
+                    let rows = part.rows as f64;
+                    let [sum, square] = part.totals.totals[c];
+                    let difference = f64::from(part.shift[c]) + sum / rows - mean;
+                    let all = count + rows;
+                    squares += (square - sum * sum / rows).max(0.0)
+                        + difference * difference * count * rows / all;
+                    mean += difference * rows / all;
+                    count = all;
+                }
+                (mean as f32, (squares / f64::max(count, 1.0)) as f32)
+            })
+            .unzip()
     }
 }
 
@@ -336,16 +452,7 @@ fn statistics(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
     if rows == 0 {
         return (vec![0.0; channels], vec![0.0; channels]);
     }
-    // Sums of squares lose their digits where the mean is large against the deviation. The mean
-    // of a few rows spread over the batch, subtracted first, is near enough to prevent it.
-    let samples = rows.min(64);
-    let mut shift = vec![0.0f32; channels];
-    for sample in 0..samples {
-        let row = sample * rows / samples;
-        for (shift, value) in shift.iter_mut().zip(&x[row * channels..][..channels]) {
-            *shift += value / samples as f32;
-        }
-    }
+    let shift = columns.rough_mean(x);
     let tile = columns.tile(&shift);
     let (sum, square) = columns.sums(x.len(), |range, [sum, square]| {
         shifted_sums(&x[range], &tile, sum, square);

@@ -4,7 +4,7 @@
 use crate::vectorized::vectorized;
 
 /// The sums of the differences from `shift` and of their squares.
-pub(super) fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &mut [f32]) {
+pub(crate) fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &mut [f32]) {
     vectorized(
         #[inline(always)]
         || {
@@ -21,7 +21,7 @@ pub(super) fn shifted_sums(x: &[f32], shift: &[f32], sum: &mut [f32], square: &m
 }
 
 /// The output.
-pub(super) fn normalize(
+pub(crate) fn normalize(
     x: &[f32],
     (mean, scale, beta): (&[f32], &[f32], &[f32]),
     residual: Option<&[f32]>,
@@ -59,7 +59,7 @@ pub(super) fn normalize(
 }
 
 /// The sums of a gradient, and of its products with what `x` differs by from the mean.
-pub(super) fn gradient_sums(
+pub(crate) fn gradient_sums(
     gradient: &[f32],
     x: &[f32],
     mean: &[f32],
@@ -83,7 +83,7 @@ pub(super) fn gradient_sums(
 
 /// As [`gradient_sums`], of the gradient before a ReLU, whose input is made again of the mean, the
 /// scale and beta.
-pub(super) fn gradient_sums_again(
+pub(crate) fn gradient_sums_again(
     gradient: &[f32],
     x: &[f32],
     [mean, scale, beta]: [&[f32]; 3],
@@ -110,7 +110,7 @@ pub(super) fn gradient_sums_again(
 }
 
 /// As [`gradient_sums`], of the gradient before a ReLU, which is written in place.
-pub(super) fn gradient_sums_relu(
+pub(crate) fn gradient_sums_relu(
     gradient: &mut [f32],
     output: &[f32],
     x: &[f32],
@@ -139,7 +139,7 @@ pub(super) fn gradient_sums_relu(
 
 /// The gradient of the input in place of that of the output; where there is a `beta`, of an output that
 /// went through a ReLU.
-pub(super) fn input_gradient_in_place(
+pub(crate) fn input_gradient_in_place(
     gradient: &mut [f32],
     x: &[f32],
     constants: [&[f32]; 4],
@@ -170,7 +170,7 @@ pub(super) fn input_gradient_in_place(
 }
 
 /// As [`input_gradient_in_place`], written elsewhere.
-pub(super) fn input_gradient(
+pub(crate) fn input_gradient(
     dest: &mut [f32],
     gradient: &[f32],
     x: &[f32],

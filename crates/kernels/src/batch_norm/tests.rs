@@ -5,19 +5,19 @@ use super::{
 };
 use crate::oracle::{assert_close, device, double, relative_error, tensor, values};
 
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
-struct Naive {
-    output: Vec<f64>,
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    x: Vec<f64>,
-    gamma: Vec<f64>,
-    beta: Vec<f64>,
-    residual: Vec<f64>,
+pub(crate) struct Naive {
+    pub(crate) output: Vec<f64>,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) variance: Vec<f64>,
+    pub(crate) x: Vec<f64>,
+    pub(crate) gamma: Vec<f64>,
+    pub(crate) beta: Vec<f64>,
+    pub(crate) residual: Vec<f64>,
 }
 
-fn naive(
+pub(crate) fn naive(
     x: &[f64],
     [gamma, beta]: [&[f64]; 2],
     residual: Option<&[f64]>,

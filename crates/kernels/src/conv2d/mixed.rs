@@ -13,7 +13,7 @@ use crate::window::{Walk, Windows};
 
 /// Whether an engine multiplies these products. Vectors of pairs leave half of the multiplications, Winograd's filtering in
 /// `f32` 4 of 9.
-pub(super) fn multiplies(engine: Engine, shapes: &Shapes) -> bool {
+pub(crate) fn multiplies(engine: Engine, shapes: &Shapes) -> bool {
     shapes.options.groups == 1 && !(engine.only_halves() && winograd::applies(shapes))
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv2dOptions) -> Self {
+    pub(crate) fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv2dOptions) -> Self {
         let [x, weight] = [x, weight].map(|tensor| tensor.layout().shape());
         let input = [x[1], x[2]];
         let kernel = [weight[2], weight[3]];
@@ -34,7 +34,7 @@ impl Shapes {
     }
 
     /// The floating-point operations of the forward pass.
-    pub(super) fn flops(&self) -> f64 {
+    pub(crate) fn flops(&self) -> f64 {
         let [height, width] = self.output;
         let outputs = self.batch * height * width * self.out;
         2.0 * outputs as f64 * self.weight_stride() as f64

@@ -6,10 +6,10 @@ use crate::oracle::{assert_close, device, double, relative_error, short, tensor,
 use crate::precision::in_engine;
 
 /// The value and the gradients of a convolution, by loops in double precision.
-pub(super) struct Naive {
-    pub(super) output: Vec<f64>,
-    pub(super) x: Vec<f64>,
-    pub(super) weight: Vec<f64>,
+pub(crate) struct Naive {
+    pub(crate) output: Vec<f64>,
+    pub(crate) x: Vec<f64>,
+    pub(crate) weight: Vec<f64>,
     bias: Vec<f64>,
 }
 
@@ -20,10 +20,25 @@ pub(super) fn naive(
     upstream: &[f32],
     options: Conv2dOptions,
 ) -> Naive {
-    let [batch, height, width, channels] = x.dims();
-    let [out, group, kernel_height, kernel_width] = weight.dims();
+    let upstream: Vec<f64> = upstream.iter().copied().map(f64::from).collect();
+    let dims = [x.dims(), weight.dims()];
+    let [x, weight] = [x, weight].map(double);
+    naive_of(dims, [&x, &weight, &double(bias)], &upstream, options)
+}
+
+/// The same of numbers in double precision: those of x, the weight and the bias, of which the first two
+/// have these dimensions.
+pub(crate) fn naive_of(
+    dims: [[usize; 4]; 2],
+    [x, weight, bias]: [&[f64]; 3],
+    upstream: &[f64],
+    options: Conv2dOptions,
+) -> Naive {
+    let [
+        [batch, height, width, channels],
+        [out, group, kernel_height, kernel_width],
+    ] = dims;
     let [rows, columns] = options.output_size([height, width], [kernel_height, kernel_width]);
-    let (x, weight, bias) = (double(x), double(weight), double(bias));
     let mut naive = Naive {
         output: vec![0.0; batch * rows * columns * out],
         x: vec![0.0; x.len()],
@@ -35,7 +50,7 @@ pub(super) fn naive(
             for column in 0..columns {
                 for (o, bias) in bias.iter().enumerate() {
                     let pixel = ((b * rows + row) * columns + column) * out + o;
-                    let upstream = f64::from(upstream[pixel]);
+                    let upstream = upstream[pixel];
                     let mut met = Vec::new();
                     for u in 0..kernel_height {
                         for v in 0..kernel_width {

@@ -62,7 +62,7 @@ const LONG: usize = 128;
 const APART: usize = 16;
 
 /// Whether a convolution is worth it.
-pub(super) fn applies(shapes: &Shapes) -> bool {
+pub(crate) fn applies(shapes: &Shapes) -> bool {
     let options = &shapes.options;
     // Whole vectors, and the smallest tile of a weight's gradient where vectors are narrower.
     let whole = |channels: usize| {
@@ -100,79 +100,280 @@ pub(super) fn forward(
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> FlexTensor {
-    if wide(shapes.output) {
-        forward_by::<6>(shapes, x, weight, bias)
-    } else {
-        forward_by::<4>(shapes, x, weight, bias)
-    }
-}
-
-fn forward_by<const N: usize>(
-    shapes: &Shapes,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-) -> FlexTensor {
-    let channels = shapes.channels;
-    let right = Right::<N>::new(channels, shapes.out, |channel, out| {
-        let start = 9 * (out * channels + channel);
-        std::array::from_fn(|tap| weight[start + tap])
-    });
-    let tiles = Tiles::<N> {
-        batch: shapes.batch,
-        source: shapes.input,
-        padding: shapes.options.padding.map(|padding| padding as isize),
-        dest: shapes.output,
-    };
     let finish = Finish {
         bias,
         relu: shapes.options.relu,
     };
-    convolve(&tiles, x, &right, finish)
+    match Filter::forward(shapes, weight) {
+        Filter::Wide(convolution) => convolution.all(x, finish),
+        Filter::Square(convolution) => convolution.all(x, finish),
+    }
 }
 
 /// The gradient of the input, shaped as the input.
 pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) -> FlexTensor {
-    let channels = shapes.channels;
-    let right = Right::<4>::new(shapes.out, channels, |out, channel| {
-        let start = 9 * (out * channels + channel);
-        std::array::from_fn(|tap| weight[start + 8 - tap])
-    });
-    let tiles = Tiles {
-        batch: shapes.batch,
-        source: shapes.output,
-        padding: shapes.options.padding.map(|padding| 2 - padding as isize),
-        dest: shapes.input,
-    };
-    convolve(&tiles, gradient, &right, Finish::default())
+    Convolution::<4>::input_gradient(shapes, weight).all(gradient, Finish::default())
 }
 
 /// The gradient of the weight, `[out, channels, 3, 3]`.
 pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
-    let pixels = shapes.batch * shapes.output[0] * shapes.output[1];
-    if wide(shapes.output) && pixels >= LONG {
-        weight_gradient_by::<6>(shapes, x, gradient)
-    } else {
-        weight_gradient_by::<4>(shapes, x, gradient)
+    match Correlation::new(shapes) {
+        Correlation::Wide(correlation) => correlation.all(x, gradient),
+        Correlation::Square(correlation) => correlation.all(x, gradient),
     }
 }
 
-fn weight_gradient_by<const N: usize>(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
-    let [channels, out] = [shapes.channels, shapes.out];
-    let tiles = Tiles::<N> {
-        batch: shapes.batch,
-        source: shapes.input,
-        padding: shapes.options.padding.map(|padding| padding as isize),
-        dest: shapes.output,
+/// A convolution that may be done a few images at a time, with tiles of 2×4 or of 2×2 pixels.
+pub(crate) enum Filter {
+    Wide(Convolution<6>),
+    Square(Convolution<4>),
+}
+
+impl Filter {
+    /// From the input to the output.
+    pub(crate) fn forward(shapes: &Shapes, weight: &[f32]) -> Self {
+        if wide(shapes.output) {
+            Self::Wide(Convolution::forward(shapes, weight))
+        } else {
+            Self::Square(Convolution::forward(shapes, weight))
+        }
+    }
+
+    /// From the output's gradient to the input's.
+    pub(crate) fn input_gradient(shapes: &Shapes, weight: &[f32]) -> Self {
+        Self::Square(Convolution::input_gradient(shapes, weight))
+    }
+
+    /// Convolves so many images, on this thread alone.
+    ///
+    /// # Safety
+    /// `dest` must have room for these images, and nobody else may touch it meanwhile.
+    pub(crate) unsafe fn images(&self, images: usize, source: &[f32], dest: Shared) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match self {
+                Self::Wide(convolution) => convolution.images(images, source, dest),
+                Self::Square(convolution) => convolution.images(images, source, dest),
+            }
+        }
+    }
+}
+
+/// The least images of which as good as no tile is computed for nothing where they are done alone.
+pub(crate) fn images_together(shapes: &Shapes) -> usize {
+    let tiles = |span: usize| {
+        let [height, width] = shapes.output;
+        height.div_ceil(2) * width.div_ceil(span)
     };
-    let panels = Panels::new(out);
-    let area = channels * out;
-    let units = tiles.count().div_ceil(UNIT);
-    let parts = threads().min(units).max(1);
-    let plans = [channels, out].map(Plan::new);
-    let sums = in_parts(parts, |index| {
-        let mut sums = vec![0.0; components(N) * area];
-        let range = tiles.of_units(part(units, parts, index));
+    let fits = |images: usize, tiles: usize| {
+        let tiles = images * tiles;
+        24 * (tiles.next_multiple_of(UNIT) - tiles) <= tiles
+    };
+    (1..UNIT)
+        .find(|&images| fits(images, tiles(2)) && fits(images, tiles(4)))
+        .unwrap_or(UNIT)
+}
+
+/// A convolution by tiles of N columns of components.
+pub(crate) struct Convolution<const N: usize> {
+    tiles: Tiles<N>,
+    right: Right<N>,
+}
+
+impl<const N: usize> Convolution<N> {
+    fn forward(shapes: &Shapes, weight: &[f32]) -> Self {
+        let channels = shapes.channels;
+        let right = Right::new(channels, shapes.out, |channel, out| {
+            let start = 9 * (out * channels + channel);
+            std::array::from_fn(|tap| weight[start + tap])
+        });
+        let tiles = Tiles::of_output(shapes);
+        Self { tiles, right }
+    }
+
+    fn input_gradient(shapes: &Shapes, weight: &[f32]) -> Self {
+        let channels = shapes.channels;
+        let right = Right::new(shapes.out, channels, |out, channel| {
+            let start = 9 * (out * channels + channel);
+            std::array::from_fn(|tap| weight[start + 8 - tap])
+        });
+        let tiles = Tiles {
+            batch: shapes.batch,
+            source: shapes.output,
+            padding: shapes.options.padding.map(|padding| 2 - padding as isize),
+            dest: shapes.input,
+        };
+        Self { tiles, right }
+    }
+
+    /// Tiles of a block at most.
+    fn most(&self) -> usize {
+        let most = BLOCK / (components(N) * (self.right.depth + self.right.panels.columns));
+        most.clamp(TILES[0], TILES[1]) / UNIT * UNIT
+    }
+
+    /// The convolution of all images, `[batch, height, width, columns]`, on all threads.
+    fn all(&self, source: &[f32], finish: Finish<'_>) -> FlexTensor {
+        let (tiles, columns) = (&self.tiles, self.right.panels.columns);
+        let [height, width] = tiles.dest;
+        let mut output = Unwritten::new(tiles.batch * height * width * columns);
+        let dest = output.pointer();
+        let units = tiles.count().div_ceil(UNIT);
+        // As many blocks for one thread as for another.
+        let blocks = units
+            .div_ceil(self.most() / UNIT)
+            .next_multiple_of(threads());
+        let blocks = blocks.min(units);
+        // Four parts to each thread even out a machine that is shared with others; every pixel comes
+        // out the same whoever computes it.
+        let parts = (4 * threads()).min(blocks).max(1);
+        in_parts(parts, |index| {
+            let blocks =
+                part(blocks, parts, index).map(|block| tiles.of_units(part(units, blocks, block)));
+            // SAFETY: blocks have disjoint tiles, which have disjoint pixels.
+            unsafe { self.blocks(tiles, blocks, source, finish, dest) };
+        });
+        // SAFETY: the tiles cover all pixels.
+        unsafe { output.written([tiles.batch, height, width, columns]) }
+    }
+
+    /// # Safety
+    /// As for [`Filter::images`].
+    unsafe fn images(&self, images: usize, source: &[f32], dest: Shared) {
+        let tiles = Tiles {
+            batch: images,
+            ..self.tiles
+        };
+        let units = tiles.count().div_ceil(UNIT);
+        let blocks = units.div_ceil(self.most() / UNIT);
+        let blocks = (0..blocks).map(|block| tiles.of_units(part(units, blocks, block)));
+        // SAFETY: by the caller's promise.
+        unsafe { self.blocks(&tiles, blocks, source, Finish::default(), dest) };
+    }
+
+    /// The convolution of some blocks.
+    ///
+    /// # Safety
+    /// `dest` must have room for all images, and nobody else may touch the pixels of these tiles.
+    unsafe fn blocks(
+        &self,
+        tiles: &Tiles<N>,
+        blocks: impl Iterator<Item = Range<usize>>,
+        source: &[f32],
+        finish: Finish<'_>,
+        dest: Shared,
+    ) {
+        let plans = [self.right.depth, self.right.panels.columns].map(Plan::new);
+        let [left, product] = plans.map(|plan| plan.length(self.most()));
+        with_room(left + product, |room| {
+            let (taken, products) = room.split_at_mut(left);
+            Arch::new().dispatch(Convolved {
+                blocks,
+                tiles,
+                source,
+                right: &self.right,
+                finish,
+                plans,
+                taken,
+                products,
+                dest,
+            });
+        });
+    }
+}
+
+/// The sums of a weight's gradient, to which a few images may be added at a time, with tiles of 2×4 or
+/// of 2×2 pixels.
+pub(crate) enum Correlation {
+    Wide(Correlate<6>),
+    Square(Correlate<4>),
+}
+
+impl Correlation {
+    pub(crate) fn new(shapes: &Shapes) -> Self {
+        let pixels = shapes.batch * shapes.output[0] * shapes.output[1];
+        if wide(shapes.output) && pixels >= LONG {
+            Self::Wide(Correlate::new(shapes))
+        } else {
+            Self::Square(Correlate::new(shapes))
+        }
+    }
+
+    /// Sums of nothing, those of one thread.
+    pub(crate) fn zeros(&self) -> Vec<f32> {
+        match self {
+            Self::Wide(correlate) => correlate.zeros(),
+            Self::Square(correlate) => correlate.zeros(),
+        }
+    }
+
+    /// Adds so many images, on this thread alone.
+    pub(crate) fn images(&self, images: usize, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
+        match self {
+            Self::Wide(correlate) => correlate.images(images, x, gradient, sums),
+            Self::Square(correlate) => correlate.images(images, x, gradient, sums),
+        }
+    }
+
+    /// The gradient of the weight, `[out, channels, 3, 3]`, of the sums of all threads in their order.
+    pub(crate) fn finish(&self, sums: &[Vec<f32>]) -> FlexTensor {
+        match self {
+            Self::Wide(correlate) => correlate.finish(sums),
+            Self::Square(correlate) => correlate.finish(sums),
+        }
+    }
+}
+
+/// The sums of a weight's gradient by tiles of N columns of components.
+pub(crate) struct Correlate<const N: usize> {
+    tiles: Tiles<N>,
+    channels: usize,
+    panels: Panels,
+}
+
+impl<const N: usize> Correlate<N> {
+    fn new(shapes: &Shapes) -> Self {
+        Self {
+            tiles: Tiles::of_output(shapes),
+            channels: shapes.channels,
+            panels: Panels::new(shapes.out),
+        }
+    }
+
+    fn zeros(&self) -> Vec<f32> {
+        vec![0.0; components(N) * self.channels * self.panels.columns]
+    }
+
+    fn all(&self, x: &[f32], gradient: &[f32]) -> FlexTensor {
+        let tiles = &self.tiles;
+        let units = tiles.count().div_ceil(UNIT);
+        let parts = threads().min(units).max(1);
+        let sums = in_parts(parts, |index| {
+            let mut sums = self.zeros();
+            let range = tiles.of_units(part(units, parts, index));
+            self.add(tiles, range, x, gradient, &mut sums);
+            sums
+        });
+        self.finish(&sums)
+    }
+
+    fn images(&self, images: usize, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
+        let tiles = Tiles {
+            batch: images,
+            ..self.tiles
+        };
+        self.add(&tiles, 0..tiles.count(), x, gradient, sums);
+    }
+
+    fn add(
+        &self,
+        tiles: &Tiles<N>,
+        range: Range<usize>,
+        x: &[f32],
+        gradient: &[f32],
+        sums: &mut [f32],
+    ) {
+        let plans = [self.channels, self.panels.columns].map(Plan::new);
         let [left, right] = plans.map(|plan| plan.length(SUMMED));
         with_room(left + right, |room| {
             let (taken, spread) = room.split_at_mut(left);
@@ -181,22 +382,25 @@ fn weight_gradient_by<const N: usize>(shapes: &Shapes, x: &[f32], gradient: &[f3
                     .clone()
                     .step_by(SUMMED)
                     .map(|first| first..(first + SUMMED).min(range.end)),
-                tiles: &tiles,
+                tiles,
                 source: x,
                 gradient,
                 plans,
                 taken,
                 spread,
-                panels,
-                sums: &mut sums,
+                panels: self.panels,
+                sums,
             });
         });
-        sums
-    });
-    tensor(
-        transform::weight_gradient::<N>(&sums, channels, panels),
-        shapes.weight(),
-    )
+    }
+
+    fn finish(&self, sums: &[Vec<f32>]) -> FlexTensor {
+        let (channels, panels) = (self.channels, self.panels);
+        tensor(
+            transform::weight_gradient::<N>(sums, channels, panels),
+            [panels.columns, channels, 3, 3],
+        )
+    }
 }
 
 /// The sums of the products of some blocks, all steps of each one after another in the cache.
@@ -272,6 +476,16 @@ struct Tiles<const N: usize> {
 impl<const N: usize> Tiles<N> {
     /// Columns of pixels of a tile.
     const SPAN: usize = N - 2;
+
+    /// The tiles of a convolution's output.
+    fn of_output(shapes: &Shapes) -> Self {
+        Self {
+            batch: shapes.batch,
+            source: shapes.input,
+            padding: shapes.options.padding.map(|padding| padding as isize),
+            dest: shapes.output,
+        }
+    }
 
     /// Rows and columns of tiles of an image.
     #[inline(always)]
@@ -393,49 +607,6 @@ impl<const N: usize> Right<N> {
 struct Finish<'a> {
     bias: Option<&'a [f32]>,
     relu: bool,
-}
-
-/// The convolution of all tiles, `[batch, height, width, columns]`.
-fn convolve<const N: usize>(
-    tiles: &Tiles<N>,
-    source: &[f32],
-    right: &Right<N>,
-    finish: Finish<'_>,
-) -> FlexTensor {
-    let (depth, columns) = (right.depth, right.panels.columns);
-    let [height, width] = tiles.dest;
-    let mut output = Unwritten::new(tiles.batch * height * width * columns);
-    let dest = output.pointer();
-    let most = BLOCK / (components(N) * (depth + columns));
-    let most = most.clamp(TILES[0], TILES[1]) / UNIT * UNIT;
-    let units = tiles.count().div_ceil(UNIT);
-    // As many blocks for one thread as for another.
-    let blocks = units.div_ceil(most / UNIT).next_multiple_of(threads());
-    let blocks = blocks.min(units);
-    // Four parts to each thread even out a machine that is shared with others; every pixel comes
-    // out the same whoever computes it.
-    let parts = (4 * threads()).min(blocks).max(1);
-    let plans = [depth, columns].map(Plan::new);
-    in_parts(parts, |index| {
-        let [left, product] = plans.map(|plan| plan.length(most));
-        with_room(left + product, |room| {
-            let (taken, products) = room.split_at_mut(left);
-            Arch::new().dispatch(Convolved {
-                blocks: part(blocks, parts, index)
-                    .map(|block| tiles.of_units(part(units, blocks, block))),
-                tiles,
-                source,
-                right,
-                finish,
-                plans,
-                taken,
-                products,
-                dest,
-            });
-        });
-    });
-    // SAFETY: the tiles cover all pixels.
-    unsafe { output.written([tiles.batch, height, width, columns]) }
 }
 
 /// The convolution of some blocks, all steps of each one after another in the cache.
