@@ -31,6 +31,8 @@ pub(crate) mod direct;
 #[cfg(feature = "flex")]
 mod gathered;
 #[cfg(feature = "flex")]
+pub(crate) mod images;
+#[cfg(feature = "flex")]
 pub(crate) mod mixed;
 #[cfg(feature = "flex")]
 mod pointwise;

@@ -135,7 +135,8 @@ pub use precision::Precision;
 pub use profile::{Measured, Pass, profile};
 pub use recycling::Recycling;
 pub use residual::{
-    NormedConv, ResidualBlockOutput, residual_block_train, residual_block_train_composed,
+    NormedConv, ResidualBlock, ResidualBlockOutput, residual_block_train,
+    residual_block_train_composed,
 };
 pub use rms_norm::{rms_norm, rms_norm_reference};
 pub use softmax::{log_softmax, log_softmax_reference, softmax, softmax_reference};

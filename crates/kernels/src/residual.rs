@@ -1,17 +1,18 @@
 //! The basic block of a residual network, with its norms, as one operation.
 //!
-//! `out = relu(norm₂(conv₂(relu(norm₁(conv₁(x))))) + x)`, with convolutions of 3×3 pixels that keep size
-//! and channels. He, Zhang, Ren and Sun, *Deep Residual Learning for Image Recognition* (2016).
+//! `out = relu(norm₂(conv₂(relu(norm₁(conv₁(x))))) + shortcut(x))`, with convolutions of 3×3 pixels, the
+//! first of which may have a stride; the shortcut is x itself or a norm of a convolution of one pixel.
+//! He, Zhang, Ren and Sun, *Deep Residual Learning for Image Recognition* (2016).
 //!
 //! Operation by operation each convolution and each norm reads its maps from memory and writes others
 //! there, which narrow networks spend much of a step on. Here a few images at a time go through the
 //! steps between two sums over the batch: a map is normalized on its way into the convolution and summed
 //! for the next norm while it is in the cache, and a norm's gradient is made where a convolution's takes
-//! it up. In maps of the size of x, 7 are read or written forward instead of 11, and 14 instead of 23
-//! backward; the map between the first norm and the second convolution is never kept.
+//! it up. In maps of the size of x, where the shortcut is x itself, 7 are read or written forward instead
+//! of 11, and 14 instead of 23 backward; the map between the first norm and the second convolution is
+//! never kept.
 //!
-//! Cost: the products of two convolutions of 3×3 pixels forward and of four backward, see
-//! [`conv2d`](crate::conv2d()).
+//! Cost: the products of the convolutions, see [`conv2d`](crate::conv2d()).
 
 use burn::tensor::Tensor;
 
@@ -20,99 +21,163 @@ use crate::conv2d::{Conv2dOptions, conv2d};
 
 #[cfg(feature = "flex")]
 mod fused;
+#[cfg(feature = "flex")]
+mod norm;
 
-/// A convolution of 3×3 pixels and the norm after it.
+/// A convolution without a bias and the norm after it.
 #[derive(Clone, Debug)]
 pub struct NormedConv {
-    /// `[channels, channels, 3, 3]`.
+    /// `[out, channels, kernel, kernel]`.
     pub weight: Tensor<4>,
-    /// Scale of the norm, `[channels]`.
+    /// Scale of the norm, `[out]`.
     pub gamma: Tensor<1>,
-    /// Shift of the norm, `[channels]`.
+    /// Shift of the norm, `[out]`.
     pub beta: Tensor<1>,
+}
+
+/// The layers of a basic block.
+#[derive(Clone, Debug)]
+pub struct ResidualBlock {
+    /// Kernels of 3×3 pixels, `[out, channels, 3, 3]` and `[out, out, 3, 3]`, padded by one pixel.
+    pub layers: [NormedConv; 2],
+    /// The shortcut's kernel of one pixel, `[out, channels, 1, 1]`; without one, x itself is added.
+    pub shortcut: Option<NormedConv>,
+    /// That of the first convolution and the shortcut.
+    pub stride: usize,
 }
 
 /// What [`residual_block_train`] gives back.
 #[derive(Clone, Debug)]
 pub struct ResidualBlockOutput {
-    /// Shaped as the input.
+    /// `[batch, ⌈height / stride⌉, ⌈width / stride⌉, out]`.
     pub output: Tensor<4>,
-    /// For each norm the mean and the biased variance of each channel, `[channels]`, without a gradient.
-    pub statistics: [[Tensor<1>; 2]; 2],
+    /// The mean and the biased variance of each channel, `[out]`, without a gradient: those of the two
+    /// layers' norms, then that of the shortcut's, if it has one.
+    pub statistics: Vec<[Tensor<1>; 2]>,
 }
 
 /// A residual block whose norms go by the statistics of this batch.
 ///
 /// # Shapes
-/// - `x` and the output: `[batch, height, width, channels]`
+/// - `x`: `[batch, height, width, channels]`
 ///
 /// `epsilon` is added to the variances.
 ///
 /// # Panics
-/// If the shapes don't fit one another.
+/// If the shapes don't fit one another, or the stride is 0.
 pub fn residual_block_train(
     x: Tensor<4>,
-    layers: [NormedConv; 2],
+    block: ResidualBlock,
     epsilon: f64,
 ) -> ResidualBlockOutput {
-    let channels = x.dims()[3];
-    for layer in &layers {
-        assert_eq!(
-            layer.weight.dims(),
-            [channels, channels, 3, 3],
-            "residual_block: the input has {channels} channels, so that the weights must be \
-             [{channels}, {channels}, 3, 3]",
-        );
-        for norm in [&layer.gamma, &layer.beta] {
-            assert_eq!(
-                norm.dims(),
-                [channels],
-                "residual_block: a norm must have a number for each of the {channels} channels",
-            );
-        }
-    }
+    check_shapes(&x, &block);
     #[cfg(feature = "flex")]
     {
-        let x = x.into_dispatch();
-        let parameters = layers.map(|layer| {
+        let apart = |layer: NormedConv| {
             let norm = [layer.gamma, layer.beta].map(Tensor::into_dispatch);
             (layer.weight.into_dispatch(), norm)
-        });
-        if fused::applies(&x, &parameters) {
-            return fused::train(x, parameters, epsilon);
+        };
+        let (x, stride) = (x.into_dispatch(), block.stride);
+        let (layers, shortcut) = (block.layers.map(apart), block.shortcut.map(apart));
+        if fused::applies(&x, &layers, shortcut.as_ref(), stride) {
+            return fused::train(x, layers, shortcut, stride, epsilon);
         }
-        let layers = parameters.map(|(weight, norm)| {
+        let together = |(weight, norm): fused::Layer| {
             let [gamma, beta] = norm.map(Tensor::from_dispatch);
             NormedConv {
                 weight: Tensor::from_dispatch(weight),
                 gamma,
                 beta,
             }
-        });
-        residual_block_train_composed(Tensor::from_dispatch(x), layers, epsilon)
+        };
+        let block = ResidualBlock {
+            layers: layers.map(together),
+            shortcut: shortcut.map(together),
+            stride,
+        };
+        residual_block_train_composed(Tensor::from_dispatch(x), block, epsilon)
     }
     #[cfg(not(feature = "flex"))]
-    residual_block_train_composed(x, layers, epsilon)
+    residual_block_train_composed(x, block, epsilon)
+}
+
+fn check_shapes(x: &Tensor<4>, block: &ResidualBlock) {
+    let channels = x.dims()[3];
+    let [first, second] = &block.layers;
+    let out = first.weight.dims()[0];
+    let mut expected = vec![(first, [out, channels, 3, 3]), (second, [out, out, 3, 3])];
+    expected.extend(
+        block
+            .shortcut
+            .iter()
+            .map(|layer| (layer, [out, channels, 1, 1])),
+    );
+    for (layer, shape) in expected {
+        assert_eq!(
+            layer.weight.dims(),
+            shape,
+            "residual_block: the input has {channels} channels and the first weight gives {out}, so \
+             that this weight must be {shape:?}",
+        );
+        for norm in [&layer.gamma, &layer.beta] {
+            assert_eq!(
+                norm.dims(),
+                [out],
+                "residual_block: a norm must have a number for each of the {out} channels",
+            );
+        }
+    }
+    assert!(
+        block.stride > 0,
+        "residual_block: a stride must be at least 1"
+    );
+    assert!(
+        block.shortcut.is_some() || (channels == out && block.stride == 1),
+        "residual_block: x itself can be added only where channels and size stay; here {channels} \
+         channels become {out} with stride {}, so that the shortcut must be a convolution",
+        block.stride,
+    );
+}
+
+/// How the kernels of a block slide.
+fn options(kernel: usize, stride: usize) -> Conv2dOptions {
+    Conv2dOptions {
+        stride: [stride; 2],
+        padding: [kernel / 2; 2],
+        ..Conv2dOptions::default()
+    }
 }
 
 /// [`residual_block_train`] composed of the operations of this crate, for any device and any size.
 pub fn residual_block_train_composed(
     x: Tensor<4>,
-    layers: [NormedConv; 2],
+    block: ResidualBlock,
     epsilon: f64,
 ) -> ResidualBlockOutput {
-    let options = Conv2dOptions {
-        padding: [1, 1],
-        ..Conv2dOptions::default()
+    let convolve = |x: &Tensor<4>, layer: &NormedConv, stride: usize| {
+        let options = options(layer.weight.dims()[2], stride);
+        conv2d(x.clone(), layer.weight.clone(), None, options)
     };
-    let [first, second] = layers;
-    let y = conv2d(x.clone(), first.weight, None, options);
-    let first = batch_norm_train(y, first.gamma, first.beta, None, true, epsilon);
-    let y = conv2d(first.output, second.weight, None, options);
-    let second = batch_norm_train(y, second.gamma, second.beta, Some(x), true, epsilon);
+    let normalize = |y: Tensor<4>, layer: NormedConv, residual: Option<Tensor<4>>, relu: bool| {
+        batch_norm_train(y, layer.gamma, layer.beta, residual, relu, epsilon)
+    };
+    let [first, second] = block.layers;
+    let y = convolve(&x, &first, block.stride);
+    let norm1 = normalize(y, first, None, true);
+    let (residual, norm3) = match block.shortcut {
+        None => (x, None),
+        Some(layer) => {
+            let y = convolve(&x, &layer, block.stride);
+            let norm = normalize(y, layer, None, false);
+            (norm.output, Some([norm.mean, norm.variance]))
+        }
+    };
+    let y = convolve(&norm1.output, &second, 1);
+    let norm2 = normalize(y, second, Some(residual), true);
+    let statistics = [[norm1.mean, norm1.variance], [norm2.mean, norm2.variance]];
     ResidualBlockOutput {
-        output: second.output,
-        statistics: [[first.mean, first.variance], [second.mean, second.variance]],
+        output: norm2.output,
+        statistics: statistics.into_iter().chain(norm3).collect(),
     }
 }
 

@@ -43,6 +43,11 @@ impl Conv2d {
         conv2d(x, self.weight.val(), None, options)
     }
 
+    /// Distance in pixels between neighboring windows.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// [`Conv2d::forward`] as a graph, channels first.
     pub fn draw(&self, onnx: &mut OnnxModel, x: &Value) -> Value {
         let weight = onnx.weight("weight", self.weight.val());

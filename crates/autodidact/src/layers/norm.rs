@@ -1,7 +1,7 @@
 //! Normalization layers over the last dimension.
 
 use autodidact_kernels::{
-    NormedConv, batch_norm_eval, batch_norm_train, layer_norm, residual_block_train,
+    NormedConv, ResidualBlock, batch_norm_eval, batch_norm_train, layer_norm, residual_block_train,
 };
 use burn::module::{Flag, Module, Param};
 use burn::tensor::Tensor;
@@ -104,18 +104,28 @@ impl BatchNorm {
     }
 }
 
-/// A basic residual block in training, `relu(norm₂(conv₂(relu(norm₁(conv₁(x))))) + x)`, with convolutions of 3×3 pixels
-/// that keep size and channels, in one operation.
-pub(crate) fn residual_block(x: Tensor<4>, layers: [(&Conv2d, &BatchNorm); 2]) -> Tensor<4> {
-    let [batch, height, width, _] = x.dims();
-    let normed = layers.map(|(conv, norm)| NormedConv {
+/// A basic residual block in training, `relu(norm₂(conv₂(relu(norm₁(conv₁(x))))) + shortcut(x))`, in one operation:
+/// convolutions of 3×3 pixels, and a shortcut of one pixel or none.
+pub(crate) fn residual_block(
+    x: Tensor<4>,
+    layers: [(&Conv2d, &BatchNorm); 2],
+    shortcut: Option<(&Conv2d, &BatchNorm)>,
+) -> Tensor<4> {
+    let normed = |(conv, norm): (&Conv2d, &BatchNorm)| NormedConv {
         weight: conv.weight.val(),
         gamma: norm.weight.val(),
         beta: norm.bias.val(),
-    });
-    let out = residual_block_train(x, normed, EPSILON);
-    for ((_, norm), [mean, variance]) in layers.into_iter().zip(out.statistics) {
-        norm.observe(mean, variance, batch * height * width);
+    };
+    let block = ResidualBlock {
+        layers: layers.map(normed),
+        shortcut: shortcut.map(normed),
+        stride: layers[0].0.stride(),
+    };
+    let out = residual_block_train(x, block, EPSILON);
+    let rows = out.output.dims()[..3].iter().product();
+    let norms = layers.into_iter().chain(shortcut);
+    for ((_, norm), [mean, variance]) in norms.zip(out.statistics) {
+        norm.observe(mean, variance, rows);
     }
     out.output
 }

@@ -331,7 +331,7 @@ impl Columns {
     }
 
     /// Floats of a block of whole stretches.
-    fn block(self) -> usize {
+    pub(crate) fn block(self) -> usize {
         BLOCK.next_multiple_of(self.stretch)
     }
 }
@@ -366,7 +366,8 @@ impl Totals {
         }
     }
 
-    fn add_block(&mut self, work: impl FnOnce([&mut [f32]; 2])) {
+    /// Adds what `work` adds to its sums over a stretch, for one block.
+    pub(crate) fn add_block(&mut self, work: impl FnOnce([&mut [f32]; 2])) {
         let [first, second] = &mut self.sums;
         first.fill(0.0);
         second.fill(0.0);

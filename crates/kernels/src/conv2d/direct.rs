@@ -133,11 +133,24 @@ pub(crate) fn forward(
     if gathered::forward_pays(shapes) {
         return gathered::forward(shapes, x, weight, bias);
     }
+    let right = forward_right(shapes, weight, bias);
+    let [height, width] = shapes.output;
+    let mut output = Unwritten::new(shapes.batch * height * width * shapes.out);
+    let windows = shapes.forward_windows();
+    // SAFETY: one walk writes every pixel of the output.
+    unsafe {
+        walk(&windows, shapes.batch, x, &right, output.pointer());
+        output.written([shapes.batch, height, width, shapes.out])
+    }
+}
+
+/// What the windows of the input are multiplied with.
+pub(super) fn forward_right(shapes: &Shapes, weight: &[f32], bias: Option<&[f32]>) -> Right {
     let area = shapes.kernel[0] * shapes.kernel[1];
     let taps: Vec<usize> = (0..area).collect();
     let panels = Panels::new(shapes.group_out());
     let inner = [shapes.group_channels(), area];
-    let right = Right {
+    Right {
         weights: shapes
             .weights(weight)
             .map(|weight| pack(weight, &taps, inner, shapes.weight_stride(), panels))
@@ -152,14 +165,6 @@ pub(crate) fn forward(
         }),
         panels,
         relu: shapes.options.relu,
-    };
-    let [height, width] = shapes.output;
-    let mut output = Unwritten::new(shapes.batch * height * width * shapes.out);
-    let windows = shapes.forward_windows();
-    // SAFETY: one walk writes every pixel of the output.
-    unsafe {
-        walk(&windows, shapes.batch, x, &right, output.pointer());
-        output.written([shapes.batch, height, width, shapes.out])
     }
 }
 
@@ -202,12 +207,24 @@ pub(crate) fn input_gradient(
     if gathered::input_gradient_pays(shapes) {
         return gathered::input_gradient(shapes, weight, gradient);
     }
+    let walks = gradient_walks(shapes, weight);
+    let [height, width] = shapes.input;
+    let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
+    // SAFETY: phases write disjoint pixels of the input's gradient, and every pixel belongs to one.
+    unsafe {
+        walk_together(&walks, shapes.batch, gradient, dest.pointer());
+        dest.written([shapes.batch, height, width, shapes.channels])
+    }
+}
+
+/// The walks over the output's gradient that make the input's, one for each phase of the stride.
+pub(super) fn gradient_walks(shapes: &Shapes, weight: &[f32]) -> Vec<(Windows, Right)> {
     let panels = Panels::new(shapes.group_channels());
     // Here the depth runs over output channels and the columns over input channels.
     let area = shapes.kernel[0] * shapes.kernel[1];
     let inner = [shapes.group_out(), shapes.weight_stride()];
     let phases = shapes.gradient_windows().into_iter();
-    let walks: Vec<(Windows, Right)> = phases
+    phases
         .map(|(windows, taps)| {
             let weights = shapes.weights(weight);
             let right = Right {
@@ -220,14 +237,7 @@ pub(crate) fn input_gradient(
             };
             (windows, right)
         })
-        .collect();
-    let [height, width] = shapes.input;
-    let mut dest = Unwritten::new(shapes.batch * height * width * shapes.channels);
-    // SAFETY: phases write disjoint pixels of the input's gradient, and every pixel belongs to one.
-    unsafe {
-        walk_together(&walks, shapes.batch, gradient, dest.pointer());
-        dest.written([shapes.batch, height, width, shapes.channels])
-    }
+        .collect()
 }
 
 /// The gradient of the weight, as torch lays it out: `[out, channels / groups, kernel height, width]`.
@@ -320,7 +330,7 @@ fn pack(
 }
 
 /// Adds up the parts of the weight's gradient, in their order, and lays it out as torch does.
-fn unpack(sums: &[Vec<f32>], shapes: &Shapes, panels: Panels) -> Vec<f32> {
+pub(super) fn unpack(sums: &[Vec<f32>], shapes: &Shapes, panels: Panels) -> Vec<f32> {
     let area = shapes.kernel[0] * shapes.kernel[1];
     let channels = shapes.group_channels();
     let depth = area * channels;

@@ -35,7 +35,7 @@ use crate::product::{
 };
 use crate::tile::Panels;
 use crate::vectorized::vectorized;
-use crate::window::Walk;
+use crate::window::{Walk, Windows};
 
 /// Least channels: shorter runs of a window take too long to copy.
 const CHANNELS: usize = 16;
@@ -111,26 +111,43 @@ pub(super) fn forward(
         let mut walk = Walk::new(&windows, x);
         for block in part(blocks, parts, index) {
             let block = block * rows..((block + 1) * rows).min(total);
-            let first = block.start * width * out;
-            let (gather, _) = walk.block(block);
-            let left = Gathered::new(gather);
-            // SAFETY: the windows of a block are pixels of the output in order, blocks are disjoint,
-            // and whoever wrote some pixels goes over them again.
-            unsafe {
-                let dest = Shared::new(dest.pointer().add(first));
-                multiply_windows(left, right, bias, dest, |rows, columns| {
-                    if !shapes.options.relu {
-                        return;
-                    }
-                    for row in rows {
-                        relu(dest.part(row * out + columns.start..row * out + columns.end));
-                    }
-                });
-            }
+            // SAFETY: blocks are disjoint.
+            unsafe { forward_rows(shapes, &mut walk, right, bias, block, dest) };
         }
     });
     // SAFETY: every block was written.
     unsafe { output.written([shapes.batch, height, width, out]) }
+}
+
+/// The output of these rows, counted through all images.
+///
+/// # Safety
+/// `dest` must have room for them, and nobody else may touch it meanwhile.
+pub(super) unsafe fn forward_rows(
+    shapes: &Shapes,
+    walk: &mut Walk<'_>,
+    right: Matrix<'_>,
+    bias: Option<&[f32]>,
+    rows: Range<usize>,
+    dest: Shared,
+) {
+    let out = shapes.out;
+    let first = rows.start * shapes.output[1] * out;
+    let (gather, _) = walk.block(rows);
+    let left = Gathered::new(gather);
+    // SAFETY: the windows of a block are pixels of the output in order, and whoever wrote some pixels
+    // goes over them again.
+    unsafe {
+        let dest = Shared::new(dest.pointer().add(first));
+        multiply_windows(left, right, bias, dest, |rows, columns| {
+            if !shapes.options.relu {
+                return;
+            }
+            for row in rows {
+                relu(dest.part(row * out + columns.start..row * out + columns.end));
+            }
+        });
+    }
 }
 
 /// The gradient of the input, shaped as the input.
@@ -142,36 +159,56 @@ pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32], gradient: &[f32]) 
     let weight = by_taps(shapes, weight);
     let right = Matrix::new(&weight, [out, length]);
     let [height, width] = shapes.input;
-    let floats = height * width * shapes.channels;
     let pixels = shapes.output[0] * shapes.output[1];
+    let floats = height * width * shapes.channels;
     let mut dest = Unwritten::new(shapes.batch * floats);
     let pointer = dest.pointer();
     let parts = (4 * threads()).min(shapes.batch).max(1);
     in_parts(parts, |index| {
         let images = part(shapes.batch, parts, index);
         let gradient = &gradient[images.start * pixels * out..images.end * pixels * out];
-        let left = Matrix::new(gradient, [images.len() * pixels, out]);
-        multiply_in_passing(left, right, None, |rows, columns, windows| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (row, window) in rows.clone().zip(windows.chunks_exact(length)) {
-                        let (image, pixel) = (images.start + row / pixels, row % pixels);
-                        let range = image * floats..(image + 1) * floats;
-                        // SAFETY: an image belongs to one part, and its first pixel comes before all
-                        // others, so that nothing is read of it that wasn't written.
-                        let image = unsafe { pointer.part(range) };
-                        if pixel == 0 && columns.start == 0 {
-                            image.fill(0.0);
-                        }
-                        add_window(shapes, pixel, &columns, window, image);
-                    }
-                },
-            );
-        });
+        // SAFETY: an image belongs to one part.
+        unsafe {
+            let dest = Shared::new(pointer.pointer().add(images.start * floats));
+            input_gradient_of(shapes, right, gradient, dest);
+        }
     });
     // SAFETY: every image has a first pixel.
     unsafe { dest.written([shapes.batch, height, width, shapes.channels]) }
+}
+
+/// The gradient of the input of some images, of which this is that of the output.
+///
+/// # Safety
+/// `dest` must have room for these images, and nobody else may touch it meanwhile.
+pub(super) unsafe fn input_gradient_of(
+    shapes: &Shapes,
+    right: Matrix<'_>,
+    gradient: &[f32],
+    dest: Shared,
+) {
+    let length = shapes.weight_stride();
+    let floats = shapes.input[0] * shapes.input[1] * shapes.channels;
+    let pixels = shapes.output[0] * shapes.output[1];
+    let left = Matrix::new(gradient, [gradient.len() / shapes.out, shapes.out]);
+    multiply_in_passing(left, right, None, |rows, columns, windows| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, window) in rows.clone().zip(windows.chunks_exact(length)) {
+                    let (image, pixel) = (row / pixels, row % pixels);
+                    let range = image * floats..(image + 1) * floats;
+                    // SAFETY: the images are ours by the caller's promise, and the first pixel of each
+                    // comes before all others, so that nothing is read of it that wasn't written.
+                    let image = unsafe { dest.part(range) };
+                    if pixel == 0 && columns.start == 0 {
+                        image.fill(0.0);
+                    }
+                    add_window(shapes, pixel, &columns, window, image);
+                }
+            },
+        );
+    });
 }
 
 /// Adds the gradient of the window of a pixel, of which these columns are there, to its image.
@@ -217,9 +254,8 @@ fn add_window(
 pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> FlexTensor {
     let windows = shapes.forward_windows();
     let (out, length) = (shapes.out, windows.depth());
-    let [height, width] = shapes.output;
-    let total = shapes.batch * height;
-    let rows = windows.rows_of((PACKED / length).clamp(SUMMED[0], SUMMED[1]));
+    let total = shapes.batch * shapes.output[0];
+    let rows = summed_rows(&windows);
     let blocks = total.div_ceil(rows);
     let parts = threads().min(blocks).max(1);
     let sums = in_parts(parts, |index| {
@@ -227,14 +263,37 @@ pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
         let mut walk = Walk::new(&windows, x);
         for block in part(blocks, parts, index) {
             let block = block * rows..((block + 1) * rows).min(total);
-            let pixels = block.start * width..block.end * width;
-            let gradient = &gradient[pixels.start * out..pixels.end * out];
-            let gradient = Matrix::new(gradient, [pixels.len(), out]).transposed();
-            let (gather, _) = walk.block(block);
-            add_windows(gradient, Gathered::new(gather), &mut sum);
+            add_rows(shapes, &mut walk, gradient, block, &mut sum);
         }
         sum
     });
+    weight_gradient_of(shapes, &sums)
+}
+
+/// Rows of windows of a block of a weight's gradient.
+pub(super) fn summed_rows(windows: &Windows) -> usize {
+    windows.rows_of((PACKED / windows.depth()).clamp(SUMMED[0], SUMMED[1]))
+}
+
+/// Adds these rows, counted through all images, to the sum of a weight's gradient.
+pub(super) fn add_rows(
+    shapes: &Shapes,
+    walk: &mut Walk<'_>,
+    gradient: &[f32],
+    rows: Range<usize>,
+    sum: &mut [f32],
+) {
+    let (out, width) = (shapes.out, shapes.output[1]);
+    let pixels = rows.start * width..rows.end * width;
+    let gradient = &gradient[pixels.start * out..pixels.end * out];
+    let gradient = Matrix::new(gradient, [pixels.len(), out]).transposed();
+    let (gather, _) = walk.block(rows);
+    add_windows(gradient, Gathered::new(gather), sum);
+}
+
+/// The gradient of the weight of the sums of all parts, in their order.
+pub(super) fn weight_gradient_of(shapes: &Shapes, sums: &[Vec<f32>]) -> FlexTensor {
+    let (out, length) = (shapes.out, shapes.weight_stride());
     let area = shapes.kernel[0] * shapes.kernel[1];
     let values = turned(out, [area, shapes.channels], |index, values| {
         let range = index * length..(index + 1) * length;
@@ -249,7 +308,7 @@ pub(super) fn weight_gradient(shapes: &Shapes, x: &[f32], gradient: &[f32]) -> F
 }
 
 /// The weight with its channels last, as windows have them: `[out, kernel height, width, channels]`.
-fn by_taps(shapes: &Shapes, weight: &[f32]) -> Vec<f32> {
+pub(super) fn by_taps(shapes: &Shapes, weight: &[f32]) -> Vec<f32> {
     let area = shapes.kernel[0] * shapes.kernel[1];
     turned(shapes.out, [shapes.channels, area], |index, values| {
         let length = values.len();

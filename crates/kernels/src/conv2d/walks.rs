@@ -16,7 +16,7 @@ use crate::window::{Walk, Windows};
 const TOGETHER: usize = 64 * 1024;
 
 /// What a walk multiplies the windows with.
-pub(super) struct Right {
+pub(crate) struct Right {
     /// For each group, its packed weight.
     pub(super) weights: Vec<Vec<f32>>,
     /// For each group, its bias, padded to whole vectors.
@@ -88,20 +88,15 @@ pub(super) unsafe fn walk_together(
         for group in part(groups, parts, index) {
             let images = group * images..((group + 1) * images).min(batch);
             for product in &mut products {
-                let height = product.windows.pixels[0];
-                let rows = product.windows.block_rows();
-                let end = images.end * height;
-                for first in (images.start * height..end).step_by(rows) {
-                    // SAFETY: groups have disjoint images, and walks disjoint pixels of them.
-                    unsafe { product.run(first..(first + rows).min(end), dest) };
-                }
+                // SAFETY: groups have disjoint images, and walks disjoint pixels of them.
+                unsafe { product.images(images.clone(), dest) };
             }
         }
     });
 }
 
 /// The product over the windows of a walk.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     windows: &'a Windows,
     walk: Walk<'a>,
     right: &'a Right,
@@ -109,12 +104,26 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn new(windows: &'a Windows, source: &'a [f32], right: &'a Right) -> Self {
+    pub(super) fn new(windows: &'a Windows, source: &'a [f32], right: &'a Right) -> Self {
         Self {
             windows,
             walk: Walk::new(windows, source),
             right,
             dest_offsets: Vec::new(),
+        }
+    }
+
+    /// Writes what the windows of these images give, block by block.
+    ///
+    /// # Safety
+    /// As for [`Product::run`].
+    pub(super) unsafe fn images(&mut self, images: Range<usize>, dest: Shared) {
+        let height = self.windows.pixels[0];
+        let rows = self.windows.block_rows();
+        let end = images.end * height;
+        for first in (images.start * height..end).step_by(rows) {
+            // SAFETY: by the caller's promise.
+            unsafe { self.run(first..(first + rows).min(end), dest) };
         }
     }
 

@@ -6,75 +6,136 @@ use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::ResidualBlockOutput;
+use super::norm::Norm;
+use super::{ResidualBlockOutput, options};
 use crate::batch_norm::fused::{Columns, Moments, Totals};
-use crate::batch_norm::stretches::{gradient_sums_relu, input_gradient, normalize};
+use crate::batch_norm::stretches::{gradient_sums, gradient_sums_relu, input_gradient, normalize};
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
-use crate::conv2d::Conv2dOptions;
+use crate::conv2d::images::{self, Forward, InputGradient, WeightGradient};
 use crate::conv2d::mixed;
 use crate::conv2d::shapes::Shapes;
-use crate::conv2d::winograd::{self, Correlation, Filter};
-use crate::operation::{Forward, Operation, apply, fusible};
+use crate::conv2d::winograd;
+use crate::operation::{self, Operation, apply, fusible};
 use crate::precision;
 use crate::vectorized::vectorized;
 
 /// A weight, and a norm's scale and shift.
 pub(super) type Layer = (DispatchTensor, [DispatchTensor; 2]);
 
-const OPTIONS: Conv2dOptions = Conv2dOptions {
-    stride: [1, 1],
-    padding: [1, 1],
-    dilation: [1, 1],
-    groups: 1,
-    relu: false,
-};
-
-/// Whether the block is done here: in `f32`, by Winograd's filtering.
-pub(super) fn applies(x: &DispatchTensor, layers: &[Layer; 2]) -> bool {
-    let [first, second] = layers;
-    let norms = first.1.iter().chain(&second.1);
-    let tensors: Vec<_> = [x, &first.0, &second.0].into_iter().chain(norms).collect();
-    let [x, weight] = [x, &first.0].map(|tensor| tensor.shape());
-    let shapes = Shapes {
-        batch: x[0],
-        input: [x[1], x[2]],
-        channels: x[3],
-        output: [x[1], x[2]],
-        out: weight[0],
-        kernel: [3, 3],
-        options: OPTIONS,
-    };
+/// Whether the block is done here: in `f32`, with a second convolution by Winograd's filtering.
+pub(super) fn applies(
+    x: &DispatchTensor,
+    layers: &[Layer; 2],
+    shortcut: Option<&Layer>,
+    stride: usize,
+) -> bool {
+    let all = || layers.iter().chain(shortcut);
+    let parameters = all().flat_map(|(weight, norm)| [weight, &norm[0], &norm[1]]);
+    let tensors: Vec<_> = [x].into_iter().chain(parameters).collect();
+    let (x, weight) = (x.shape(), layers[0].0.shape());
+    let sizes = Sizes::new([x[0], x[1], x[2], x[3]], weight[0], stride);
     let engine = precision::engine();
+    let in_f32 = |shapes: &Shapes| !engine.is_some_and(|engine| mixed::multiplies(engine, shapes));
+    let [first, second, beside] = [sizes.first, sizes.second, sizes.beside];
     fusible(&tensors)
-        && winograd::applies(&shapes)
-        && !engine.is_some_and(|engine| mixed::multiplies(engine, &shapes))
+        && winograd::applies(&second)
+        && [first, second, beside].iter().all(in_f32)
+        && images::applies(&first)
+        && images::applies(&beside)
 }
 
-pub(super) fn train(x: DispatchTensor, layers: [Layer; 2], epsilon: f64) -> ResidualBlockOutput {
+pub(super) fn train(
+    x: DispatchTensor,
+    layers: [Layer; 2],
+    shortcut: Option<Layer>,
+    stride: usize,
+    epsilon: f64,
+) -> ResidualBlockOutput {
+    let operation = ResidualBlock { stride, epsilon };
     let [(weight1, [gamma1, beta1]), (weight2, [gamma2, beta2])] = layers;
-    let inputs = [x, weight1, gamma1, beta1, weight2, gamma2, beta2];
-    let (output, statistics) = apply(ResidualBlock { epsilon }, inputs);
+    let (output, statistics) = match shortcut {
+        None => apply(
+            operation,
+            [x, weight1, gamma1, beta1, weight2, gamma2, beta2],
+        ),
+        Some((weight3, [gamma3, beta3])) => apply(
+            operation,
+            [
+                x, weight1, gamma1, beta1, weight2, gamma2, beta2, weight3, gamma3, beta3,
+            ],
+        ),
+    };
     let mut statistics = statistics.into_iter().map(Tensor::from_dispatch);
-    let mut next = || statistics.next().expect("two means and two variances");
+    let mut pairs = Vec::new();
+    while let (Some(mean), Some(variance)) = (statistics.next(), statistics.next()) {
+        pairs.push([mean, variance]);
+    }
     ResidualBlockOutput {
         output: Tensor::from_dispatch(output),
-        statistics: [[next(), next()], [next(), next()]],
+        statistics: pairs,
     }
 }
 
-/// Inputs: x, then of each layer the weight, gamma and beta.
+/// The sizes of the convolutions of a block.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    first: Shapes,
+    second: Shapes,
+    /// That of the shortcut, if there is one.
+    beside: Shapes,
+}
+
+impl Sizes {
+    fn new([batch, height, width, channels]: [usize; 4], out: usize, stride: usize) -> Self {
+        let shapes = |input: [usize; 2], channels: usize, kernel: usize, stride: usize| {
+            let options = options(kernel, stride);
+            Shapes {
+                batch,
+                input,
+                channels,
+                output: options.output_size(input, [kernel; 2]),
+                out,
+                kernel: [kernel; 2],
+                options,
+            }
+        };
+        let first = shapes([height, width], channels, 3, stride);
+        Self {
+            first,
+            second: shapes(first.output, out, 3, 1),
+            beside: shapes([height, width], channels, 1, stride),
+        }
+    }
+
+    fn of(inputs: &[FlexTensor], stride: usize) -> Self {
+        let [x, weight] = [0, 1].map(|input| inputs[input].layout().shape());
+        Self::new([x[0], x[1], x[2], x[3]], weight[0], stride)
+    }
+}
+
+/// Inputs: x, then of each layer the weight, gamma and beta: the first, the second, and the shortcut's, if
+/// it has one.
 #[derive(Clone, Debug)]
 struct ResidualBlock {
+    stride: usize,
     epsilon: f64,
+}
+
+/// What the backward pass needs of a convolution and its norm.
+#[derive(Clone, Debug)]
+struct SavedLayer {
+    weight: FlexTensor,
+    /// What the convolution gave.
+    map: FlexTensor,
+    norm: Norm,
 }
 
 #[derive(Clone, Debug)]
 struct Saved {
     x: FlexTensor,
-    /// What the convolutions gave.
-    maps: [FlexTensor; 2],
-    weights: [FlexTensor; 2],
-    norms: [Norm; 2],
+    sizes: Sizes,
+    layers: [SavedLayer; 2],
+    shortcut: Option<SavedLayer>,
     output: FlexTensor,
 }
 
@@ -82,58 +143,96 @@ impl Operation for ResidualBlock {
     type Saved = Saved;
 
     fn flops(&self, inputs: &[FlexTensor], tracked: &[bool]) -> [f64; 2] {
-        let flops = Shapes::new(&inputs[0], &inputs[1], OPTIONS).flops();
-        // The second convolution's gradient goes on to the first whatever wants one.
-        let gradients = [0, 1, 4].iter().filter(|&&input| tracked[input]).count() + 1;
-        [2.0 * flops, gradients as f64 * flops]
+        let sizes = Sizes::of(inputs, self.stride);
+        let [first, second, beside] =
+            [sizes.first, sizes.second, sizes.beside].map(|shapes| shapes.flops());
+        let beside = if inputs.len() > 7 { beside } else { 0.0 };
+        // The gradient goes on through the second convolution whatever wants one.
+        let through = second + if tracked[0] { first + beside } else { 0.0 };
+        let weights = [(1, first), (4, second), (7, beside)].into_iter();
+        let weights = weights.filter(|(input, _)| tracked.get(*input) == Some(&true));
+        let weights: f64 = weights.map(|(_, flops)| flops).sum();
+        [first + second + beside, through + weights]
     }
 
-    fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> Forward<Saved> {
-        let [x, weight1, gamma1, beta1, weight2, gamma2, beta2] = inputs else {
-            unreachable!("seven inputs")
-        };
-        let shapes = Shapes::new(x, weight1, OPTIONS);
-        let groups = Groups::new(&shapes);
+    fn forward(self, inputs: &[FlexTensor], tracked: &[bool]) -> operation::Forward<Saved> {
+        let x = &inputs[0];
+        let sizes = Sizes::of(inputs, self.stride);
+        let groups = Groups::new(&sizes);
         let columns = groups.columns;
         let input = elements(x);
+        let layer = |index: usize, (map, moments): (FlexTensor, Vec<Moments>)| {
+            let [weight, gamma, beta] = [0, 1, 2].map(|input| &inputs[3 * index + 1 + input]);
+            let (mean, variance) = Moments::of_parts(&moments);
+            let statistics = [mean.clone(), variance.clone()];
+            let norm = Norm::new(mean, &variance, [gamma, beta], self.epsilon);
+            let weight = weight.clone();
+            (SavedLayer { weight, map, norm }, statistics)
+        };
+        let weight = |index: usize| elements(&inputs[3 * index + 1]);
 
-        let filter = Filter::forward(&shapes, elements(weight1));
-        let (map1, [mean, variance]) = groups.convolve(&filter, Source::Given(input));
-        let statistics1 = [mean.clone(), variance.clone()];
-        let norm1 = Norm::new(mean, &variance, [gamma1, beta1], self.epsilon);
+        let first = Forward::new(&sizes.first, weight(0));
+        let beside = (inputs.len() > 7).then(|| Forward::new(&sizes.beside, weight(2)));
+        let convolutions: Vec<_> = [&first].into_iter().chain(&beside).collect();
+        let mut maps = groups
+            .convolve(&convolutions, Source::Given(input, groups.input))
+            .into_iter();
+        let mut next = || maps.next().expect("a map of each convolution");
+        let (first, statistics1) = layer(0, next());
+        let shortcut = beside.is_some().then(|| layer(2, next()));
 
-        let filter = Filter::forward(&shapes, elements(weight2));
-        let normalized = Source::Normalized(elements(&map1), norm1.constants(columns));
-        let (map2, [mean, variance]) = groups.convolve(&filter, normalized);
-        let statistics2 = [mean.clone(), variance.clone()];
-        let norm2 = Norm::new(mean, &variance, [gamma2, beta2], self.epsilon);
+        let second = Forward::new(&sizes.second, weight(1));
+        let source = Source::Normalized(elements(&first.map), first.norm.constants(columns));
+        let mut maps = groups.convolve(&[&second], source).into_iter();
+        let (second, statistics2) = layer(1, maps.next().expect("a map"));
 
-        let [mean, scale, beta] = norm2.constants(columns);
-        let map = elements(&map2);
-        let mut output = Unwritten::new(input.len());
+        let [mean, scale, beta] = second.norm.constants(columns);
+        let map = elements(&second.map);
+        let beside = shortcut
+            .as_ref()
+            .map(|(layer, _)| (elements(&layer.map), layer.norm.constants(columns)));
+        let mut output = Unwritten::new(map.len());
         let dest = output.pointer();
-        columns.each_stretch(input.len(), |range| {
+        columns.each_stretch(map.len(), |range| {
             // SAFETY: stretches are disjoint and cover the output once.
             let dest = unsafe { dest.part(range.clone()) };
-            let residual = Some(&input[range.clone()]);
-            normalize(&map[range], (&mean, &scale, &beta), residual, true, dest);
+            let mut room = Vec::new();
+            let residual = match &beside {
+                None => &input[range.clone()],
+                Some((map, [mean, scale, beta])) => {
+                    room.resize(range.len(), 0.0);
+                    normalize(
+                        &map[range.clone()],
+                        (mean, scale, beta),
+                        None,
+                        false,
+                        &mut room,
+                    );
+                    &room
+                }
+            };
+            let constants = (&mean[..], &scale[..], &beta[..]);
+            normalize(&map[range], constants, Some(residual), true, dest);
         });
         // SAFETY: every stretch was written.
-        let output = unsafe { output.written(x.layout().shape().clone()) };
+        let output = unsafe { output.written(second.map.layout().shape().clone()) };
 
+        let (shortcut, statistics3) = shortcut.unzip();
+        let statistics = [statistics1, statistics2].into_iter().chain(statistics3);
+        let statistics = statistics
+            .flatten()
+            .map(|values| tensor(values, [sizes.second.channels]))
+            .collect();
         let saved = tracked.contains(&true).then(|| Saved {
             x: x.clone(),
-            maps: [map1, map2],
-            weights: [weight1.clone(), weight2.clone()],
-            norms: [norm1, norm2],
+            sizes,
+            layers: [first, second],
+            shortcut,
             output: output.clone(),
         });
-        let statistics = [statistics1, statistics2].into_iter().flatten();
-        Forward {
+        operation::Forward {
             output,
-            statistics: statistics
-                .map(|values| tensor(values, [shapes.channels]))
-                .collect(),
+            statistics,
             saved,
         }
     }
@@ -141,104 +240,169 @@ impl Operation for ResidualBlock {
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let Saved {
             x,
-            maps: [map1, map2],
-            weights: [weight1, weight2],
-            norms: [norm1, norm2],
+            sizes,
+            layers: [first, second],
+            shortcut,
             output,
         } = saved;
-        let shapes = Shapes::new(&x, &weight1, OPTIONS);
-        let groups = Groups::new(&shapes);
+        let wants = |input: usize| wanted.get(input) == Some(&true);
+        let groups = Groups::new(&sizes);
         let columns = groups.columns;
-        let (input, map1, map2) = (elements(&x), elements(&map1), elements(&map2));
-        let shape = x.layout().shape().clone();
+        let (input, map1, map2) = (elements(&x), elements(&first.map), elements(&second.map));
+        let rows = map2.len() as f64 / sizes.second.channels as f64;
 
         // Through the last ReLU, in place: what the shortcut and the second norm get.
         let mut gradient = gradient;
-        let sums2 = {
+        let (sums2, sums3) = {
             let gradient = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
             let output = elements(&output);
-            let mean = columns.tile(&norm2.mean);
-            columns.sums(input.len(), |range, [sum, product]| {
-                // SAFETY: stretches are disjoint, and the gradient is ours alone.
-                let gradient = unsafe { gradient.part(range.clone()) };
-                let (x, output) = (&map2[range.clone()], &output[range]);
-                gradient_sums_relu(gradient, output, x, &mean, sum, product);
-            })
+            let mean = columns.tile(&second.norm.mean);
+            let beside = shortcut
+                .as_ref()
+                .map(|layer| (elements(&layer.map), columns.tile(&layer.norm.mean)));
+            let block = columns.block();
+            let blocks = map2.len().div_ceil(block);
+            let parts = threads().min(blocks).max(1);
+            let totals = in_parts(parts, |index| {
+                let mut totals = [(); 2].map(|()| Totals::new(columns));
+                for i in part(blocks, parts, index) {
+                    let range = i * block..((i + 1) * block).min(map2.len());
+                    // SAFETY: blocks are disjoint, and the gradient is ours alone.
+                    let gradient = unsafe { gradient.part(range.clone()) };
+                    let (x, output) = (&map2[range.clone()], &output[range.clone()]);
+                    totals[0].add_block(|[sum, product]| {
+                        gradient_sums_relu(gradient, output, x, &mean, sum, product);
+                    });
+                    if let Some((map, mean)) = &beside {
+                        totals[1].add_block(|[sum, product]| {
+                            gradient_sums(gradient, &map[range], mean, sum, product);
+                        });
+                    }
+                }
+                totals
+            });
+            let (second, beside): (Vec<_>, Vec<_>) = totals.into_iter().map(Into::into).unzip();
+            (Totals::of_parts(&second), Totals::of_parts(&beside))
         };
         drop(output);
         let gradient = elements(&gradient);
-        let rows = input.len() as f64 / shapes.channels as f64;
-        let slopes2 = norm2.slopes(columns, &sums2, rows);
-        let slopes = slopes2.each_ref().map(Vec::as_slice);
 
         // Through the second norm, the second convolution and the first ReLU.
-        let filter = Filter::input_gradient(&shapes, elements(&weight2));
-        let correlation = Correlation::new(&shapes);
-        let [mean1, scale1, beta1] = norm1.constants(columns);
-        let mut between = Unwritten::new(input.len());
+        let slopes2 = second.norm.slopes(columns, &sums2, rows);
+        let slopes2 = slopes2.each_ref().map(Vec::as_slice);
+        let back = InputGradient::new(&sizes.second, elements(&second.weight));
+        let correlation2 = WeightGradient::new(&sizes.second);
+        let [mean1, scale1, beta1] = first.norm.constants(columns);
+        let mut between = Unwritten::new(map1.len());
         let dest = between.pointer();
-        let parts = groups.each(|range, part: &mut Part| {
+        let mut parts = groups.each(|images, part: &mut Part| {
+            let range = images.start * groups.output..images.end * groups.output;
             let Part {
-                rooms,
+                rooms: [room, normalized, _],
                 sums,
                 totals,
             } = part;
-            let [room, normalized] = rooms.each_mut().map(|room| &mut room[..range.len()]);
-            let (gradient, map1) = (&gradient[range.clone()], &map1[range.clone()]);
-            input_gradient(room, gradient, &map2[range.clone()], slopes, None);
+            let room = &mut room[..range.len()];
+            let normalized = &mut normalized[..range.len()];
+            let map1 = &map1[range.clone()];
+            input_gradient(
+                room,
+                &gradient[range.clone()],
+                &map2[range.clone()],
+                slopes2,
+                None,
+            );
             normalize(map1, (&mean1, &scale1, &beta1), None, true, normalized);
-            let images = groups.images_of(range.len());
-            if wanted[4] {
-                let sums = sums.get_or_insert_with(|| correlation.zeros());
-                correlation.images(images, normalized, room, sums);
+            if wants(4) {
+                let sums = sums[0].get_or_insert_with(|| correlation2.zeros());
+                correlation2.images(images.len(), normalized, room, sums);
             }
-            // SAFETY: groups have disjoint images, which the filter writes before they are read.
-            unsafe {
-                filter.images(images, room, Shared::new(dest.pointer().add(range.start)));
-                let dest = dest.part(range);
-                totals.add(dest.len(), |range, [sum, product]| {
-                    let (x, output) = (&map1[range.clone()], &normalized[range.clone()]);
-                    gradient_sums_relu(&mut dest[range], output, x, &mean1, sum, product);
-                });
-            }
+            // SAFETY: groups have disjoint images, which are written before they are read.
+            let dest = unsafe {
+                let dest = Shared::new(dest.pointer().add(range.start));
+                back.images(images.len(), room, dest);
+                dest.part(0..range.len())
+            };
+            totals.add(range.len(), |range, [sum, product]| {
+                let (x, output) = (&map1[range.clone()], &normalized[range.clone()]);
+                gradient_sums_relu(&mut dest[range], output, x, &mean1, sum, product);
+            });
         });
-        let (weights, totals): (Vec<_>, Vec<_>) = parts
-            .into_iter()
-            .map(|part| (part.sums, part.totals))
-            .unzip();
-        let weight2_gradient = finish(&correlation, weights, wanted[4]);
+        let weight2_gradient = finish(&correlation2, &mut parts, 0, wants(4));
+        let totals: Vec<_> = parts.into_iter().map(|part| part.totals).collect();
         let sums1 = Totals::of_parts(&totals);
-        let slopes1 = norm1.slopes(columns, &sums1, rows);
-        let slopes = slopes1.each_ref().map(Vec::as_slice);
 
-        // Through the first norm and the first convolution, and what came by the shortcut: in the place of
-        // what is taken up.
-        let filter = Filter::input_gradient(&shapes, elements(&weight1));
-        let parts = groups.each(|range, part: &mut Part| {
-            let Part { rooms, sums, .. } = part;
-            let room = &mut rooms[0][..range.len()];
+        // Through the first norm and the first convolution, and by the shortcut. Without a convolution
+        // there, the gradient of the input stands in the place of what is taken up.
+        let slopes1 = first.norm.slopes(columns, &sums1, rows);
+        let slopes1 = slopes1.each_ref().map(Vec::as_slice);
+        let back = InputGradient::new(&sizes.first, elements(&first.weight));
+        let correlation1 = WeightGradient::new(&sizes.first);
+        let correlation3 = WeightGradient::new(&sizes.beside);
+        let beside = shortcut.as_ref().map(|layer| {
+            let slopes = layer.norm.slopes(columns, &sums3, rows);
+            let back = InputGradient::new(&sizes.beside, elements(&layer.weight));
+            (elements(&layer.map), slopes, back)
+        });
+        let mut apart = beside.as_ref().map(|_| Unwritten::new(input.len()));
+        let x_dest = apart.as_mut().map_or(dest, Unwritten::pointer);
+        let mut parts = groups.each(|images, part: &mut Part| {
+            let range = images.start * groups.output..images.end * groups.output;
+            let inputs = images.start * groups.input..images.end * groups.input;
+            let Part {
+                rooms: [room, other, third],
+                sums: [sums1, sums3],
+                ..
+            } = part;
+            let room = &mut room[..range.len()];
             // SAFETY: groups have disjoint images, all of which were written above.
-            let dest = unsafe { dest.part(range.clone()) };
-            input_gradient(room, dest, &map1[range.clone()], slopes, None);
-            let images = groups.images_of(range.len());
-            if wanted[1] {
-                let sums = sums.get_or_insert_with(|| correlation.zeros());
-                correlation.images(images, &input[range.clone()], room, sums);
+            let between = unsafe { dest.part(range.clone()) };
+            input_gradient(room, between, &map1[range.clone()], slopes1, None);
+            let x = &input[inputs.clone()];
+            if wants(1) {
+                let sums = sums1.get_or_insert_with(|| correlation1.zeros());
+                correlation1.images(images.len(), x, room, sums);
             }
-            if wanted[0] {
+            // SAFETY: groups have disjoint images, which are written before they are read.
+            let x_dest = unsafe { Shared::new(x_dest.pointer().add(inputs.start)) };
+            if wants(0) {
                 // SAFETY: as above.
-                unsafe { filter.images(images, room, Shared::new(dest.as_mut_ptr())) };
-                add(dest, &gradient[range]);
+                unsafe { back.images(images.len(), room, x_dest) };
+            }
+            let Some((map, slopes, back)) = &beside else {
+                if wants(0) {
+                    // SAFETY: as above.
+                    add(unsafe { x_dest.part(0..inputs.len()) }, &gradient[range]);
+                }
+                return;
+            };
+            let other = &mut other[..range.len()];
+            let slopes = slopes.each_ref().map(Vec::as_slice);
+            input_gradient(other, &gradient[range.clone()], &map[range], slopes, None);
+            if wants(7) {
+                let sums = sums3.get_or_insert_with(|| correlation3.zeros());
+                correlation3.images(images.len(), x, other, sums);
+            }
+            if wants(0) {
+                let third = &mut third[..inputs.len()];
+                // SAFETY: the room is ours.
+                unsafe {
+                    back.images(images.len(), other, Shared::new(third.as_mut_ptr()));
+                    add(x_dest.part(0..inputs.len()), third);
+                }
             }
         });
-        let weights = parts.into_iter().map(|part| part.sums).collect();
-        let weight1_gradient = finish(&correlation, weights, wanted[1]);
-        // SAFETY: every group was written.
-        let x_gradient = wanted[0].then(|| unsafe { between.written(shape) });
+        let weight1_gradient = finish(&correlation1, &mut parts, 0, wants(1));
+        let weight3_gradient = finish(&correlation3, &mut parts, 1, wants(7));
+        let x_gradient = wants(0).then(|| {
+            let shape = x.layout().shape().clone();
+            // SAFETY: every group was written.
+            unsafe { apart.unwrap_or(between).written(shape) }
+        });
 
-        let [gamma1, beta1] = norm1.gradients(&sums1);
-        let [gamma2, beta2] = norm2.gradients(&sums2);
-        let gradients = [
+        let [gamma1, beta1] = first.norm.gradients(&sums1);
+        let [gamma2, beta2] = second.norm.gradients(&sums2);
+        let mut gradients = vec![
             x_gradient,
             weight1_gradient,
             Some(gamma1),
@@ -247,6 +411,10 @@ impl Operation for ResidualBlock {
             Some(gamma2),
             Some(beta2),
         ];
+        if let Some(layer) = shortcut {
+            let [gamma3, beta3] = layer.norm.gradients(&sums3);
+            gradients.extend([weight3_gradient, Some(gamma3), Some(beta3)]);
+        }
         let gradients = gradients.into_iter().zip(wanted);
         gradients
             .map(|(gradient, wanted)| gradient.filter(|_| *wanted))
@@ -254,14 +422,16 @@ impl Operation for ResidualBlock {
     }
 }
 
-/// The gradient of a weight of the sums of all parts.
+/// The gradient of a weight, of these sums of all parts.
 fn finish(
-    correlation: &Correlation,
-    sums: Vec<Option<Vec<f32>>>,
+    correlation: &WeightGradient,
+    parts: &mut [Part],
+    which: usize,
     wanted: bool,
 ) -> Option<FlexTensor> {
     wanted.then(|| {
-        let mut sums: Vec<_> = sums.into_iter().flatten().collect();
+        let sums = parts.iter_mut().filter_map(|part| part.sums[which].take());
+        let mut sums: Vec<_> = sums.collect();
         if sums.is_empty() {
             sums.push(correlation.zeros());
         }
@@ -280,85 +450,26 @@ fn add(dest: &mut [f32], values: &[f32]) {
     );
 }
 
-/// A norm by the statistics of a batch.
-#[derive(Clone, Debug)]
-struct Norm {
-    mean: Vec<f32>,
-    inverse_deviation: Vec<f32>,
-    /// γ by the deviation.
-    scale: Vec<f32>,
-    beta: FlexTensor,
-}
-
-impl Norm {
-    fn new(
-        mean: Vec<f32>,
-        variance: &[f32],
-        [gamma, beta]: [&FlexTensor; 2],
-        epsilon: f64,
-    ) -> Self {
-        let inverse_deviation: Vec<f32> = variance
-            .iter()
-            .map(|variance| (1.0 / (f64::from(*variance) + epsilon).sqrt()) as f32)
-            .collect();
-        let scale = inverse_deviation.iter().zip(elements(gamma));
-        Self {
-            scale: scale.map(|(inverse, gamma)| inverse * gamma).collect(),
-            mean,
-            inverse_deviation,
-            beta: beta.clone(),
-        }
-    }
-
-    /// The mean, the scale and the shift over a stretch.
-    fn constants(&self, columns: Columns) -> [Vec<f32>; 3] {
-        [&self.mean, &self.scale, elements(&self.beta)].map(|values| columns.tile(values))
-    }
-
-    /// What makes the gradient of the norm's input of that of its output, over a stretch: see
-    /// [`input_gradient`].
-    fn slopes(
-        &self,
-        columns: Columns,
-        (sum, product): &(Vec<f64>, Vec<f64>),
-        rows: f64,
-    ) -> [Vec<f32>; 4] {
-        let offset: Vec<f32> = sum.iter().map(|sum| (sum / rows) as f32).collect();
-        let slope: Vec<f32> = product
-            .iter()
-            .zip(&self.inverse_deviation)
-            .map(|(product, inverse)| (product / rows * f64::from(*inverse).powi(2)) as f32)
-            .collect();
-        [&self.scale, &offset, &slope, &self.mean].map(|values| columns.tile(values))
-    }
-
-    /// Those of gamma and beta.
-    fn gradients(&self, (sum, product): &(Vec<f64>, Vec<f64>)) -> [FlexTensor; 2] {
-        let gamma = product.iter().zip(&self.inverse_deviation);
-        let gamma: Vec<f32> = gamma
-            .map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32)
-            .collect();
-        let beta: Vec<f32> = sum.iter().map(|sum| *sum as f32).collect();
-        [gamma, beta].map(|values| {
-            let channels = values.len();
-            tensor(values, [channels])
-        })
-    }
-}
-
-/// What a convolution is given.
+/// What convolutions are given.
 enum Source<'a> {
-    Given(&'a [f32]),
+    /// Values, and how many an image has.
+    Given(&'a [f32], usize),
     /// A map, and the mean, the scale and the shift of the norm before the ReLU that follows it.
     Normalized(&'a [f32], [Vec<f32>; 3]),
 }
 
 impl Source<'_> {
     /// Those of some images.
-    fn images<'a>(&'a self, range: Range<usize>, room: &'a mut [f32]) -> &'a [f32] {
+    fn images<'a>(
+        &'a self,
+        images: &Range<usize>,
+        floats: usize,
+        room: &'a mut [f32],
+    ) -> &'a [f32] {
         match self {
-            Self::Given(values) => &values[range],
+            Self::Given(values, floats) => &values[images.start * floats..images.end * floats],
             Self::Normalized(map, [mean, scale, beta]) => {
+                let range = images.start * floats..images.end * floats;
                 let room = &mut room[..range.len()];
                 normalize(&map[range], (mean, scale, beta), None, true, room);
                 room
@@ -371,99 +482,113 @@ impl Source<'_> {
 /// the batch, one after another, in the cache.
 #[derive(Clone, Copy, Debug)]
 struct Groups {
+    /// Those of the maps.
     columns: Columns,
     batch: usize,
     /// Images of a group.
     images: usize,
-    /// Floats of an image.
-    floats: usize,
-    shapes: Shapes,
+    /// Floats of an image of the input, and of the output.
+    input: usize,
+    output: usize,
+    /// The shape of a map.
+    map: [usize; 4],
 }
 
 /// What one thread has of its own on the way back.
 struct Part {
-    /// Room for a map of a group each.
-    rooms: [Vec<f32>; 2],
-    /// Those of a weight's gradient.
-    sums: Option<Vec<f32>>,
+    /// Room for an image each, of the input or the output.
+    rooms: [Vec<f32>; 3],
+    /// Those of the gradients of two weights.
+    sums: [Option<Vec<f32>>; 2],
     totals: Totals,
 }
 
 impl Groups {
-    fn new(shapes: &Shapes) -> Self {
+    fn new(sizes: &Sizes) -> Self {
+        let Shapes {
+            batch,
+            input: [height, width],
+            channels,
+            ..
+        } = sizes.first;
+        let second = &sizes.second;
         Self {
-            columns: Columns::new(shapes.channels),
-            batch: shapes.batch,
-            images: winograd::images_together(shapes),
-            floats: shapes.input[0] * shapes.input[1] * shapes.channels,
-            shapes: *shapes,
+            columns: Columns::new(second.channels),
+            batch,
+            images: winograd::images_together(second),
+            input: height * width * channels,
+            output: second.input[0] * second.input[1] * second.channels,
+            map: [batch, second.input[0], second.input[1], second.channels],
         }
     }
 
-    fn images_of(&self, floats: usize) -> usize {
-        floats / self.floats
-    }
-
-    /// The floats of the groups of one of so many parts.
+    /// The images of the groups of one of so many parts.
     fn of_part(&self, parts: usize, index: usize) -> impl Iterator<Item = Range<usize>> {
-        let groups = self.batch.div_ceil(self.images);
-        let Self {
-            batch,
-            images,
-            floats,
-            ..
-        } = *self;
-        part(groups, parts, index).map(move |group| {
-            let images = group * images..((group + 1) * images).min(batch);
-            images.start * floats..images.end * floats
-        })
+        let Self { batch, images, .. } = *self;
+        let groups = batch.div_ceil(images);
+        part(groups, parts, index)
+            .map(move |group| group * images..((group + 1) * images).min(batch))
     }
 
-    /// Calls `work` with the floats of each group and what the thread has.
+    /// Calls `work` with the images of each group and what the thread has.
     fn each(&self, work: impl Fn(Range<usize>, &mut Part) + Send + Sync) -> Vec<Part> {
         let parts = threads();
         in_parts(parts, |index| {
-            let room = self.images * self.floats;
+            let room = self.images * self.input.max(self.output);
             let mut part = Part {
-                rooms: [(); 2].map(|()| vec![0.0; room]),
-                sums: None,
+                rooms: [(); 3].map(|()| vec![0.0; room]),
+                sums: [None, None],
                 totals: Totals::new(self.columns),
             };
-            for range in self.of_part(parts, index) {
-                work(range, &mut part);
+            for images in self.of_part(parts, index) {
+                work(images, &mut part);
             }
             part
         })
     }
 
-    /// A convolution, and the mean and the variance of each channel of what it gives.
-    fn convolve(&self, filter: &Filter, source: Source<'_>) -> (FlexTensor, [Vec<f32>; 2]) {
-        let mut output = Unwritten::new(self.batch * self.floats);
-        let dest = output.pointer();
+    /// The maps that convolutions make of the same source, with the moments of each channel, by parts.
+    fn convolve(
+        &self,
+        convolutions: &[&Forward],
+        source: Source<'_>,
+    ) -> Vec<(FlexTensor, Vec<Moments>)> {
+        let mut outputs: Vec<_> = convolutions
+            .iter()
+            .map(|_| Unwritten::new(self.batch * self.output))
+            .collect();
+        let dests: Vec<Shared> = outputs.iter_mut().map(Unwritten::pointer).collect();
         // Four parts to each thread even out a machine that is shared with others.
         let parts = 4 * threads();
         let moments = in_parts(parts, |index| {
             let mut room = match source {
-                Source::Given(_) => Vec::new(),
-                Source::Normalized(..) => vec![0.0; self.images * self.floats],
+                Source::Given(..) => Vec::new(),
+                Source::Normalized(..) => vec![0.0; self.images * self.output],
             };
-            let mut moments = Moments::new(self.columns);
-            for range in self.of_part(parts, index) {
-                let source = source.images(range.clone(), &mut room);
-                let images = self.images_of(range.len());
-                // SAFETY: groups have disjoint images, which the filter writes before they are read.
-                let map = unsafe {
-                    filter.images(images, source, Shared::new(dest.pointer().add(range.start)));
-                    dest.part(range)
-                };
-                moments.add(map);
+            let mut moments: Vec<_> = dests.iter().map(|_| Moments::new(self.columns)).collect();
+            for images in self.of_part(parts, index) {
+                let source = source.images(&images, self.output, &mut room);
+                let range = images.start * self.output..images.end * self.output;
+                for ((convolution, dest), moments) in
+                    convolutions.iter().zip(&dests).zip(&mut moments)
+                {
+                    // SAFETY: groups have disjoint images, which are written before they are read.
+                    let map = unsafe {
+                        let dest = Shared::new(dest.pointer().add(range.start));
+                        convolution.images(images.len(), source, dest);
+                        dest.part(0..range.len())
+                    };
+                    moments.add(map);
+                }
             }
             moments
         });
-        let (mean, variance) = Moments::of_parts(&moments);
-        let [height, width] = self.shapes.output;
-        let shape = [self.batch, height, width, self.shapes.out];
-        // SAFETY: the groups cover all images.
-        (unsafe { output.written(shape) }, [mean, variance])
+        let mut moments: Vec<_> = moments.into_iter().map(Vec::into_iter).collect();
+        let outputs = outputs.into_iter().map(|output| {
+            let moments = moments.iter_mut().filter_map(Iterator::next).collect();
+            // SAFETY: the groups cover all images.
+            (unsafe { output.written(self.map) }, moments)
+        });
+        outputs.collect()
     }
 }

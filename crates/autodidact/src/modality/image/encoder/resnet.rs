@@ -208,9 +208,11 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if self.downsample.is_none() && self.bn1.by_batch(&x) && self.bn2.by_batch(&x) {
-            let layers = [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)];
-            return residual_block(x, layers);
+        let layers = [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)];
+        let shortcut_layer = self.downsample.as_ref().map(|(conv, norm)| (conv, norm));
+        let mut norms = layers.iter().chain(&shortcut_layer);
+        if norms.all(|(_, norm)| norm.by_batch(&x)) {
+            return residual_block(x, layers, shortcut_layer);
         }
         let y = self.bn1.relu(self.conv1.forward(x.clone()));
         self.bn2
