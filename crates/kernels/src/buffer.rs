@@ -92,8 +92,8 @@ impl Shared {
     }
 }
 
-/// The number of parts that work which is summed afterwards is cut into: one for each thread, so
-/// that sums come out the same whenever the number of threads is the same.
+/// The number of threads, of which alone the number of parts may depend that work which is summed
+/// afterwards is cut into: so sums come out the same whenever the number of threads is the same.
 pub(crate) fn threads() -> usize {
     rayon::current_num_threads()
 }

@@ -11,7 +11,8 @@
 //! after another within each block of pixels, which stays in the cache. Where every channel is a
 //! group of its own (a depthwise convolution), vectors run over the channels instead. A kernel of
 //! one pixel without padding makes products of whole matrices (see the `product` module), and one of
-//! 3×3 pixels with stride 1 goes by Winograd's filtering (see `winograd`), with 4/9 of the products.
+//! 3×3 pixels with stride 1 goes by Winograd's filtering (see `winograd`), with a third of the products or
+//! 4/9 of them.
 //! Where registers are few, as with AVX2, the weight's gradient and deep windows are packed for the
 //! same products, block by block (see `gathered`).
 //!

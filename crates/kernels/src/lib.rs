@@ -13,6 +13,7 @@
 //! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, deep strided ones packed block by block for products, others direct in register tiles; depthwise by vectors, 1×1 as a product |
 //! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
+//! | [`residual_block_train`] | convolutions and norms of a few images at a time while these are in cache; elsewhere composed of the operations above |
 //! | [`layer_norm`], [`rms_norm`] | one pass each way, rows in cache |
 //! | [`linear`], [`linear_residual`] | products blocked for the caches, with bias and activation or residual |
 //! | [`gated_linear`] | both layers in one product, gate and gradient in one pass each |
@@ -29,8 +30,8 @@
 //! | [`optimizer`] | one pass over all parameters, in place |
 //!
 //! *Architecture invariant*: the results of a kernel depend on its inputs and on the number of
-//! rayon's threads, never on which thread did what first. Work that is summed is cut into one part
-//! per thread and added up in the order of the parts.
+//! rayon's threads, never on which thread did what first. Work that is summed is cut into
+//! parts, whose number depends on that of the threads alone, and added up in the order of the parts.
 //!
 //! [`Recycling`] is an allocator for the binary that uses them: it keeps large blocks from one
 //! training step to the next, which makes memory-bound operations up to twice as fast.

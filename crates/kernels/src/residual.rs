@@ -9,7 +9,7 @@
 //! steps between two sums over the batch: a map is normalized on its way into the convolution and summed
 //! for the next norm while it is in the cache, and a norm's gradient is made where a convolution's takes
 //! it up. In maps of the size of x, where the shortcut is x itself, 7 are read or written forward instead
-//! of 11, and 14 instead of 23 backward; the map between the first norm and the second convolution is
+//! of 11, and 13 instead of 23 backward; the map between the first norm and the second convolution is
 //! never kept.
 //!
 //! Cost: the products of the convolutions, see [`conv2d`](crate::conv2d()).
@@ -21,6 +21,8 @@ use crate::conv2d::{Conv2dOptions, conv2d};
 
 #[cfg(feature = "flex")]
 mod fused;
+#[cfg(feature = "flex")]
+mod groups;
 #[cfg(feature = "flex")]
 mod norm;
 
@@ -70,6 +72,12 @@ pub fn residual_block_train(
     block: ResidualBlock,
     epsilon: f64,
 ) -> ResidualBlockOutput {
+    train(x, block, epsilon, false)
+}
+
+/// The block; with `always`, as one operation also where that doesn't pay.
+#[cfg_attr(not(feature = "flex"), allow(unused_variables))]
+fn train(x: Tensor<4>, block: ResidualBlock, epsilon: f64, always: bool) -> ResidualBlockOutput {
     check_shapes(&x, &block);
     #[cfg(feature = "flex")]
     {
@@ -79,7 +87,8 @@ pub fn residual_block_train(
         };
         let (x, stride) = (x.into_dispatch(), block.stride);
         let (layers, shortcut) = (block.layers.map(apart), block.shortcut.map(apart));
-        if fused::applies(&x, &layers, shortcut.as_ref(), stride) {
+        let sizes = fused::sizes(&x, &layers, shortcut.as_ref(), stride);
+        if sizes.is_some_and(|sizes| always || sizes.pay()) {
             return fused::train(x, layers, shortcut, stride, epsilon);
         }
         let together = |(weight, norm): fused::Layer| {

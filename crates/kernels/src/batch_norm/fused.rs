@@ -394,7 +394,6 @@ impl Totals {
 }
 
 /// The mean and the variance of each channel, of maps that come a few images at a time.
-///
 #[derive(Debug)]
 pub(crate) struct Moments {
     /// Over a stretch; empty before anything has come.

@@ -1,7 +1,8 @@
 //! Convolutions of a few images at a time, on one thread: what operations are made of that take images
 //! through several steps while they are in the cache.
 //!
-//! The products are those of whole batches, see the modules that they come from.
+//! The products are those of whole batches, see the modules that they come from; kernels of one pixel are
+//! walked over like all others.
 
 use burn_flex::FlexTensor;
 

@@ -12,7 +12,7 @@ use crate::buffer::{Shared, Unwritten, in_parts, part, tensor, threads};
 use crate::window::{Walk, Windows};
 
 /// Whether an engine multiplies these products. Vectors of pairs leave half of the multiplications, Winograd's filtering in
-/// `f32` 4 of 9.
+/// `f32` a third of them or 4 of 9.
 pub(crate) fn multiplies(engine: Engine, shapes: &Shapes) -> bool {
     shapes.options.groups == 1 && !(engine.only_halves() && winograd::applies(shapes))
 }

@@ -454,7 +454,7 @@ fn two_runs_are_bit_identical() {
         [values(&output), values(&x), values(&weight)]
             .map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
     };
-    for case in [[24, 1], [32, 2]] {
+    for case in [[24, 1], [32, 1], [32, 2]] {
         assert!(run(None, case) == run(None, case));
         for engine in Engine::available().into_iter().map(Some) {
             assert!(run(engine, case) == run(engine, case));

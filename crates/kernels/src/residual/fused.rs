@@ -1,15 +1,16 @@
 //! The residual block on Flex, a few images at a time.
 
-use std::ops::Range;
-
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::ResidualBlockOutput;
+use super::groups::{Groups, Part, Sizes, Source};
 use super::norm::Norm;
-use super::{ResidualBlockOutput, options};
-use crate::batch_norm::fused::{Columns, Moments, Totals};
-use crate::batch_norm::stretches::{gradient_sums, gradient_sums_relu, input_gradient, normalize};
+use crate::batch_norm::fused::{Moments, Totals};
+use crate::batch_norm::stretches::{
+    gradient_sums, gradient_sums_again, gradient_sums_relu, input_gradient, normalize,
+};
 use crate::buffer::{Shared, Unwritten, elements, in_parts, part, tensor, threads};
 use crate::conv2d::images::{self, Forward, InputGradient, WeightGradient};
 use crate::conv2d::mixed;
@@ -22,26 +23,28 @@ use crate::vectorized::vectorized;
 /// A weight, and a norm's scale and shift.
 pub(super) type Layer = (DispatchTensor, [DispatchTensor; 2]);
 
-/// Whether the block is done here: in `f32`, with a second convolution by Winograd's filtering.
-pub(super) fn applies(
+/// The sizes of a block that can be done here: in `f32`, with a second convolution by Winograd's
+/// filtering.
+pub(super) fn sizes(
     x: &DispatchTensor,
     layers: &[Layer; 2],
     shortcut: Option<&Layer>,
     stride: usize,
-) -> bool {
-    let all = || layers.iter().chain(shortcut);
-    let parameters = all().flat_map(|(weight, norm)| [weight, &norm[0], &norm[1]]);
+) -> Option<Sizes> {
+    let all = layers.iter().chain(shortcut);
+    let parameters = all.flat_map(|(weight, norm)| [weight, &norm[0], &norm[1]]);
     let tensors: Vec<_> = [x].into_iter().chain(parameters).collect();
     let (x, weight) = (x.shape(), layers[0].0.shape());
     let sizes = Sizes::new([x[0], x[1], x[2], x[3]], weight[0], stride);
     let engine = precision::engine();
     let in_f32 = |shapes: &Shapes| !engine.is_some_and(|engine| mixed::multiplies(engine, shapes));
-    let [first, second, beside] = [sizes.first, sizes.second, sizes.beside];
-    fusible(&tensors)
-        && winograd::applies(&second)
-        && [first, second, beside].iter().all(in_f32)
-        && images::applies(&first)
-        && images::applies(&beside)
+    let beside = shortcut.is_some().then_some(sizes.beside);
+    let mut convolutions = [sizes.first, sizes.second].into_iter().chain(beside);
+    let possible = fusible(&tensors)
+        && winograd::applies(&sizes.second)
+        && images::applies(&sizes.first)
+        && convolutions.all(|shapes| in_f32(&shapes));
+    possible.then_some(sizes)
 }
 
 pub(super) fn train(
@@ -73,43 +76,6 @@ pub(super) fn train(
     ResidualBlockOutput {
         output: Tensor::from_dispatch(output),
         statistics: pairs,
-    }
-}
-
-/// The sizes of the convolutions of a block.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    first: Shapes,
-    second: Shapes,
-    /// That of the shortcut, if there is one.
-    beside: Shapes,
-}
-
-impl Sizes {
-    fn new([batch, height, width, channels]: [usize; 4], out: usize, stride: usize) -> Self {
-        let shapes = |input: [usize; 2], channels: usize, kernel: usize, stride: usize| {
-            let options = options(kernel, stride);
-            Shapes {
-                batch,
-                input,
-                channels,
-                output: options.output_size(input, [kernel; 2]),
-                out,
-                kernel: [kernel; 2],
-                options,
-            }
-        };
-        let first = shapes([height, width], channels, 3, stride);
-        Self {
-            first,
-            second: shapes(first.output, out, 3, 1),
-            beside: shapes([height, width], channels, 1, stride),
-        }
-    }
-
-    fn of(inputs: &[FlexTensor], stride: usize) -> Self {
-        let [x, weight] = [0, 1].map(|input| inputs[input].layout().shape());
-        Self::new([x[0], x[1], x[2], x[3]], weight[0], stride)
     }
 }
 
@@ -287,7 +253,8 @@ impl Operation for ResidualBlock {
         drop(output);
         let gradient = elements(&gradient);
 
-        // Through the second norm, the second convolution and the first ReLU.
+        // Through the second norm and the second convolution. What the ReLU before it let through is made again
+        // wherever its gradient is taken up.
         let slopes2 = second.norm.slopes(columns, &sums2, rows);
         let slopes2 = slopes2.each_ref().map(Vec::as_slice);
         let back = InputGradient::new(&sizes.second, elements(&second.weight));
@@ -321,18 +288,18 @@ impl Operation for ResidualBlock {
             let dest = unsafe {
                 let dest = Shared::new(dest.pointer().add(range.start));
                 back.images(images.len(), room, dest);
-                dest.part(0..range.len())
+                &*dest.part(0..range.len())
             };
             totals.add(range.len(), |range, [sum, product]| {
-                let (x, output) = (&map1[range.clone()], &normalized[range.clone()]);
-                gradient_sums_relu(&mut dest[range], output, x, &mean1, sum, product);
+                let constants = [&mean1[..], &scale1, &beta1];
+                gradient_sums_again(&dest[range.clone()], &map1[range], constants, sum, product);
             });
         });
         let weight2_gradient = finish(&correlation2, &mut parts, 0, wants(4));
         let totals: Vec<_> = parts.into_iter().map(|part| part.totals).collect();
         let sums1 = Totals::of_parts(&totals);
 
-        // Through the first norm and the first convolution, and by the shortcut. Without a convolution
+        // Through the first ReLU, its norm and convolution, and by the shortcut. Without a convolution
         // there, the gradient of the input stands in the place of what is taken up.
         let slopes1 = first.norm.slopes(columns, &sums1, rows);
         let slopes1 = slopes1.each_ref().map(Vec::as_slice);
@@ -357,7 +324,7 @@ impl Operation for ResidualBlock {
             let room = &mut room[..range.len()];
             // SAFETY: groups have disjoint images, all of which were written above.
             let between = unsafe { dest.part(range.clone()) };
-            input_gradient(room, between, &map1[range.clone()], slopes1, None);
+            input_gradient(room, between, &map1[range.clone()], slopes1, Some(&beta1));
             let x = &input[inputs.clone()];
             if wants(1) {
                 let sums = sums1.get_or_insert_with(|| correlation1.zeros());
@@ -448,147 +415,4 @@ fn add(dest: &mut [f32], values: &[f32]) {
             }
         },
     );
-}
-
-/// What convolutions are given.
-enum Source<'a> {
-    /// Values, and how many an image has.
-    Given(&'a [f32], usize),
-    /// A map, and the mean, the scale and the shift of the norm before the ReLU that follows it.
-    Normalized(&'a [f32], [Vec<f32>; 3]),
-}
-
-impl Source<'_> {
-    /// Those of some images.
-    fn images<'a>(
-        &'a self,
-        images: &Range<usize>,
-        floats: usize,
-        room: &'a mut [f32],
-    ) -> &'a [f32] {
-        match self {
-            Self::Given(values, floats) => &values[images.start * floats..images.end * floats],
-            Self::Normalized(map, [mean, scale, beta]) => {
-                let range = images.start * floats..images.end * floats;
-                let room = &mut room[..range.len()];
-                normalize(&map[range], (mean, scale, beta), None, true, room);
-                room
-            }
-        }
-    }
-}
-
-/// How the images of a batch are grouped: those of a group go through all steps between two sums over
-/// the batch, one after another, in the cache.
-#[derive(Clone, Copy, Debug)]
-struct Groups {
-    /// Those of the maps.
-    columns: Columns,
-    batch: usize,
-    /// Images of a group.
-    images: usize,
-    /// Floats of an image of the input, and of the output.
-    input: usize,
-    output: usize,
-    /// The shape of a map.
-    map: [usize; 4],
-}
-
-/// What one thread has of its own on the way back.
-struct Part {
-    /// Room for an image each, of the input or the output.
-    rooms: [Vec<f32>; 3],
-    /// Those of the gradients of two weights.
-    sums: [Option<Vec<f32>>; 2],
-    totals: Totals,
-}
-
-impl Groups {
-    fn new(sizes: &Sizes) -> Self {
-        let Shapes {
-            batch,
-            input: [height, width],
-            channels,
-            ..
-        } = sizes.first;
-        let second = &sizes.second;
-        Self {
-            columns: Columns::new(second.channels),
-            batch,
-            images: winograd::images_together(second),
-            input: height * width * channels,
-            output: second.input[0] * second.input[1] * second.channels,
-            map: [batch, second.input[0], second.input[1], second.channels],
-        }
-    }
-
-    /// The images of the groups of one of so many parts.
-    fn of_part(&self, parts: usize, index: usize) -> impl Iterator<Item = Range<usize>> {
-        let Self { batch, images, .. } = *self;
-        let groups = batch.div_ceil(images);
-        part(groups, parts, index)
-            .map(move |group| group * images..((group + 1) * images).min(batch))
-    }
-
-    /// Calls `work` with the images of each group and what the thread has.
-    fn each(&self, work: impl Fn(Range<usize>, &mut Part) + Send + Sync) -> Vec<Part> {
-        let parts = threads();
-        in_parts(parts, |index| {
-            let room = self.images * self.input.max(self.output);
-            let mut part = Part {
-                rooms: [(); 3].map(|()| vec![0.0; room]),
-                sums: [None, None],
-                totals: Totals::new(self.columns),
-            };
-            for images in self.of_part(parts, index) {
-                work(images, &mut part);
-            }
-            part
-        })
-    }
-
-    /// The maps that convolutions make of the same source, with the moments of each channel, by parts.
-    fn convolve(
-        &self,
-        convolutions: &[&Forward],
-        source: Source<'_>,
-    ) -> Vec<(FlexTensor, Vec<Moments>)> {
-        let mut outputs: Vec<_> = convolutions
-            .iter()
-            .map(|_| Unwritten::new(self.batch * self.output))
-            .collect();
-        let dests: Vec<Shared> = outputs.iter_mut().map(Unwritten::pointer).collect();
-        // Four parts to each thread even out a machine that is shared with others.
-        let parts = 4 * threads();
-        let moments = in_parts(parts, |index| {
-            let mut room = match source {
-                Source::Given(..) => Vec::new(),
-                Source::Normalized(..) => vec![0.0; self.images * self.output],
-            };
-            let mut moments: Vec<_> = dests.iter().map(|_| Moments::new(self.columns)).collect();
-            for images in self.of_part(parts, index) {
-                let source = source.images(&images, self.output, &mut room);
-                let range = images.start * self.output..images.end * self.output;
-                for ((convolution, dest), moments) in
-                    convolutions.iter().zip(&dests).zip(&mut moments)
-                {
-                    // SAFETY: groups have disjoint images, which are written before they are read.
-                    let map = unsafe {
-                        let dest = Shared::new(dest.pointer().add(range.start));
-                        convolution.images(images.len(), source, dest);
-                        dest.part(0..range.len())
-                    };
-                    moments.add(map);
-                }
-            }
-            moments
-        });
-        let mut moments: Vec<_> = moments.into_iter().map(Vec::into_iter).collect();
-        let outputs = outputs.into_iter().map(|output| {
-            let moments = moments.iter_mut().filter_map(Iterator::next).collect();
-            // SAFETY: the groups cover all images.
-            (unsafe { output.written(self.map) }, moments)
-        });
-        outputs.collect()
-    }
 }

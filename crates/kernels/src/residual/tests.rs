@@ -2,12 +2,12 @@ use burn::tensor::Tensor;
 
 use super::{
     NormedConv, ResidualBlock, ResidualBlockOutput, options, residual_block_train,
-    residual_block_train_composed,
+    residual_block_train_composed, train,
 };
 use crate::batch_norm::tests::{EPSILON, naive as naive_norm};
 use crate::conv2d::tests::naive_of as naive_conv;
 use crate::oracle::{device, double, numbers, relative_error, tensor, values};
-use crate::unfused;
+use crate::{profile, unfused};
 
 /// The output, and the gradients of x and of each layer's weight, gamma and beta.
 type Results<T> = Vec<Vec<T>>;
@@ -114,6 +114,11 @@ fn block(channels: usize, out: usize, stride: usize) -> ResidualBlock {
     }
 }
 
+/// As one operation also where that doesn't pay, as with these few images.
+fn fused(x: Tensor<4>, block: ResidualBlock, epsilon: f64) -> ResidualBlockOutput {
+    train(x, block, epsilon, true)
+}
+
 type Train = fn(Tensor<4>, ResidualBlock, f64) -> ResidualBlockOutput;
 
 /// Another gradient for each pixel of the output.
@@ -147,12 +152,15 @@ fn errors_are_at_most_twice_those_of_burns_own_operations() {
         ([9, 8, 8, 64], 128, 2),
         ([3, 8, 8, 16], 32, 1),
         ([5, 8, 8, 3], 16, 1),
+        ([24, 4, 3, 16], 16, 1),
+        ([3, 9, 10, 16], 16, 3),
+        ([40, 8, 8, 16], 16, 1),
     ] {
         let x = tensor(shape, 1).require_grad();
         let block = block(shape[3], out, stride);
-        let ours = run(residual_block_train, &x, &block);
-        let twins = unfused(|| run(residual_block_train, &x, &block));
-        let output = residual_block_train(x.clone(), block.clone(), EPSILON).output;
+        let ours = run(fused, &x, &block);
+        let twins = unfused(|| run(fused, &x, &block));
+        let output = fused(x.clone(), block.clone(), EPSILON).output;
         let exact = naive(&x, &block, &double(&upstream(&output)));
         assert_eq!(ours.len(), exact.len());
         for (part, ((ours, twins), exact)) in ours.iter().zip(&twins).zip(&exact).enumerate() {
@@ -170,7 +178,7 @@ fn statistics_are_those_of_the_norms() {
     for (channels, out, stride) in [(16, 16, 1), (16, 32, 2)] {
         let x = tensor([7, 8, 8, channels], 1) + 3.0;
         let block = block(channels, out, stride);
-        let found = residual_block_train(x.clone(), block.clone(), EPSILON).statistics;
+        let found = fused(x.clone(), block.clone(), EPSILON).statistics;
         let composed = residual_block_train_composed(x, block, EPSILON).statistics;
         assert_eq!(found.len(), if stride == 1 { 2 } else { 3 });
         let both = found.iter().flatten().zip(composed.iter().flatten());
@@ -186,12 +194,12 @@ fn gradients_that_nobody_wants_change_no_others() {
     for (channels, out, stride) in [(16, 16, 1), (16, 32, 2)] {
         let x = tensor([4, 8, 8, channels], 1).require_grad();
         let all = block(channels, out, stride);
-        let expected = run(residual_block_train, &x, &all);
+        let expected = run(fused, &x, &all);
         let fixed = |tensor: &Tensor<4>| tensor.clone().detach().set_require_grad(false);
 
         let mut some = all.clone();
         some.layers[0].weight = fixed(&all.layers[0].weight);
-        let output = residual_block_train(fixed(&x), some, EPSILON).output;
+        let output = fused(fixed(&x), some, EPSILON).output;
         let gradients = (output.clone() * upstream(&output)).sum().backward();
         assert!(all.layers[0].weight.grad(&gradients).is_none());
         assert_eq!(
@@ -208,7 +216,7 @@ fn gradients_that_nobody_wants_change_no_others() {
         if let Some(layer) = &mut some.shortcut {
             layer.weight = fixed(&layer.weight);
         }
-        let output = residual_block_train(x.clone(), some, EPSILON).output;
+        let output = fused(x.clone(), some, EPSILON).output;
         let gradients = (output.clone() * upstream(&output)).sum().backward();
         assert_eq!(values(&x.grad(&gradients).unwrap()), expected[1]);
         assert_eq!(
@@ -225,7 +233,7 @@ fn the_gradient_of_the_output_stays_what_it_is_elsewhere() {
     let x = tensor([2, 8, 8, 16], 1).require_grad();
     let other = tensor([2, 8, 8, 16], 2).require_grad();
     let upstream = tensor([2, 8, 8, 16], 3);
-    let output = residual_block_train(x, block(16, 16, 1), EPSILON).output + other.clone();
+    let output = fused(x, block(16, 16, 1), EPSILON).output + other.clone();
     let gradients = (output * upstream.clone()).sum().backward();
     assert_eq!(values(&other.grad(&gradients).unwrap()), values(&upstream));
 }
@@ -235,7 +243,7 @@ fn a_batch_may_be_empty() {
     for (out, stride) in [(16, 1), (32, 2)] {
         let x = Tensor::<4>::zeros([0, 8, 8, 16], &device()).require_grad();
         let block = block(16, out, stride);
-        let output = residual_block_train(x.clone(), block.clone(), EPSILON).output;
+        let output = fused(x.clone(), block.clone(), EPSILON).output;
         assert_eq!(output.dims(), [0, 8 / stride, 8 / stride, out]);
         let gradients = output.sum().backward();
         assert_eq!(x.grad(&gradients).unwrap().dims(), x.dims());
@@ -252,8 +260,30 @@ fn nothing_undefined_is_hidden() {
         let mut x = numbers(2 * 8 * 8 * 16, 1);
         x[100] = f32::NAN;
         let x = Tensor::<1>::from_floats(x.as_slice(), &device()).reshape([2, 8, 8, 16]);
-        let output = residual_block_train(x, block(16, out, stride), EPSILON).output;
+        let output = fused(x, block(16, out, stride), EPSILON).output;
         assert!(values(&output).iter().any(|value| value.is_nan()));
+    }
+}
+
+#[test]
+fn few_images_are_done_operation_by_operation() {
+    for (batch, one) in [(1, false), (1000, true)] {
+        let x = Tensor::<4>::zeros([batch, 4, 4, 16], &device());
+        let block = block(16, 16, 1);
+        let (_, measured) = profile(|| residual_block_train(x, block, EPSILON));
+        let fused = measured
+            .iter()
+            .any(|entry| entry.operation == "ResidualBlock");
+        assert_eq!(fused, one, "{batch}");
+    }
+}
+
+#[test]
+fn two_runs_are_bit_identical() {
+    for (out, stride) in [(16, 1), (32, 2)] {
+        let x = tensor([40, 8, 8, 16], 1).require_grad();
+        let block = block(16, out, stride);
+        assert_eq!(run(fused, &x, &block), run(fused, &x, &block));
     }
 }
 
@@ -262,7 +292,7 @@ fn sizes_without_a_kernel_are_composed() {
     // Winograd's filtering wants 16 channels.
     let x = tensor([2, 8, 8, 8], 1).require_grad();
     let block = block(8, 8, 1);
-    let found = run(residual_block_train, &x, &block);
+    let found = run(fused, &x, &block);
     assert_eq!(found, run(residual_block_train_composed, &x, &block));
 }
 
@@ -271,7 +301,7 @@ fn sizes_without_a_kernel_are_composed() {
 fn weights_of_other_sizes_are_refused() {
     let mut block = block(16, 16, 1);
     block.layers[1].weight = tensor([32, 16, 3, 3], 1);
-    residual_block_train(tensor([1, 8, 8, 16], 1), block, EPSILON);
+    fused(tensor([1, 8, 8, 16], 1), block, EPSILON);
 }
 
 #[test]
@@ -279,5 +309,5 @@ fn weights_of_other_sizes_are_refused() {
 fn a_shortcut_that_cannot_be_added_is_refused() {
     let mut block = block(16, 32, 2);
     block.shortcut = None;
-    residual_block_train(tensor([1, 8, 8, 16], 1), block, EPSILON);
+    fused(tensor([1, 8, 8, 16], 1), block, EPSILON);
 }

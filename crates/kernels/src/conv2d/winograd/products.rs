@@ -5,7 +5,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::{Plan, Right, UNIT, components};
+use super::convolution::Right;
+use super::tiles::Plan;
+use super::{UNIT, components};
 use crate::tile::{Panels, load, store};
 
 /// What the channels of a weight's gradient must be a multiple of: the rows of its smallest tile.
@@ -122,7 +124,7 @@ impl<const N: usize> Panel<N> {
     unsafe fn multiply<S: Simd, const P: usize, const V: usize>(&self, simd: S) {
         let lanes = S::F32_LANES;
         // Unrolled further, the loop is scheduled in a way that may need more registers than there are.
-        let together = lanes.min(2);
+        let together = lanes.min(4);
         let steps = std::hint::black_box(lanes / together);
         for first in (0..self.tiles).step_by(P) {
             // SAFETY: by the caller's promise.
@@ -204,8 +206,12 @@ pub(super) fn correlate<S: Simd, const N: usize>(
                     row += match (S::REGISTER_COUNT >= 32, width > lanes) {
                         (true, true) if rest >= 12 => sums.correlate::<S, 12, 2>(simd, row),
                         (true, false) if rest >= 12 => sums.correlate::<S, 12, 1>(simd, row),
-                        (false, true) if rest >= 10 || rest == 6 => {
+                        (false, true) if rest.is_multiple_of(6) => {
                             sums.correlate::<S, 6, 2>(simd, row)
+                        }
+                        // Twelve sums or ten keep the units busy, eight don't.
+                        (false, true) if rest != 4 && rest != 8 => {
+                            sums.correlate::<S, 5, 2>(simd, row)
                         }
                         (_, true) => sums.correlate::<S, MULTIPLE, 2>(simd, row),
                         (_, false) => sums.correlate::<S, MULTIPLE, 1>(simd, row),

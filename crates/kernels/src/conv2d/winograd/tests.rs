@@ -5,7 +5,9 @@ use pulp::{Scalar, Scalar128b, Simd, WithSimd};
 use super::super::shapes::Shapes;
 use super::super::tests::{Naive, check, naive};
 use super::super::{Conv2dOptions, conv2d, conv2d_reference};
-use super::{Plan, Right, UNIT, applies, components, products, transform, wide};
+use super::convolution::Right;
+use super::tiles::Plan;
+use super::{UNIT, applies, components, products, transform, wide};
 use crate::oracle::{device, numbers, relative_error, tensor, values};
 use crate::tile::Panels;
 
@@ -140,8 +142,16 @@ fn where_tiles_would_reach_far_past_the_image_the_convolution_is_direct() {
 
 #[test]
 fn wide_tiles_are_taken_where_they_multiply_less() {
-    for (width, expected) in [(2, false), (4, true), (6, false), (7, true), (32, true)] {
-        assert_eq!(wide([8, width]), expected, "{width}");
+    for (size, expected) in [
+        ([8, 2], false),
+        ([8, 3], false),
+        ([3, 8], false),
+        ([4, 4], true),
+        ([8, 6], false),
+        ([8, 7], true),
+        ([32, 32], true),
+    ] {
+        assert_eq!(wide(size), expected, "{size:?}");
     }
 }
 

@@ -12,8 +12,10 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::{Finish, Plan, ROWS, Shared, Tiles, components};
-use crate::buffer::{Unwritten, in_parts};
+use super::convolution::Finish;
+use super::tiles::{Plan, Tiles};
+use super::{ROWS, components};
+use crate::buffer::{Shared, Unwritten, in_parts};
 use crate::tile::{Panels, load, prefetch, store};
 
 /// The points of F(4, 3) beside 0 and ∞, each with both signs.
@@ -283,6 +285,7 @@ impl<const N: usize> Written<'_, N> {
         } else {
             f32::NEG_INFINITY
         });
+        let plain = self.finish.bias.is_none() && !self.finish.relu;
         let span = Tiles::<N>::SPAN;
         let mut next = self.tiles.place(self.block.start);
         let tiles = self.products.chunks_exact(self.plan.tile());
@@ -301,26 +304,27 @@ impl<const N: usize> Written<'_, N> {
                 unsafe {
                     let m =
                         |i: usize, j: usize| load(simd, products.add((N * i + j) * S::F32_LANES));
-                    let bias = match self.finish.bias {
-                        Some(bias) => load(simd, bias.as_ptr().add(channel)),
-                        None => simd.splat_f32s(0.0),
-                    };
+                    let mut sums = [[simd.splat_f32s(0.0); N]; 2];
+                    for j in 0..N {
+                        let (one, two) = (m(1, j), m(2, j));
+                        sums[0][j] = simd.add_f32s(m(0, j), simd.add_f32s(one, two));
+                        sums[1][j] = simd.sub_f32s(simd.sub_f32s(one, two), m(3, j));
+                    }
                     for i in 0..rows {
-                        let mut sums = [simd.splat_f32s(0.0); N];
-                        for j in 0..N {
-                            let (one, two) = (m(1, j), m(2, j));
-                            sums[j] = if i == 0 {
-                                simd.add_f32s(m(0, j), simd.add_f32s(one, two))
-                            } else {
-                                simd.sub_f32s(simd.sub_f32s(one, two), m(3, j))
-                            };
+                        let mut y = written(simd, sums[i]);
+                        if !plain {
+                            for j in 0..span {
+                                let bias = match self.finish.bias {
+                                    Some(bias) => load(simd, bias.as_ptr().add(channel)),
+                                    None => simd.splat_f32s(0.0),
+                                };
+                                y[j] = at_least(simd, floor, simd.add_f32s(y[j], bias));
+                            }
                         }
-                        let y = written(simd, sums);
                         let dest = dest.add(i * width * columns + channel);
                         for j in 0..span {
                             if j < pixels {
-                                let y = at_least(simd, floor, simd.add_f32s(y[j], bias));
-                                store(simd, dest.add(j * columns), y);
+                                store(simd, dest.add(j * columns), y[j]);
                             }
                         }
                     }
@@ -394,7 +398,7 @@ const fn filter<const N: usize>() -> [[f64; 3]; N] {
     rows
 }
 
-/// `G g Gᵀ` of a kernel's nine taps, row by row, in the first 4·N numbers of `components`.
+/// `G g Gᵀ` of a kernel's nine taps, row by row, in the 4·N numbers of `components`.
 pub(super) fn kernel<const N: usize>(g: &[f32; 9], components: &mut [f32]) {
     let g = g.map(f64::from);
     let columns: [[f64; ROWS]; 3] = [0, 1, 2].map(|j| along([g[j], g[3 + j], g[6 + j]]));

@@ -1,0 +1,233 @@
+//! The convolution itself: the output, and the gradient of the input.
+
+use std::ops::Range;
+
+use burn_flex::FlexTensor;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::super::shapes::Shapes;
+use super::tiles::{APART, Plan, Tiles, with_room};
+use super::transform::{self, Taken, Written};
+use super::{UNIT, components, products};
+use crate::buffer::{Shared, Unwritten, in_parts, part, threads};
+use crate::tile::Panels;
+
+/// Floats of a block's components, source and product together, 192 KiB.
+const BLOCK: usize = 48 * 1024;
+/// Least and most tiles of a block.
+const TILES: [usize; 2] = [12, 384];
+
+/// A convolution by tiles of N columns of components.
+pub(crate) struct Convolution<const N: usize> {
+    tiles: Tiles<N>,
+    right: Right<N>,
+}
+
+impl<const N: usize> Convolution<N> {
+    pub(super) fn forward(shapes: &Shapes, weight: &[f32]) -> Self {
+        let channels = shapes.channels;
+        let right = Right::new(channels, shapes.out, |channel, out| {
+            let start = 9 * (out * channels + channel);
+            std::array::from_fn(|tap| weight[start + tap])
+        });
+        let tiles = Tiles::of_output(shapes);
+        Self { tiles, right }
+    }
+
+    pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32]) -> Self {
+        let channels = shapes.channels;
+        let right = Right::new(shapes.out, channels, |out, channel| {
+            let start = 9 * (out * channels + channel);
+            std::array::from_fn(|tap| weight[start + 8 - tap])
+        });
+        let tiles = Tiles {
+            batch: shapes.batch,
+            source: shapes.output,
+            padding: shapes.options.padding.map(|padding| 2 - padding as isize),
+            dest: shapes.input,
+        };
+        Self { tiles, right }
+    }
+
+    /// Tiles of a block at most.
+    fn most(&self) -> usize {
+        let most = BLOCK / (components(N) * (self.right.depth + self.right.panels.columns));
+        most.clamp(TILES[0], TILES[1]) / UNIT * UNIT
+    }
+
+    /// The convolution of all images, `[batch, height, width, columns]`, on all threads.
+    pub(super) fn all(&self, source: &[f32], finish: Finish<'_>) -> FlexTensor {
+        let (tiles, columns) = (&self.tiles, self.right.panels.columns);
+        let [height, width] = tiles.dest;
+        let mut output = Unwritten::new(tiles.batch * height * width * columns);
+        let dest = output.pointer();
+        let units = tiles.count().div_ceil(UNIT);
+        // As many blocks for one thread as for another.
+        let blocks = units
+            .div_ceil(self.most() / UNIT)
+            .next_multiple_of(threads());
+        let blocks = blocks.min(units);
+        // Four parts to each thread even out a machine that is shared with others; every pixel comes
+        // out the same whoever computes it.
+        let parts = (4 * threads()).min(blocks).max(1);
+        in_parts(parts, |index| {
+            let blocks =
+                part(blocks, parts, index).map(|block| tiles.of_units(part(units, blocks, block)));
+            // SAFETY: blocks have disjoint tiles, which have disjoint pixels.
+            unsafe { self.blocks(tiles, blocks, source, finish, dest) };
+        });
+        // SAFETY: the tiles cover all pixels.
+        unsafe { output.written([tiles.batch, height, width, columns]) }
+    }
+
+    /// # Safety
+    /// As for [`Filter::images`](super::Filter::images).
+    pub(super) unsafe fn images(&self, images: usize, source: &[f32], dest: Shared) {
+        let tiles = Tiles {
+            batch: images,
+            ..self.tiles
+        };
+        let units = tiles.count().div_ceil(UNIT);
+        let blocks = units.div_ceil(self.most() / UNIT);
+        let blocks = (0..blocks).map(|block| tiles.of_units(part(units, blocks, block)));
+        // SAFETY: by the caller's promise.
+        unsafe { self.blocks(&tiles, blocks, source, Finish::default(), dest) };
+    }
+
+    /// The convolution of some blocks.
+    ///
+    /// # Safety
+    /// `dest` must have room for all images, and nobody else may touch the pixels of these tiles.
+    unsafe fn blocks(
+        &self,
+        tiles: &Tiles<N>,
+        blocks: impl Iterator<Item = Range<usize>>,
+        source: &[f32],
+        finish: Finish<'_>,
+        dest: Shared,
+    ) {
+        let plans = [self.right.depth, self.right.panels.columns].map(Plan::new);
+        let [left, product] = plans.map(|plan| plan.length(self.most()));
+        with_room(left + product, |room| {
+            let (taken, products) = room.split_at_mut(left);
+            Arch::new().dispatch(Convolved {
+                blocks,
+                tiles,
+                source,
+                right: &self.right,
+                finish,
+                plans,
+                taken,
+                products,
+                dest,
+            });
+        });
+    }
+}
+
+/// The convolution of some blocks, all steps of each one after another in the cache.
+struct Convolved<'a, I, const N: usize> {
+    /// Disjoint: their pixels are ours to write.
+    blocks: I,
+    tiles: &'a Tiles<N>,
+    source: &'a [f32],
+    right: &'a Right<N>,
+    finish: Finish<'a>,
+    plans: [Plan<N>; 2],
+    taken: &'a mut [f32],
+    products: &'a mut [f32],
+    dest: Shared,
+}
+
+impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_, I, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [left, product] = self.plans;
+        let zeros = vec![0.0; left.channels];
+        for block in self.blocks {
+            let tiles = block.len();
+            Taken {
+                tiles: self.tiles,
+                source: self.source,
+                zeros: &zeros,
+                block: block.clone(),
+                plan: left,
+            }
+            .run(simd, self.taken);
+            let taken = (&*self.taken, left);
+            products::multiply(simd, taken, self.right, tiles, (self.products, product));
+            let written = Written {
+                tiles: self.tiles,
+                block,
+                products: self.products,
+                plan: product,
+                finish: self.finish,
+            };
+            // SAFETY: blocks have disjoint tiles, which have disjoint pixels.
+            unsafe { written.run(simd, self.dest) };
+        }
+    }
+}
+
+/// The components of all kernels, each packed as the right operand of a product.
+pub(super) struct Right<const N: usize> {
+    pub(super) values: Vec<f32>,
+    /// Floats from one component to the next.
+    pub(super) pitch: usize,
+    pub(super) depth: usize,
+    pub(super) panels: Panels,
+}
+
+impl<const N: usize> Right<N> {
+    /// Transforms the kernels from `depth` channels to `columns`, of which `taps` gives the nine
+    /// numbers.
+    pub(super) fn new(
+        depth: usize,
+        columns: usize,
+        taps: impl Fn(usize, usize) -> [f32; 9] + Send + Sync,
+    ) -> Self {
+        let panels = Panels::new(columns);
+        let pitch = depth * panels.padded() + APART;
+        let mut values = Unwritten::new(components(N) * pitch);
+        let dest = values.pointer();
+        in_parts(panels.count(), |index| {
+            let (first, columns, width) = panels.panel(index);
+            let mut values = vec![0.0; components(N)];
+            for k in 0..depth {
+                for column in 0..columns {
+                    let place = depth * first + k * width + column;
+                    transform::kernel::<N>(&taps(k, first + column), &mut values);
+                    for (component, &value) in values.iter().enumerate() {
+                        // SAFETY: each place belongs to one pair of channels, of one panel.
+                        unsafe { *dest.pointer().add(component * pitch + place) = value };
+                    }
+                }
+            }
+        });
+        for component in 1..=components(N) {
+            let end = component * pitch;
+            // SAFETY: this is what lies between the components.
+            unsafe { dest.part(end - APART..end) }.fill(0.0);
+        }
+        Self {
+            // SAFETY: the columns are whole vectors, so that the panels have no gaps.
+            values: unsafe { values.into_vec(components(N) * pitch) },
+            pitch,
+            depth,
+            panels,
+        }
+    }
+
+    pub(super) fn component(&self, index: usize) -> &[f32] {
+        &self.values[index * self.pitch..][..self.depth * self.panels.padded()]
+    }
+}
+
+/// What an output ends with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Finish<'a> {
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) relu: bool,
+}
