@@ -15,6 +15,8 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 pub(crate) mod fused;
 #[cfg(feature = "flex")]
+pub(crate) mod norm;
+#[cfg(feature = "flex")]
 pub(crate) mod stretches;
 
 /// What [`batch_norm_train`] gives back.

@@ -20,11 +20,11 @@ use crate::batch_norm::batch_norm_train;
 use crate::conv2d::{Conv2dOptions, conv2d};
 
 #[cfg(feature = "flex")]
+mod backward;
+#[cfg(feature = "flex")]
 mod fused;
 #[cfg(feature = "flex")]
 mod groups;
-#[cfg(feature = "flex")]
-mod norm;
 
 /// A convolution without a bias and the norm after it.
 #[derive(Clone, Debug)]

@@ -74,6 +74,17 @@ impl Windows {
         self.rows_within(BLOCK_FLOATS)
     }
 
+    /// The blocks of so many rows of some images.
+    pub(crate) fn blocks(
+        &self,
+        images: Range<usize>,
+        rows: usize,
+    ) -> impl Iterator<Item = Range<usize>> {
+        let (first, end) = (images.start * self.pixels[0], images.end * self.pixels[0]);
+        let starts = (first..end).step_by(rows);
+        starts.map(move |first| first..(first + rows).min(end))
+    }
+
     /// The same where the source is rounded, which takes half the room, and where windows are
     /// worked on 32 at a time.
     pub(crate) fn rounded_block_rows(&self) -> usize {

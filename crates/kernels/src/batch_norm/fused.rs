@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::BatchNormOutput;
+use super::norm::Norm;
 use super::stretches::{
     gradient_sums, gradient_sums_again, gradient_sums_relu, input_gradient,
     input_gradient_in_place, normalize, shifted_sums,
@@ -75,9 +76,7 @@ struct BatchNorm {
 struct Saved {
     x: FlexTensor,
     relu: Relu,
-    gamma: FlexTensor,
-    mean: Vec<f32>,
-    inverse_deviation: Vec<f32>,
+    norm: Norm,
     given: bool,
 }
 
@@ -90,7 +89,7 @@ enum Relu {
     Output(FlexTensor),
     /// Without a residual, by the sign of what it was given: that is made of the input again, by the
     /// same operations and so with the same digits, which costs less than to read the output.
-    Again { beta: FlexTensor },
+    Again,
 }
 
 impl Operation for BatchNorm {
@@ -105,17 +104,8 @@ impl Operation for BatchNorm {
         } else {
             statistics(elements(x), columns)
         };
-        let inverse_deviation: Vec<f32> = variance
-            .iter()
-            .map(|variance| (1.0 / (f64::from(*variance) + self.epsilon).sqrt()) as f32)
-            .collect();
-        let scale: Vec<f32> = inverse_deviation
-            .iter()
-            .zip(elements(gamma))
-            .map(|(a, b)| a * b)
-            .collect();
-        let [tile_mean, tile_scale, tile_beta] =
-            [&mean[..], &scale, elements(beta)].map(|values| columns.tile(values));
+        let norm = Norm::new(mean.clone(), &variance, [gamma, beta], self.epsilon);
+        let [tile_mean, tile_scale, tile_beta] = norm.constants(columns);
         let residual = residual.map(elements);
         let input = elements(x);
         let mut output = Unwritten::new(input.len());
@@ -134,11 +124,9 @@ impl Operation for BatchNorm {
             relu: match (self.relu, residual) {
                 (false, _) => Relu::None,
                 (true, Some(_)) => Relu::Output(output.clone()),
-                (true, None) => Relu::Again { beta: beta.clone() },
+                (true, None) => Relu::Again,
             },
-            gamma: gamma.clone(),
-            mean: mean.clone(),
-            inverse_deviation,
+            norm,
             given: self.given,
         });
         let statistics = if self.given {
@@ -157,19 +145,15 @@ impl Operation for BatchNorm {
     fn backward(saved: Saved, gradient: FlexTensor, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let shape = saved.x.layout().shape().clone();
         let x = elements(&saved.x);
-        let columns = Columns::new(saved.mean.len());
-        let mean = columns.tile(&saved.mean);
+        let norm = &saved.norm;
+        let columns = Columns::new(norm.mean.len());
+        let [mean, scale, beta] = norm.constants(columns);
         let residual_wanted = wanted.get(if saved.given { 5 } else { 3 }) == Some(&true);
-        let inverse = &saved.inverse_deviation;
-        let gamma = elements(&saved.gamma).iter();
-        let scale: Vec<f32> = inverse.iter().zip(gamma).map(|(a, b)| a * b).collect();
-        let scale = columns.tile(&scale);
 
         // First pass: the two sums by channel of the gradient before the ReLU. Where a residual is
         // to get it as well, it is written in place.
         let mut gradient = gradient;
-        let mut again = None;
-        let (sum, product) = match &saved.relu {
+        let sums = match &saved.relu {
             Relu::Output(output) => {
                 let gradient = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
                 let output = elements(output);
@@ -180,10 +164,9 @@ impl Operation for BatchNorm {
                     gradient_sums_relu(gradient, output, x, &mean, sum, product);
                 })
             }
-            Relu::Again { beta } => {
+            Relu::Again => {
                 let gradient = elements(&gradient);
-                let beta = &*again.insert(columns.tile(elements(beta)));
-                let constants = [&mean[..], &scale, beta];
+                let constants = [&mean[..], &scale, &beta];
                 columns.sums(x.len(), |range, [sum, product]| {
                     let gradient = &gradient[range.clone()];
                     gradient_sums_again(gradient, &x[range], constants, sum, product);
@@ -197,12 +180,6 @@ impl Operation for BatchNorm {
             }
         };
 
-        let gamma_gradient: Vec<f32> = product
-            .iter()
-            .zip(inverse)
-            .map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32)
-            .collect();
-        let beta_gradient: Vec<f32> = sum.iter().map(|sum| *sum as f32).collect();
         let residual_gradient = residual_wanted.then(|| gradient.clone());
 
         // Second pass: dx = scale · (g − Σg/n − (x − μ) · σ⁻² · Σg(x − μ)/n).
@@ -212,14 +189,9 @@ impl Operation for BatchNorm {
             } else {
                 (x.len() / columns.channels.max(1)) as f64
             };
-            let channels = 0..columns.channels;
-            let offset: Vec<f32> = channels.clone().map(|c| (sum[c] / rows) as f32).collect();
-            let slope: Vec<f32> = channels
-                .map(|c| (product[c] / rows * f64::from(inverse[c]).powi(2)) as f32)
-                .collect();
-            let [offset, slope] = [offset, slope].map(|values| columns.tile(&values));
-            let constants = [&scale[..], &offset, &slope, &mean];
-            let again = again.as_deref();
+            let slopes = norm.slopes(columns, &sums, rows);
+            let constants = slopes.each_ref().map(Vec::as_slice);
+            let again = matches!(saved.relu, Relu::Again).then_some(&beta[..]);
             if gradient.is_unique() {
                 let dest = Shared::new(gradient.storage_mut::<f32>().as_mut_ptr());
                 columns.each_stretch(x.len(), |range| {
@@ -242,11 +214,11 @@ impl Operation for BatchNorm {
             unsafe { dest.written(shape.clone()) }
         });
 
-        let channels = columns.channels;
+        let [gamma_gradient, beta_gradient] = norm.gradients(&sums);
         let mut gradients = vec![
             x_gradient,
-            wanted[1].then(|| tensor(gamma_gradient, [channels])),
-            wanted[2].then(|| tensor(beta_gradient, [channels])),
+            wanted[1].then_some(gamma_gradient),
+            wanted[2].then_some(beta_gradient),
         ];
         if saved.given {
             gradients.extend([None, None]);

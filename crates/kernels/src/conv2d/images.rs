@@ -72,9 +72,7 @@ impl Forward {
                 } => {
                     let right = Matrix::new(weight, [shapes.out, windows.depth()]).transposed();
                     let mut walk = Walk::new(windows, source);
-                    let (all, rows) = (images * windows.pixels[0], windows.block_rows());
-                    for first in (0..all).step_by(rows) {
-                        let rows = first..(first + rows).min(all);
+                    for rows in windows.blocks(0..images, windows.block_rows()) {
                         gathered::forward_rows(shapes, &mut walk, right, None, rows, dest);
                     }
                 }
@@ -166,9 +164,7 @@ impl WeightGradient {
             Self::Filtered(correlation) => correlation.images(images, x, gradient, sums),
             Self::Packed { shapes, windows } => {
                 let mut walk = Walk::new(windows, x);
-                let (all, rows) = (images * windows.pixels[0], gathered::summed_rows(windows));
-                for first in (0..all).step_by(rows) {
-                    let rows = first..(first + rows).min(all);
+                for rows in windows.blocks(0..images, gathered::summed_rows(windows)) {
                     gathered::add_rows(shapes, &mut walk, gradient, rows, sums);
                 }
             }
@@ -176,9 +172,8 @@ impl WeightGradient {
                 let panels = Panels::new(shapes.out);
                 let mut walk = Walk::new(windows, x);
                 let mut offsets = Vec::new();
-                let (all, rows) = (images * windows.pixels[0], windows.block_rows());
-                for first in (0..all).step_by(rows) {
-                    let (gather, pixels) = walk.block(first..(first + rows).min(all));
+                for rows in windows.blocks(0..images, windows.block_rows()) {
+                    let (gather, pixels) = walk.block(rows);
                     offsets.clear();
                     offsets.extend(pixels.iter().map(|pixel| pixel * shapes.out));
                     tile::correlate(gather, gradient, &offsets, panels, (sums, false));

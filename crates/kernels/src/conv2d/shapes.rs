@@ -40,6 +40,11 @@ impl Shapes {
         2.0 * outputs as f64 * self.weight_stride() as f64
     }
 
+    /// Floats of an image of the input.
+    pub(crate) fn floats(&self) -> usize {
+        self.input[0] * self.input[1] * self.channels
+    }
+
     /// The windows of the input that the output's pixels see.
     pub(super) fn forward_windows(&self) -> Windows {
         Windows {

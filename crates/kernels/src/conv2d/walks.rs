@@ -118,12 +118,9 @@ impl<'a> Product<'a> {
     /// # Safety
     /// As for [`Product::run`].
     pub(super) unsafe fn images(&mut self, images: Range<usize>, dest: Shared) {
-        let height = self.windows.pixels[0];
-        let rows = self.windows.block_rows();
-        let end = images.end * height;
-        for first in (images.start * height..end).step_by(rows) {
+        for rows in self.windows.blocks(images, self.windows.block_rows()) {
             // SAFETY: by the caller's promise.
-            unsafe { self.run(first..(first + rows).min(end), dest) };
+            unsafe { self.run(rows, dest) };
         }
     }
 

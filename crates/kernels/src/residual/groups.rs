@@ -52,6 +52,15 @@ impl Sizes {
         Self::new([x[0], x[1], x[2], x[3]], weight[0], stride)
     }
 
+    /// The shortcut's convolution of only those pixels that it meets.
+    pub(super) fn met(&self) -> Shapes {
+        Shapes {
+            input: self.beside.output,
+            options: options(1, 1),
+            ..self.beside
+        }
+    }
+
     /// Whether it pays to do a few images at a time: where there are enough of them for all threads to have
     /// as good as the same, and the sums of the weights' gradients are near.
     pub(super) fn pay(&self) -> bool {
@@ -118,19 +127,14 @@ pub(super) struct Part {
 
 impl Groups {
     pub(super) fn new(sizes: &Sizes) -> Self {
-        let Shapes {
-            batch,
-            input: [height, width],
-            channels,
-            ..
-        } = sizes.first;
+        let batch = sizes.first.batch;
         let second = &sizes.second;
         Self {
             columns: Columns::new(second.channels),
             batch,
             images: winograd::images_together(second),
-            input: height * width * channels,
-            output: second.input[0] * second.input[1] * second.channels,
+            input: sizes.first.floats(),
+            output: second.floats(),
             map: [batch, second.input[0], second.input[1], second.channels],
         }
     }

@@ -1,14 +1,14 @@
-//! The norms of a residual block, between the passes over their maps.
+//! A norm between the passes over its maps: the numbers of its channels.
 
 use burn_flex::FlexTensor;
 
-use crate::batch_norm::fused::Columns;
+use super::fused::Columns;
 use crate::buffer::{elements, tensor};
 
-/// A norm by the statistics of a batch.
+/// A norm by a mean and a variance.
 #[derive(Clone, Debug)]
-pub(super) struct Norm {
-    pub(super) mean: Vec<f32>,
+pub(crate) struct Norm {
+    pub(crate) mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
     /// γ by the deviation.
     scale: Vec<f32>,
@@ -16,7 +16,7 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    pub(super) fn new(
+    pub(crate) fn new(
         mean: Vec<f32>,
         variance: &[f32],
         [gamma, beta]: [&FlexTensor; 2],
@@ -36,13 +36,13 @@ impl Norm {
     }
 
     /// The mean, the scale and the shift over a stretch.
-    pub(super) fn constants(&self, columns: Columns) -> [Vec<f32>; 3] {
+    pub(crate) fn constants(&self, columns: Columns) -> [Vec<f32>; 3] {
         [&self.mean, &self.scale, elements(&self.beta)].map(|values| columns.tile(values))
     }
 
     /// What makes the gradient of the norm's input of that of its output, over a stretch: see
-    /// [`input_gradient`](crate::batch_norm::stretches::input_gradient).
-    pub(super) fn slopes(
+    /// [`input_gradient`](super::stretches::input_gradient).
+    pub(crate) fn slopes(
         &self,
         columns: Columns,
         (sum, product): &(Vec<f64>, Vec<f64>),
@@ -58,7 +58,7 @@ impl Norm {
     }
 
     /// Those of gamma and beta.
-    pub(super) fn gradients(&self, (sum, product): &(Vec<f64>, Vec<f64>)) -> [FlexTensor; 2] {
+    pub(crate) fn gradients(&self, (sum, product): &(Vec<f64>, Vec<f64>)) -> [FlexTensor; 2] {
         let gamma = product.iter().zip(&self.inverse_deviation);
         let gamma: Vec<f32> = gamma
             .map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32)
