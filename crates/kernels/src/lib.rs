@@ -2,8 +2,9 @@
 //!
 //! Every operation is a free function on `Tensor`s that works on any device, with or without
 //! autodiff. On Burn's CPU backend Flex, with `f32` tensors, it runs a kernel written here; on
-//! every other device it runs its `*_reference` twin, composed of Burn's own operations, which is
-//! also what the tests compare the kernel with.
+//! every other device it runs its `*_reference` twin, composed of Burn's own operations (for a residual
+//! block [`residual_block_train_composed`], of those of this crate), which is also what the tests compare
+//! the kernel with.
 //!
 //! Images are channels-last, `[batch, height, width, channels]`. Parameters are laid out as torch
 //! lays them out, so that weights map one to one.

@@ -5,6 +5,7 @@ use burn_flex::FlexTensor;
 
 use super::shapes::Shapes;
 use super::walks::{Right, walk, walk_together};
+use super::winograd::strided::{self, Strided, StridedSums};
 use super::{Conv2dOptions, depthwise, gathered, mixed, pointwise, winograd};
 use crate::bfloat::Engine;
 use crate::buffer::{Unwritten, elements, in_parts, part, tensor, threads};
@@ -130,6 +131,9 @@ pub(crate) fn forward(
     if winograd::applies(shapes) {
         return winograd::forward(shapes, x, weight, bias);
     }
+    if bias.is_none() && strided::applies(shapes) {
+        return Strided::forward(shapes, weight).all(x);
+    }
     if gathered::forward_pays(shapes) {
         return gathered::forward(shapes, x, weight, bias);
     }
@@ -204,6 +208,9 @@ pub(crate) fn input_gradient(
     if winograd::applies(shapes) {
         return winograd::input_gradient(shapes, weight, gradient);
     }
+    if strided::applies(shapes) {
+        return Strided::input_gradient(shapes, weight).all(gradient);
+    }
     if gathered::input_gradient_pays(shapes) {
         return gathered::input_gradient(shapes, weight, gradient);
     }
@@ -255,6 +262,9 @@ pub(crate) fn weight_gradient(
     }
     if winograd::applies(shapes) {
         return winograd::weight_gradient(shapes, x, gradient);
+    }
+    if strided::applies(shapes) {
+        return StridedSums::new(shapes).all(x, gradient);
     }
     if gathered::weight_gradient_pays(shapes) {
         return gathered::weight_gradient(shapes, x, gradient);

@@ -10,6 +10,7 @@ use super::direct::{forward_right, gradient_walks, unpack};
 use super::gathered;
 use super::shapes::Shapes;
 use super::walks::{Product, Right};
+use super::winograd::strided::{self, Strided, StridedSums};
 use super::winograd::{self, Correlation, Filter};
 use crate::buffer::{Shared, tensor};
 use crate::product::Matrix;
@@ -26,6 +27,7 @@ pub(crate) fn applies(shapes: &Shapes) -> bool {
 /// From the input to the output.
 pub(crate) enum Forward {
     Filtered(Filter),
+    Strided(Strided),
     Packed {
         shapes: Shapes,
         windows: Windows,
@@ -41,6 +43,9 @@ impl Forward {
     pub(crate) fn new(shapes: &Shapes, weight: &[f32]) -> Self {
         if winograd::applies(shapes) {
             return Self::Filtered(Filter::forward(shapes, weight));
+        }
+        if strided::applies(shapes) {
+            return Self::Strided(Strided::forward(shapes, weight));
         }
         let windows = shapes.forward_windows();
         if gathered::forward_pays(shapes) {
@@ -65,6 +70,7 @@ impl Forward {
         unsafe {
             match self {
                 Self::Filtered(filter) => filter.images(images, source, dest),
+                Self::Strided(strided) => strided.images(images, source, dest),
                 Self::Packed {
                     shapes,
                     windows,
@@ -87,6 +93,7 @@ impl Forward {
 /// From the output's gradient to the input's.
 pub(crate) enum InputGradient {
     Filtered(Filter),
+    Strided(Strided),
     Packed { shapes: Shapes, weight: Vec<f32> },
     Walked(Vec<(Windows, Right)>),
 }
@@ -95,6 +102,8 @@ impl InputGradient {
     pub(crate) fn new(shapes: &Shapes, weight: &[f32]) -> Self {
         if winograd::applies(shapes) {
             Self::Filtered(Filter::input_gradient(shapes, weight))
+        } else if strided::applies(shapes) {
+            Self::Strided(Strided::input_gradient(shapes, weight))
         } else if gathered::input_gradient_pays(shapes) {
             Self::Packed {
                 shapes: *shapes,
@@ -114,6 +123,7 @@ impl InputGradient {
         unsafe {
             match self {
                 Self::Filtered(filter) => filter.images(images, gradient, dest),
+                Self::Strided(strided) => strided.images(images, gradient, dest),
                 Self::Packed { shapes, weight } => {
                     let right = Matrix::new(weight, [shapes.out, shapes.weight_stride()]);
                     gathered::input_gradient_of(shapes, right, gradient, dest);
@@ -131,6 +141,7 @@ impl InputGradient {
 /// The sums of a weight's gradient.
 pub(crate) enum WeightGradient {
     Filtered(Correlation),
+    Strided(StridedSums),
     Packed { shapes: Shapes, windows: Windows },
     Walked { shapes: Shapes, windows: Windows },
 }
@@ -139,6 +150,9 @@ impl WeightGradient {
     pub(crate) fn new(shapes: &Shapes) -> Self {
         if winograd::applies(shapes) {
             return Self::Filtered(Correlation::new(shapes));
+        }
+        if strided::applies(shapes) {
+            return Self::Strided(StridedSums::new(shapes));
         }
         let (shapes, windows) = (*shapes, shapes.forward_windows());
         if gathered::weight_gradient_pays(&shapes) {
@@ -152,6 +166,7 @@ impl WeightGradient {
     pub(crate) fn zeros(&self) -> Vec<f32> {
         match self {
             Self::Filtered(correlation) => correlation.zeros(),
+            Self::Strided(correlation) => correlation.zeros(),
             Self::Packed { shapes, windows } | Self::Walked { shapes, windows } => {
                 vec![0.0; shapes.out * windows.depth()]
             }
@@ -162,6 +177,7 @@ impl WeightGradient {
     pub(crate) fn images(&self, images: usize, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
         match self {
             Self::Filtered(correlation) => correlation.images(images, x, gradient, sums),
+            Self::Strided(correlation) => correlation.images(images, x, gradient, sums),
             Self::Packed { shapes, windows } => {
                 let mut walk = Walk::new(windows, x);
                 for rows in windows.blocks(0..images, gathered::summed_rows(windows)) {
@@ -186,6 +202,7 @@ impl WeightGradient {
     pub(crate) fn finish(&self, sums: &[Vec<f32>]) -> FlexTensor {
         match self {
             Self::Filtered(correlation) => correlation.finish(sums),
+            Self::Strided(correlation) => correlation.finish(sums),
             Self::Packed { shapes, .. } => gathered::weight_gradient_of(shapes, sums),
             Self::Walked { shapes, .. } => {
                 let panels = Panels::new(shapes.out);

@@ -33,6 +33,7 @@ use crate::tile::Panels;
 mod convolution;
 mod correlation;
 mod products;
+pub(crate) mod strided;
 mod tiles;
 mod transform;
 
@@ -54,15 +55,17 @@ const UNIT: usize = 12;
 /// tiles lose no more digits.
 const LONG: usize = 128;
 
+/// Whether channels are whole vectors, and the smallest tile of a weight's gradient where vectors are
+/// narrower.
+fn whole(channels: usize) -> bool {
+    channels >= 16
+        && channels.is_multiple_of(products::MULTIPLE)
+        && Panels::new(channels).padded() == channels
+}
+
 /// Whether a convolution is worth it.
 pub(crate) fn applies(shapes: &Shapes) -> bool {
     let options = &shapes.options;
-    // Whole vectors, and the smallest tile of a weight's gradient where vectors are narrower.
-    let whole = |channels: usize| {
-        channels >= 16
-            && channels.is_multiple_of(products::MULTIPLE)
-            && Panels::new(channels).padded() == channels
-    };
     // Tiles that reach past the image waste a part of what is won.
     let pays = |size: [usize; 2]| 8 * 9 * size[0] * size[1] >= 11 * multiplied::<4>(size);
     shapes.kernel == [3, 3]

@@ -6,9 +6,10 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::shapes::Shapes;
+use super::products::{self, Term};
 use super::tiles::{APART, Plan, Tiles, with_room};
 use super::transform::{self, Taken, Written};
-use super::{UNIT, components, products};
+use super::{UNIT, components};
 use crate::buffer::{Shared, Unwritten, in_parts, part, threads};
 use crate::tile::Panels;
 
@@ -20,26 +21,34 @@ const TILES: [usize; 2] = [12, 384];
 /// A convolution by tiles of N columns of components.
 pub(crate) struct Convolution<const N: usize> {
     tiles: Tiles<N>,
-    right: Right<N>,
+    right: Right,
 }
 
 impl<const N: usize> Convolution<N> {
     pub(super) fn forward(shapes: &Shapes, weight: &[f32]) -> Self {
         let channels = shapes.channels;
-        let right = Right::new(channels, shapes.out, |channel, out| {
-            let start = 9 * (out * channels + channel);
-            std::array::from_fn(|tap| weight[start + tap])
-        });
+        let right = Right::new(
+            components(N),
+            [channels, shapes.out],
+            |channel, out, values| {
+                let start = 9 * (out * channels + channel);
+                transform::kernel::<N>(&std::array::from_fn(|tap| weight[start + tap]), values);
+            },
+        );
         let tiles = Tiles::of_output(shapes);
         Self { tiles, right }
     }
 
     pub(super) fn input_gradient(shapes: &Shapes, weight: &[f32]) -> Self {
         let channels = shapes.channels;
-        let right = Right::new(shapes.out, channels, |out, channel| {
-            let start = 9 * (out * channels + channel);
-            std::array::from_fn(|tap| weight[start + 8 - tap])
-        });
+        let right = Right::new(
+            components(N),
+            [shapes.out, channels],
+            |out, channel, values| {
+                let start = 9 * (out * channels + channel);
+                transform::kernel::<N>(&std::array::from_fn(|tap| weight[start + 8 - tap]), values);
+            },
+        );
         let tiles = Tiles {
             batch: shapes.batch,
             source: shapes.output,
@@ -131,7 +140,7 @@ struct Convolved<'a, I, const N: usize> {
     blocks: I,
     tiles: &'a Tiles<N>,
     source: &'a [f32],
-    right: &'a Right<N>,
+    right: &'a Right,
     finish: Finish<'a>,
     plans: [Plan<N>; 2],
     taken: &'a mut [f32],
@@ -157,7 +166,8 @@ impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_
             }
             .run(simd, self.taken);
             let taken = (&*self.taken, left);
-            products::multiply(simd, taken, self.right, tiles, (self.products, product));
+            let products = (&mut *self.products, product);
+            products::multiply(simd, taken, self.right, Term::each::<N>(), tiles, products);
             let written = Written {
                 tiles: self.tiles,
                 block,
@@ -172,7 +182,7 @@ impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_
 }
 
 /// The components of all kernels, each packed as the right operand of a product.
-pub(super) struct Right<const N: usize> {
+pub(super) struct Right {
     pub(super) values: Vec<f32>,
     /// Floats from one component to the next.
     pub(super) pitch: usize,
@@ -180,25 +190,25 @@ pub(super) struct Right<const N: usize> {
     pub(super) panels: Panels,
 }
 
-impl<const N: usize> Right<N> {
-    /// Transforms the kernels from `depth` channels to `columns`, of which `taps` gives the nine
-    /// numbers.
+impl Right {
+    /// The components of the kernels from `depth` channels to `columns`, of which `write` writes those of
+    /// one of each.
     pub(super) fn new(
-        depth: usize,
-        columns: usize,
-        taps: impl Fn(usize, usize) -> [f32; 9] + Send + Sync,
+        components: usize,
+        [depth, columns]: [usize; 2],
+        write: impl Fn(usize, usize, &mut [f32]) + Send + Sync,
     ) -> Self {
         let panels = Panels::new(columns);
         let pitch = depth * panels.padded() + APART;
-        let mut values = Unwritten::new(components(N) * pitch);
+        let mut values = Unwritten::new(components * pitch);
         let dest = values.pointer();
         in_parts(panels.count(), |index| {
             let (first, columns, width) = panels.panel(index);
-            let mut values = vec![0.0; components(N)];
+            let mut values = vec![0.0; components];
             for k in 0..depth {
                 for column in 0..columns {
                     let place = depth * first + k * width + column;
-                    transform::kernel::<N>(&taps(k, first + column), &mut values);
+                    write(k, first + column, &mut values);
                     for (component, &value) in values.iter().enumerate() {
                         // SAFETY: each place belongs to one pair of channels, of one panel.
                         unsafe { *dest.pointer().add(component * pitch + place) = value };
@@ -206,20 +216,25 @@ impl<const N: usize> Right<N> {
                 }
             }
         });
-        for component in 1..=components(N) {
+        for component in 1..=components {
             let end = component * pitch;
             // SAFETY: this is what lies between the components.
             unsafe { dest.part(end - APART..end) }.fill(0.0);
         }
         Self {
             // SAFETY: the columns are whole vectors, so that the panels have no gaps.
-            values: unsafe { values.into_vec(components(N) * pitch) },
+            values: unsafe { values.into_vec(components * pitch) },
             pitch,
             depth,
             panels,
         }
     }
 
+    pub(super) fn components(&self) -> usize {
+        self.values.len() / self.pitch
+    }
+
+    #[inline(always)]
     pub(super) fn component(&self, index: usize) -> &[f32] {
         &self.values[index * self.pitch..][..self.depth * self.panels.padded()]
     }

@@ -6,9 +6,10 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::shapes::Shapes;
+use super::products::{self, Term};
 use super::tiles::{Plan, Tiles, with_room};
 use super::transform::{self, Spread, Taken};
-use super::{UNIT, components, products};
+use super::{UNIT, components};
 use crate::buffer::{in_parts, part, tensor, threads};
 use crate::tile::Panels;
 
@@ -156,8 +157,9 @@ impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Sums<'_, I, 
                 plan: right,
             }
             .run(simd, self.spread);
-            let operands = [(&*self.taken, left), (&*self.spread, right)];
-            products::correlate(simd, operands, self.panels, tiles, self.sums);
+            let (taken, spread) = ((&*self.taken, left), (&*self.spread, right));
+            let terms = Term::each::<N>();
+            products::correlate(simd, taken, spread, terms, self.panels, tiles, self.sums);
         }
     }
 }

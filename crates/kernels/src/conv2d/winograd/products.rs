@@ -17,25 +17,60 @@ pub(super) const MULTIPLE: usize = 4;
 /// digits.
 const DEPTH: usize = 64;
 
-/// `products[tile, component] = taken[tile, component] · right[component]` for so many tiles.
+/// `products[tile, product] = Σ taken[tile, left] · right[right]` over terms, for so many tiles.
 ///
 /// Tiles are done in whole units: what follows them in the operands is read and written, too.
-pub(super) fn multiply<S: Simd, const N: usize>(
+pub(super) fn multiply<S: Simd, const L: usize, const P: usize>(
     simd: S,
-    taken: (&[f32], Plan<N>),
-    right: &Right<N>,
+    taken: (&[f32], Plan<L>),
+    right: &Right,
+    terms: &[Term],
     tiles: usize,
-    products: (&mut [f32], Plan<N>),
+    products: (&mut [f32], Plan<P>),
 ) {
     apart(
         simd,
         Multiply {
             taken,
             right,
+            terms,
             tiles,
             products,
         },
     );
+}
+
+/// Which components are multiplied, and to which component of the product theirs is added: sums are over
+/// all terms of the same product, which stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Term {
+    pub(super) left: usize,
+    pub(super) right: usize,
+    pub(super) product: usize,
+}
+
+impl Term {
+    /// Each component with its own.
+    pub(super) fn each<const N: usize>() -> &'static [Self] {
+        static EACH: [Term; 24] = {
+            let mut each = [Term::of(0); 24];
+            let mut component = 0;
+            while component < 24 {
+                each[component] = Term::of(component);
+                component += 1;
+            }
+            each
+        };
+        &EACH[..components(N)]
+    }
+
+    pub(super) const fn of(component: usize) -> Self {
+        Self {
+            left: component,
+            right: component,
+            product: component,
+        }
+    }
 }
 
 /// Compiles `work` into a function of its own. The loops of products need all registers, and what the
@@ -45,14 +80,15 @@ fn apart<S: Simd, W: WithSimd>(simd: S, work: W) -> W::Output {
     simd.vectorize(work)
 }
 
-struct Multiply<'a, const N: usize> {
-    taken: (&'a [f32], Plan<N>),
-    right: &'a Right<N>,
+struct Multiply<'a, const L: usize, const P: usize> {
+    taken: (&'a [f32], Plan<L>),
+    right: &'a Right,
+    terms: &'a [Term],
     tiles: usize,
-    products: (&'a mut [f32], Plan<N>),
+    products: (&'a mut [f32], Plan<P>),
 }
 
-impl<const N: usize> WithSimd for Multiply<'_, N> {
+impl<const L: usize, const P: usize> WithSimd for Multiply<'_, L, P> {
     type Output = ();
 
     #[inline(always)]
@@ -60,6 +96,7 @@ impl<const N: usize> WithSimd for Multiply<'_, N> {
         let Self {
             taken: (taken, left),
             right,
+            terms,
             tiles,
             products: (products, product),
         } = self;
@@ -70,31 +107,46 @@ impl<const N: usize> WithSimd for Multiply<'_, N> {
             right.depth.is_multiple_of(S::F32_LANES) && panels.columns.is_multiple_of(S::F32_LANES)
         );
         assert!(left.length(tiles) <= taken.len() && product.length(tiles) <= products.len());
+        assert!(terms.iter().all(|term| term.left < components(L)
+            && term.product < components(P)
+            && term.right < right.components()));
         let lanes = S::F32_LANES;
-        for component in 0..components(N) {
-            let weight = right.component(component);
+        // Terms, or channels of one of them, that are summed one after another.
+        let together = match DEPTH / right.depth.max(1) {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            _ => 4,
+        };
+        for terms in terms.chunk_by(|one, next| one.product == next.product) {
+            let component = terms[0].product;
             for first in (0..panels.columns).step_by(2 * lanes) {
                 let both = panels.columns - first > lanes;
                 let width = if both { 2 * lanes } else { lanes };
-                for depth in (0..right.depth).step_by(DEPTH) {
-                    let panel = Panel {
-                        taken: taken[(depth * components(N)) + component * lanes..].as_ptr(),
-                        left,
-                        weight: weight[right.depth * first + depth * width..].as_ptr(),
-                        depth: DEPTH.min(right.depth - depth),
-                        more: depth > 0,
-                        dest: products[components(N) * first + component * lanes..].as_mut_ptr(),
-                        product,
-                        tiles,
-                    };
-                    // SAFETY: the operands have all channels of the tiles, in whole vectors, the weight has
-                    // the panel, and the tiles are whole units.
-                    unsafe {
-                        match (S::REGISTER_COUNT >= 32, both) {
-                            (true, true) => panel.multiply::<S, 12, 2>(simd),
-                            (true, false) => panel.multiply::<S, 12, 1>(simd),
-                            (false, true) => panel.multiply::<S, 6, 2>(simd),
-                            (false, false) => panel.multiply::<S, 6, 1>(simd),
+                let mut more = false;
+                for terms in terms.chunks(together) {
+                    for depth in (0..right.depth).step_by(DEPTH) {
+                        let panel = Panel {
+                            taken: taken[depth * components(L)..].as_ptr(),
+                            left,
+                            right,
+                            place: right.depth * first + depth * width,
+                            terms,
+                            depth: DEPTH.min(right.depth - depth),
+                            more,
+                            dest: products[components(P) * first + component * lanes..]
+                                .as_mut_ptr(),
+                            product,
+                            tiles,
+                        };
+                        more = true;
+                        // SAFETY: the operands have all channels of the tiles, in whole vectors, and the
+                        // components of the terms, and the tiles are whole units.
+                        unsafe {
+                            match terms.len() {
+                                1 => panel.run::<S, 1>(simd, both),
+                                2 => panel.run::<S, 2>(simd, both),
+                                _ => panel.run::<S, 4>(simd, both),
+                            }
                         }
                     }
                 }
@@ -103,66 +155,94 @@ impl<const N: usize> WithSimd for Multiply<'_, N> {
     }
 }
 
-/// The columns of a panel of a component, of a part of the depth.
-struct Panel<const N: usize> {
+/// The columns of a panel of a component of the product, of some terms and a part of the depth.
+struct Panel<'a, const L: usize, const P: usize> {
     taken: *const f32,
-    left: Plan<N>,
-    weight: *const f32,
+    left: Plan<L>,
+    right: &'a Right,
+    /// Where the panel begins in a component of the right operand.
+    place: usize,
+    terms: &'a [Term],
     depth: usize,
     /// Whether there is a sum already, to which this is added.
     more: bool,
     dest: *mut f32,
-    product: Plan<N>,
+    product: Plan<P>,
     tiles: usize,
 }
 
-impl<const N: usize> Panel<N> {
+impl<const L: usize, const P: usize> Panel<'_, L, P> {
     /// # Safety
-    /// The operands must have all channels of the tiles, whose number must be a multiple of P, and
-    /// the weight a panel of V vectors.
+    /// As for [`Panel::multiply`], of a panel of two vectors or of one.
     #[inline(always)]
-    unsafe fn multiply<S: Simd, const P: usize, const V: usize>(&self, simd: S) {
+    unsafe fn run<S: Simd, const K: usize>(&self, simd: S, both: bool) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            match (S::REGISTER_COUNT >= 32, both) {
+                (true, true) => self.multiply::<S, 12, 2, K>(simd),
+                (true, false) => self.multiply::<S, 12, 1, K>(simd),
+                (false, true) => self.multiply::<S, 6, 2, K>(simd),
+                (false, false) => self.multiply::<S, 6, 1, K>(simd),
+            }
+        }
+    }
+
+    /// # Safety
+    /// The operands must have all channels of the tiles, whose number must be a multiple of T, and the
+    /// components of the K terms, and the right one a panel of V vectors.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const T: usize, const V: usize, const K: usize>(&self, simd: S) {
         let lanes = S::F32_LANES;
         // Unrolled further, the loop is scheduled in a way that may need more registers than there are.
         let together = lanes.min(4);
         let steps = std::hint::black_box(lanes / together);
-        for first in (0..self.tiles).step_by(P) {
+        let mut operands = [(self.taken, self.taken); K];
+        for (operands, term) in operands.iter_mut().zip(self.terms) {
+            let weight = self.right.component(term.right);
+            *operands = (
+                self.taken.wrapping_add(term.left * lanes),
+                weight[self.place..].as_ptr(),
+            );
+        }
+        for first in (0..self.tiles).step_by(T) {
             // SAFETY: by the caller's promise.
             unsafe {
-                let mut sum = [[simd.splat_f32s(0.0); V]; P];
-                let mut left = [self.taken; P];
-                for p in 0..P {
-                    left[p] = left[p].add((first + p) * self.left.tile());
-                }
-                let mut weight = self.weight;
-                for _ in 0..self.depth / lanes {
-                    for step in 0..steps {
-                        for k in 0..together {
-                            let mut right = [simd.splat_f32s(0.0); V];
-                            for v in 0..V {
-                                right[v] = load(simd, weight.add((k * V + v) * lanes));
-                            }
-                            for p in 0..P {
-                                let left = simd.splat_f32s(*left[p].add(together * step + k));
+                let mut sum = [[simd.splat_f32s(0.0); V]; T];
+                for k in 0..K {
+                    let (taken, mut weight) = operands[k];
+                    let mut left = [taken; T];
+                    for t in 0..T {
+                        left[t] = taken.add((first + t) * self.left.tile());
+                    }
+                    for _ in 0..self.depth / lanes {
+                        for step in 0..steps {
+                            for k in 0..together {
+                                let mut right = [simd.splat_f32s(0.0); V];
                                 for v in 0..V {
-                                    sum[p][v] = simd.mul_add_e_f32s(left, right[v], sum[p][v]);
+                                    right[v] = load(simd, weight.add((k * V + v) * lanes));
+                                }
+                                for t in 0..T {
+                                    let left = simd.splat_f32s(*left[t].add(together * step + k));
+                                    for v in 0..V {
+                                        sum[t][v] = simd.mul_add_e_f32s(left, right[v], sum[t][v]);
+                                    }
                                 }
                             }
+                            weight = weight.add(together * V * lanes);
                         }
-                        weight = weight.add(together * V * lanes);
-                    }
-                    for p in 0..P {
-                        left[p] = left[p].wrapping_add(components(N) * lanes);
+                        for t in 0..T {
+                            left[t] = left[t].wrapping_add(components(L) * lanes);
+                        }
                     }
                 }
-                for p in 0..P {
-                    let dest = self.dest.add((first + p) * self.product.tile());
+                for t in 0..T {
+                    let dest = self.dest.add((first + t) * self.product.tile());
                     for v in 0..V {
-                        let dest = dest.add(v * components(N) * lanes);
+                        let dest = dest.add(v * components(P) * lanes);
                         if self.more {
-                            sum[p][v] = simd.add_f32s(load(simd, dest), sum[p][v]);
+                            sum[t][v] = simd.add_f32s(load(simd, dest), sum[t][v]);
                         }
-                        store(simd, dest, sum[p][v]);
+                        store(simd, dest, sum[t][v]);
                     }
                 }
             }
@@ -170,32 +250,37 @@ impl<const N: usize> Panel<N> {
     }
 }
 
-/// Adds `Σ_tile taken[tile, component, k] · spread[tile, component, column]` to the sums of each
-/// component, laid out as the right operand of [`multiply`].
+/// Adds `Σ_tile taken[tile, left, k] · spread[tile, product, column]` of each term to the sums of its
+/// right component, laid out as the right operand of [`multiply`].
 #[inline(always)]
-pub(super) fn correlate<S: Simd, const N: usize>(
+pub(super) fn correlate<S: Simd, const L: usize, const P: usize>(
     simd: S,
-    [(taken, left), (spread, right)]: [(&[f32], Plan<N>); 2],
+    (taken, left): (&[f32], Plan<L>),
+    (spread, right): (&[f32], Plan<P>),
+    terms: &[Term],
     panels: Panels,
     tiles: usize,
     sums: &mut [f32],
 ) {
     let lanes = S::F32_LANES;
     let area = left.channels * panels.columns;
-    assert!(right.channels == panels.columns && sums.len() == components(N) * area);
+    assert!(right.channels == panels.columns && sums.len() == terms.len() * area);
     assert!(left.channels.is_multiple_of(lanes) && panels.columns.is_multiple_of(lanes));
     assert!(left.channels.is_multiple_of(MULTIPLE));
     assert!(left.length(tiles) <= taken.len() && right.length(tiles) <= spread.len());
-    for component in 0..components(N) {
+    assert!(terms.iter().all(|term| term.left < components(L)
+        && term.product < components(P)
+        && term.right < terms.len()));
+    for term in terms {
         for index in 0..panels.count() {
             let (first, _, width) = panels.panel(index);
             let sums = Sum {
-                taken: taken[component * lanes..].as_ptr(),
+                taken: taken[term.left * lanes..].as_ptr(),
                 left,
-                spread: spread[components(N) * first + component * lanes..].as_ptr(),
+                spread: spread[components(P) * first + term.product * lanes..].as_ptr(),
                 right,
                 tiles,
-                dest: sums[component * area + left.channels * first..].as_mut_ptr(),
+                dest: sums[term.right * area + left.channels * first..].as_mut_ptr(),
             };
             let mut row = 0;
             while row < left.channels {
@@ -223,16 +308,16 @@ pub(super) fn correlate<S: Simd, const N: usize>(
 }
 
 /// The sum of a panel of a component.
-struct Sum<const N: usize> {
+struct Sum<const L: usize, const P: usize> {
     taken: *const f32,
-    left: Plan<N>,
+    left: Plan<L>,
     spread: *const f32,
-    right: Plan<N>,
+    right: Plan<P>,
     tiles: usize,
     dest: *mut f32,
 }
 
-impl<const N: usize> Sum<N> {
+impl<const L: usize, const P: usize> Sum<L, P> {
     /// Sums K channels from `row` on, and returns K.
     ///
     /// # Safety
@@ -250,13 +335,13 @@ impl<const N: usize> Sum<N> {
             let mut places = [0; K];
             for i in 0..K {
                 let channel = row + i;
-                places[i] = channel / lanes * lanes * components(N) + channel % lanes;
+                places[i] = channel / lanes * lanes * components(L) + channel % lanes;
             }
             let (mut left, mut right) = (self.taken, self.spread);
             for _ in 0..self.tiles {
                 let mut columns = [simd.splat_f32s(0.0); V];
                 for v in 0..V {
-                    columns[v] = load(simd, right.add(v * components(N) * lanes));
+                    columns[v] = load(simd, right.add(v * components(P) * lanes));
                 }
                 for i in 0..K {
                     let left = simd.splat_f32s(*left.add(places[i]));

@@ -6,8 +6,9 @@ use super::super::shapes::Shapes;
 use super::super::tests::{Naive, check, naive};
 use super::super::{Conv2dOptions, conv2d, conv2d_reference};
 use super::convolution::Right;
+use super::products::Term;
 use super::tiles::Plan;
-use super::{UNIT, applies, components, products, transform, wide};
+use super::{UNIT, applies, components, products, strided, transform, wide};
 use crate::oracle::{device, numbers, relative_error, tensor, values};
 use crate::tile::Panels;
 
@@ -57,6 +58,37 @@ fn values_and_gradients_match_naive_loops() {
     }
 }
 
+/// The errors of the output and of both gradients, at most twice those of Burn's own operations.
+fn check_errors(shape: [usize; 4], out: usize, options: Conv2dOptions) {
+    let run = |convolve: fn(Tensor<4>, Tensor<4>, Conv2dOptions) -> Tensor<4>| {
+        let x = tensor(shape, 1).require_grad();
+        let weight = tensor([out, shape[3], 3, 3], 2).require_grad();
+        let output = convolve(x.clone(), weight.clone(), options);
+        let upstream = tensor(output.dims(), 3);
+        let gradients = (output.clone() * upstream.clone()).sum().backward();
+        let bias = Tensor::zeros([out], &device());
+        let exact = naive(&x, &weight, &bias, &values(&upstream), options);
+        let found = [
+            values(&output),
+            values(&x.grad(&gradients).unwrap()),
+            values(&weight.grad(&gradients).unwrap()),
+        ];
+        let Naive {
+            output, x, weight, ..
+        } = exact;
+        let exact = [output, x, weight];
+        std::array::from_fn::<f64, 3, _>(|i| relative_error(&found[i], &exact[i]))
+    };
+    let ours = run(|x, weight, options| conv2d(x, weight, None, options));
+    let twins = run(|x, weight, options| conv2d_reference(x, weight, None, options));
+    for (part, (ours, twins)) in ours.iter().zip(twins).enumerate() {
+        assert!(
+            *ours <= 2.0 * twins,
+            "{part} of {shape:?} to {out}: {ours:.2e}, {twins:.2e}"
+        );
+    }
+}
+
 #[test]
 fn errors_are_at_most_twice_those_of_burns_own_operations() {
     for (shape, out) in [
@@ -65,31 +97,43 @@ fn errors_are_at_most_twice_those_of_burns_own_operations() {
         ([1, 8, 8, 128], 96),
         ([3, 4, 4, 256], 64),
     ] {
-        let run = |convolve: fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
-            let x = tensor(shape, 1).require_grad();
-            let weight = tensor([out, shape[3], 3, 3], 2).require_grad();
-            let output = convolve(x.clone(), weight.clone());
-            let upstream = tensor(output.dims(), 3);
-            let gradients = (output.clone() * upstream.clone()).sum().backward();
-            let bias = Tensor::zeros([out], &device());
-            let exact = naive(&x, &weight, &bias, &values(&upstream), padded([1, 1]));
-            let found = [
-                values(&output),
-                values(&x.grad(&gradients).unwrap()),
-                values(&weight.grad(&gradients).unwrap()),
-            ];
-            let Naive {
-                output, x, weight, ..
-            } = exact;
-            let exact = [output, x, weight];
-            std::array::from_fn::<f64, 3, _>(|i| relative_error(&found[i], &exact[i]))
-        };
-        let ours = run(|x, weight| conv2d(x, weight, None, padded([1, 1])));
-        let twins = run(|x, weight| conv2d_reference(x, weight, None, padded([1, 1])));
-        for (ours, twins) in ours.iter().zip(twins) {
-            assert!(*ours <= 2.0 * twins, "{shape:?}: {ours:.2e}, {twins:.2e}");
-        }
+        check_errors(shape, out, padded([1, 1]));
     }
+}
+
+#[test]
+fn so_are_those_with_a_stride() {
+    for (shape, out) in [
+        ([2, 16, 16, 16], 32),
+        ([3, 9, 15, 16], 16),
+        ([1, 8, 10, 64], 128),
+        ([7, 7, 7, 48], 16),
+        ([13, 8, 7, 32], 64),
+    ] {
+        let options = Conv2dOptions {
+            stride: [2, 2],
+            ..padded([1, 1])
+        };
+        let taken = shapes(shape, out, options);
+        assert!(strided::applies(&taken), "{shape:?}");
+        check_errors(shape, out, options);
+    }
+}
+
+#[test]
+fn with_a_stride_an_empty_batch_gives_an_empty_output() {
+    let options = Conv2dOptions {
+        stride: [2, 2],
+        ..padded([1, 1])
+    };
+    let x = Tensor::<4>::zeros([0, 8, 8, 16], &device()).require_grad();
+    let weight = tensor([16, 16, 3, 3], 1).require_grad();
+    let output = conv2d(x.clone(), weight.clone(), None, options);
+    assert_eq!(output.dims(), [0, 4, 4, 16]);
+    let gradients = output.sum().backward();
+    assert_eq!(x.grad(&gradients).unwrap().dims(), x.dims());
+    let gradient = values(&weight.grad(&gradients).unwrap());
+    assert!(gradient.iter().all(|value| *value == 0.0));
 }
 
 #[test]
@@ -201,18 +245,20 @@ impl<const N: usize> WithSimd for Products<N> {
         };
         let pitch = depth * columns;
         let taken = numbers(left.length(room), 1);
-        let right = Right::<N> {
+        let right = Right {
             values: numbers(components(N) * pitch, 2),
             pitch,
             depth,
             panels,
         };
         let mut found = vec![0.0; product.length(room)];
-        products::multiply(simd, (&taken, left), &right, tiles, (&mut found, product));
+        let terms = Term::each::<N>();
+        let taken_by = (&taken[..], left);
+        products::multiply(simd, taken_by, &right, terms, tiles, (&mut found, product));
         let spread = numbers(product.length(tiles), 3);
-        let operands = [(&taken[..], left), (&spread[..], product)];
+        let spread_by = (&spread[..], product);
         let mut sums = vec![1.0; components(N) * pitch];
-        products::correlate(simd, operands, panels, tiles, &mut sums);
+        products::correlate(simd, taken_by, spread_by, terms, panels, tiles, &mut sums);
 
         let (mut multiplied, mut expected) = (Vec::new(), Vec::new());
         let (mut summed, mut expected_sums) = (Vec::new(), Vec::new());
