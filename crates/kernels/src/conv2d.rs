@@ -11,10 +11,10 @@
 //! after another within each block of pixels, which stays in the cache. Where every channel is a
 //! group of its own (a depthwise convolution), vectors run over the channels instead. A kernel of
 //! one pixel without padding makes products of whole matrices (see the `product` module), and one of
-//! 3×3 pixels with stride 1 goes by Winograd's filtering (see `winograd`), with a third of the products or
-//! 4/9 of them.
-//! Where registers are few, as with AVX2, the weight's gradient and deep windows are packed for the
-//! same products, block by block (see `gathered`).
+//! 3×3 pixels goes by Winograd's filtering (see `winograd`): with stride 1 a third of the products or 4/9
+//! of them are left, with stride 2 (see `winograd::strided`) 25 of 36. Where registers are few, as with
+//! AVX2, the weight's gradient and deep windows of other kernels are packed for the same products, block
+//! by block (see `gathered`).
 //!
 //! Cost: `2·B·OH·OW·O·C/G·KH·KW` FLOPs in G groups forward, and as many for each of the two
 //! gradients; traffic is one read of the input and one write of the output (floats of 4 bytes),

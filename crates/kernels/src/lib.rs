@@ -11,7 +11,7 @@
 //!
 //! | operation | kernel |
 //! |---|---|
-//! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, deep strided ones packed block by block for products, others direct in register tiles; depthwise by vectors, 1×1 as a product |
+//! | [`conv2d`], [`conv1d`] | 3×3 by Winograd's filtering, with stride 1 or 2, other deep ones packed block by block for products, others direct in register tiles; depthwise by vectors, 1×1 as a product |
 //! | [`max_pool2d`], [`avg_pool2d`], [`mean_pool`] | vectors over the channels, gradients gathered |
 //! | [`batch_norm_train`], [`batch_norm_eval`] | with residual and ReLU, two passes each way |
 //! | [`residual_block_train`] | convolutions and norms of a few images at a time while these are in cache; elsewhere composed of the operations above |

@@ -131,7 +131,7 @@ pub(crate) fn forward(
     if winograd::applies(shapes) {
         return winograd::forward(shapes, x, weight, bias);
     }
-    if bias.is_none() && strided::applies(shapes) {
+    if bias.is_none() && !shapes.options.relu && strided::applies(shapes) {
         return Strided::forward(shapes, weight).all(x);
     }
     if gathered::forward_pays(shapes) {

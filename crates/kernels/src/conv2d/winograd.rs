@@ -1,4 +1,5 @@
-//! Convolutions under a kernel of 3×3 pixels with stride 1, by Winograd's minimal filtering.
+//! Convolutions under a kernel of 3×3 pixels, by Winograd's minimal filtering: here with stride 1, and with
+//! stride 2 in [`strided`].
 //!
 //! F(2×4, 3×3) of Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016): a tile
 //! of 2×4 output pixels is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` of a kernel g and the 4×6 input pixels d that

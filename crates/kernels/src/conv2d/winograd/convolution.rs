@@ -6,17 +6,12 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::shapes::Shapes;
+use super::components;
 use super::products::{self, Term};
-use super::tiles::{APART, Plan, Tiles, with_room};
+use super::tiles::{APART, Plan, Tiles, most, shared_out, with_room};
 use super::transform::{self, Taken, Written};
-use super::{UNIT, components};
-use crate::buffer::{Shared, Unwritten, in_parts, part, threads};
+use crate::buffer::{Shared, Unwritten, in_parts, threads};
 use crate::tile::Panels;
-
-/// Floats of a block's components, source and product together, 192 KiB.
-const BLOCK: usize = 48 * 1024;
-/// Least and most tiles of a block.
-const TILES: [usize; 2] = [12, 384];
 
 /// A convolution by tiles of N columns of components.
 pub(crate) struct Convolution<const N: usize> {
@@ -60,33 +55,21 @@ impl<const N: usize> Convolution<N> {
 
     /// Tiles of a block at most.
     fn most(&self) -> usize {
-        let most = BLOCK / (components(N) * (self.right.depth + self.right.panels.columns));
-        most.clamp(TILES[0], TILES[1]) / UNIT * UNIT
+        most(components(N) * (self.right.depth + self.right.panels.columns))
     }
 
     /// The convolution of all images, `[batch, height, width, columns]`, on all threads.
     pub(super) fn all(&self, source: &[f32], finish: Finish<'_>) -> FlexTensor {
         let (tiles, columns) = (&self.tiles, self.right.panels.columns);
         let [height, width] = tiles.dest;
-        let mut output = Unwritten::new(tiles.batch * height * width * columns);
-        let dest = output.pointer();
-        let units = tiles.count().div_ceil(UNIT);
-        // As many blocks for one thread as for another.
-        let blocks = units
-            .div_ceil(self.most() / UNIT)
-            .next_multiple_of(threads());
-        let blocks = blocks.min(units);
-        // Four parts to each thread even out a machine that is shared with others; every pixel comes
-        // out the same whoever computes it.
-        let parts = (4 * threads()).min(blocks).max(1);
-        in_parts(parts, |index| {
-            let blocks =
-                part(blocks, parts, index).map(|block| tiles.of_units(part(units, blocks, block)));
+        let shape = [tiles.batch, height, width, columns];
+        let blocks = tiles.blocks(self.most(), threads());
+        let output = shared_out(shape.iter().product(), &blocks, |blocks, dest| {
             // SAFETY: blocks have disjoint tiles, which have disjoint pixels.
             unsafe { self.blocks(tiles, blocks, source, finish, dest) };
         });
         // SAFETY: the tiles cover all pixels.
-        unsafe { output.written([tiles.batch, height, width, columns]) }
+        unsafe { output.written(shape) }
     }
 
     /// # Safety
@@ -96,11 +79,9 @@ impl<const N: usize> Convolution<N> {
             batch: images,
             ..self.tiles
         };
-        let units = tiles.count().div_ceil(UNIT);
-        let blocks = units.div_ceil(self.most() / UNIT);
-        let blocks = (0..blocks).map(|block| tiles.of_units(part(units, blocks, block)));
+        let blocks = tiles.blocks(self.most(), 1);
         // SAFETY: by the caller's promise.
-        unsafe { self.blocks(&tiles, blocks, source, Finish::default(), dest) };
+        unsafe { self.blocks(&tiles, &blocks, source, Finish::default(), dest) };
     }
 
     /// The convolution of some blocks.
@@ -110,7 +91,7 @@ impl<const N: usize> Convolution<N> {
     unsafe fn blocks(
         &self,
         tiles: &Tiles<N>,
-        blocks: impl Iterator<Item = Range<usize>>,
+        blocks: &[Range<usize>],
         source: &[f32],
         finish: Finish<'_>,
         dest: Shared,
@@ -135,9 +116,9 @@ impl<const N: usize> Convolution<N> {
 }
 
 /// The convolution of some blocks, all steps of each one after another in the cache.
-struct Convolved<'a, I, const N: usize> {
+struct Convolved<'a, const N: usize> {
     /// Disjoint: their pixels are ours to write.
-    blocks: I,
+    blocks: &'a [Range<usize>],
     tiles: &'a Tiles<N>,
     source: &'a [f32],
     right: &'a Right,
@@ -148,7 +129,7 @@ struct Convolved<'a, I, const N: usize> {
     dest: Shared,
 }
 
-impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_, I, N> {
+impl<const N: usize> WithSimd for Convolved<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -170,7 +151,7 @@ impl<I: Iterator<Item = Range<usize>>, const N: usize> WithSimd for Convolved<'_
             products::multiply(simd, taken, self.right, Term::each::<N>(), tiles, products);
             let written = Written {
                 tiles: self.tiles,
-                block,
+                block: block.clone(),
                 products: self.products,
                 plan: product,
                 finish: self.finish,

@@ -113,7 +113,7 @@ impl<const N: usize> Correlate<N> {
     pub(super) fn finish(&self, sums: &[Vec<f32>]) -> FlexTensor {
         let (channels, panels) = (self.channels, self.panels);
         tensor(
-            transform::weight_gradient::<N>(sums, channels, panels),
+            transform::weight_gradient(sums, components(N), channels, panels, transform::taps::<N>),
             [panels.columns, channels, 3, 3],
         )
     }

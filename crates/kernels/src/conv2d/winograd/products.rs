@@ -13,8 +13,8 @@ use crate::tile::{Panels, load, store};
 /// What the channels of a weight's gradient must be a multiple of: the rows of its smallest tile.
 pub(super) const MULTIPLE: usize = 4;
 
-/// Channels that are summed one after another. More of them are summed in parts, whose sums lose fewer
-/// digits.
+/// Products, of channels and terms, that are summed one after another. More of them are summed in parts,
+/// whose sums lose fewer digits.
 const DEPTH: usize = 64;
 
 /// `products[tile, product] = Σ taken[tile, left] · right[right]` over terms, for so many tiles.
@@ -111,19 +111,23 @@ impl<const L: usize, const P: usize> WithSimd for Multiply<'_, L, P> {
             && term.product < components(P)
             && term.right < right.components()));
         let lanes = S::F32_LANES;
-        // Terms, or channels of one of them, that are summed one after another.
-        let together = match DEPTH / right.depth.max(1) {
-            0 | 1 => 1,
-            2 | 3 => 2,
-            _ => 4,
-        };
+        assert!(terms.is_sorted_by_key(|term| term.product));
+        // Terms that are summed one after another: of no more than so many products together.
+        let together = (DEPTH / right.depth.max(1)).max(1);
         for terms in terms.chunk_by(|one, next| one.product == next.product) {
             let component = terms[0].product;
             for first in (0..panels.columns).step_by(2 * lanes) {
                 let both = panels.columns - first > lanes;
                 let width = if both { 2 * lanes } else { lanes };
-                let mut more = false;
-                for terms in terms.chunks(together) {
+                let (mut more, mut rest) = (false, terms);
+                while !rest.is_empty() {
+                    let count = match rest.len().min(together) {
+                        1 => 1,
+                        2 | 3 => 2,
+                        _ => 4,
+                    };
+                    let terms = &rest[..count];
+                    rest = &rest[count..];
                     for depth in (0..right.depth).step_by(DEPTH) {
                         let panel = Panel {
                             taken: taken[depth * components(L)..].as_ptr(),
@@ -142,7 +146,7 @@ impl<const L: usize, const P: usize> WithSimd for Multiply<'_, L, P> {
                         // SAFETY: the operands have all channels of the tiles, in whole vectors, and the
                         // components of the terms, and the tiles are whole units.
                         unsafe {
-                            match terms.len() {
+                            match count {
                                 1 => panel.run::<S, 1>(simd, both),
                                 2 => panel.run::<S, 2>(simd, both),
                                 _ => panel.run::<S, 4>(simd, both),
@@ -194,8 +198,9 @@ impl<const L: usize, const P: usize> Panel<'_, L, P> {
     unsafe fn multiply<S: Simd, const T: usize, const V: usize, const K: usize>(&self, simd: S) {
         let lanes = S::F32_LANES;
         // Unrolled further, the loop is scheduled in a way that may need more registers than there are.
-        let together = lanes.min(4);
-        let steps = std::hint::black_box(lanes / together);
+        let unrolled = lanes.min(4);
+        let steps = std::hint::black_box(lanes / unrolled);
+        assert_eq!(self.terms.len(), K);
         let mut operands = [(self.taken, self.taken); K];
         for (operands, term) in operands.iter_mut().zip(self.terms) {
             let weight = self.right.component(term.right);
@@ -208,27 +213,27 @@ impl<const L: usize, const P: usize> Panel<'_, L, P> {
             // SAFETY: by the caller's promise.
             unsafe {
                 let mut sum = [[simd.splat_f32s(0.0); V]; T];
-                for k in 0..K {
-                    let (taken, mut weight) = operands[k];
+                for term in 0..K {
+                    let (taken, mut weight) = operands[term];
                     let mut left = [taken; T];
                     for t in 0..T {
                         left[t] = taken.add((first + t) * self.left.tile());
                     }
                     for _ in 0..self.depth / lanes {
                         for step in 0..steps {
-                            for k in 0..together {
+                            for k in 0..unrolled {
                                 let mut right = [simd.splat_f32s(0.0); V];
                                 for v in 0..V {
                                     right[v] = load(simd, weight.add((k * V + v) * lanes));
                                 }
                                 for t in 0..T {
-                                    let left = simd.splat_f32s(*left[t].add(together * step + k));
+                                    let left = simd.splat_f32s(*left[t].add(unrolled * step + k));
                                     for v in 0..V {
                                         sum[t][v] = simd.mul_add_e_f32s(left, right[v], sum[t][v]);
                                     }
                                 }
                             }
-                            weight = weight.add(together * V * lanes);
+                            weight = weight.add(unrolled * V * lanes);
                         }
                         for t in 0..T {
                             left[t] = left[t].wrapping_add(components(L) * lanes);

@@ -28,26 +28,26 @@ use pulp::{Arch, Simd, WithSimd};
 use super::super::shapes::Shapes;
 use super::convolution::Right;
 use super::products::{self, Term};
-use super::tiles::{Plan, Tiles, with_room};
+use super::tiles::{APART, Plan, Tiles, most, shared_out, with_room};
+use super::transform;
 use super::{UNIT, components, whole};
-use crate::buffer::{Shared, Unwritten, in_parts, part, tensor, threads};
+use crate::buffer::{Shared, in_parts, part, tensor, threads};
 use crate::tile::{Panels, load, store};
 
 /// Columns of components that have room for 25, 9 and 16 of them.
 const PAIRS: usize = 7;
 const SUMS: usize = 3;
 const GRADIENTS: usize = 4;
-/// Floats of a block's components, source and product together, 192 KiB.
-const BLOCK: usize = 48 * 1024;
-/// Least and most tiles of a block, and the tiles of a block of a weight's gradient.
-const TILES: [usize; 2] = [12, 384];
+/// Tiles of a block of a weight's gradient.
 const SUMMED: usize = 24;
 /// Most pairs of channels: the components of more kernels come from memory.
 const AREA: usize = 32 * 1024;
 
-/// For each of the five products along an axis, the component of the sum that it is added to, and that of
-/// the output's gradient which it is taken of on the way back.
+/// Of the five products along an axis (of a − b, p, b, c − b and q), the component of the sum that each is
+/// added to.
 const SUM: [usize; 5] = [0, 0, 1, 2, 2];
+/// Of the five products of the way back, the component of the output's gradient that each is of (u − v, v,
+/// w − v, and for the even pixels u and v; the components are u − v, v, w − v and u).
 const GRADIENT: [usize; 5] = [0, 1, 2, 3, 1];
 
 /// From the source's 25 components to the 9 sums.
@@ -96,7 +96,6 @@ pub(crate) fn applies(shapes: &Shapes) -> bool {
         && options.padding == [1, 1]
         && options.dilation == [1, 1]
         && options.groups == 1
-        && !options.relu
         && whole(shapes.channels)
         && whole(shapes.out)
         && shapes.channels * shapes.out <= AREA
@@ -105,6 +104,7 @@ pub(crate) fn applies(shapes: &Shapes) -> bool {
         && 8 * height * width >= 25 * height.div_ceil(2) * width.div_ceil(2)
 }
 
+/// Tiles of 2×2 pixels of the output, whichever way it goes.
 fn tiles(shapes: &Shapes) -> Tiles<4> {
     Tiles {
         batch: shapes.batch,
@@ -162,28 +162,20 @@ impl Strided {
 
     /// Tiles of a block at most.
     fn most(&self) -> usize {
-        let most = BLOCK / self.floats().iter().sum::<usize>();
-        most.clamp(TILES[0], TILES[1]) / UNIT * UNIT
+        most(self.floats().iter().sum())
     }
 
     /// That of all images, on all threads.
     pub(crate) fn all(&self, source: &[f32]) -> FlexTensor {
         let tiles = &self.tiles;
-        let size = if self.backward {
+        let [height, width] = if self.backward {
             tiles.source
         } else {
             tiles.dest
         };
-        let shape = [tiles.batch, size[0], size[1], self.right.panels.columns];
-        let mut output = Unwritten::new(shape.iter().product());
-        let dest = output.pointer();
-        let units = tiles.count().div_ceil(UNIT);
-        let blocks = units.div_ceil(self.most() / UNIT);
-        let blocks = blocks.next_multiple_of(threads()).min(units);
-        let parts = (4 * threads()).min(blocks).max(1);
-        in_parts(parts, |index| {
-            let blocks =
-                part(blocks, parts, index).map(|block| tiles.of_units(part(units, blocks, block)));
+        let shape = [tiles.batch, height, width, self.right.panels.columns];
+        let blocks = tiles.blocks(self.most(), threads());
+        let output = shared_out(shape.iter().product(), &blocks, |blocks, dest| {
             // SAFETY: blocks have disjoint tiles, which have disjoint pixels.
             unsafe { self.blocks(tiles, blocks, source, dest) };
         });
@@ -200,11 +192,9 @@ impl Strided {
             batch: images,
             ..self.tiles
         };
-        let units = tiles.count().div_ceil(UNIT);
-        let blocks = units.div_ceil(self.most() / UNIT);
-        let blocks = (0..blocks).map(|block| tiles.of_units(part(units, blocks, block)));
+        let blocks = tiles.blocks(self.most(), 1);
         // SAFETY: by the caller's promise.
-        unsafe { self.blocks(&tiles, blocks, source, dest) };
+        unsafe { self.blocks(&tiles, &blocks, source, dest) };
     }
 
     /// # Safety
@@ -212,23 +202,11 @@ impl Strided {
     unsafe fn blocks(
         &self,
         tiles: &Tiles<4>,
-        blocks: impl Iterator<Item = Range<usize>>,
+        blocks: &[Range<usize>],
         source: &[f32],
         dest: Shared,
     ) {
-        let (depth, columns) = (self.right.depth, self.right.panels.columns);
-        let most = self.most();
-        let [left, product] = if self.backward {
-            [
-                Plan::<GRADIENTS>::new(depth).length(most),
-                Plan::<PAIRS>::new(columns).length(most),
-            ]
-        } else {
-            [
-                Plan::<PAIRS>::new(depth).length(most),
-                Plan::<SUMS>::new(columns).length(most),
-            ]
-        };
+        let [left, product] = self.floats().map(|floats| self.most() * (floats + APART));
         with_room(left + product, |room| {
             let (taken, products) = room.split_at_mut(left);
             Arch::new().dispatch(Blocks {
@@ -246,8 +224,8 @@ impl Strided {
 }
 
 /// Some blocks, all steps of each one after another in the cache.
-struct Blocks<'a, I> {
-    blocks: I,
+struct Blocks<'a> {
+    blocks: &'a [Range<usize>],
     tiles: &'a Tiles<4>,
     source: &'a [f32],
     right: &'a Right,
@@ -257,7 +235,7 @@ struct Blocks<'a, I> {
     dest: Shared,
 }
 
-impl<I: Iterator<Item = Range<usize>>> WithSimd for Blocks<'_, I> {
+impl WithSimd for Blocks<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -265,7 +243,7 @@ impl<I: Iterator<Item = Range<usize>>> WithSimd for Blocks<'_, I> {
         let (depth, columns) = (self.right.depth, self.right.panels.columns);
         let zeros = vec![0.0; depth];
         let tiles = self.tiles;
-        for block in self.blocks {
+        for block in self.blocks.iter().cloned() {
             let count = block.len();
             if self.backward {
                 let left = Plan::<GRADIENTS>::new(depth);
@@ -377,30 +355,7 @@ impl StridedSums {
     /// The gradient of the weight, as torch lays it out, of the sums of all threads in their order.
     pub(crate) fn finish(&self, sums: &[Vec<f32>]) -> FlexTensor {
         let (channels, panels) = (self.channels, self.panels);
-        let area = channels * panels.columns;
-        let mut gradient = vec![0.0; 9 * area];
-        for index in 0..panels.count() {
-            let (first, columns, width) = panels.panel(index);
-            for channel in 0..channels {
-                for column in 0..columns {
-                    let place = channels * first + channel * width + column;
-                    let pairs: [f32; 25] = std::array::from_fn(|pair| {
-                        sums.iter().map(|sums| sums[pair * area + place]).sum()
-                    });
-                    let along = |g: [f32; 5]| [g[0] + g[2], g[1] + g[4], g[2] + g[3]];
-                    let rows: [[f32; 3]; 5] = std::array::from_fn(|row| {
-                        along(std::array::from_fn(|i| pairs[5 * row + i]))
-                    });
-                    let dest = 9 * ((first + column) * channels + channel);
-                    for tap in 0..3 {
-                        let column = along(std::array::from_fn(|row| rows[row][tap]));
-                        for (row, value) in column.into_iter().enumerate() {
-                            gradient[dest + 3 * row + tap] = value;
-                        }
-                    }
-                }
-            }
-        }
+        let gradient = transform::weight_gradient(sums, FORWARD.len(), channels, panels, taps);
         tensor(gradient, [panels.columns, channels, 3, 3])
     }
 }
@@ -619,6 +574,22 @@ fn scattered<S: Simd>(simd: S, m: [S::f32s; 5]) -> [S::f32s; 4] {
         m[4],
         simd.add_f32s(m[1], m[2]),
     ]
+}
+
+/// The nine taps, row by row, of the gradients of a kernel's 25 components: what is adjoint to
+/// [`Strided::forward`]'s making of these.
+fn taps(pairs: &[f32]) -> [f32; 9] {
+    let along = |g: [f32; 5]| [g[0] + g[2], g[1] + g[4], g[2] + g[3]];
+    let rows: [[f32; 3]; 5] =
+        std::array::from_fn(|row| along(std::array::from_fn(|i| pairs[5 * row + i])));
+    let mut taps = [0.0; 9];
+    for tap in 0..3 {
+        let column = along(std::array::from_fn(|row| rows[row][tap]));
+        for (row, value) in column.into_iter().enumerate() {
+            taps[3 * row + tap] = value;
+        }
+    }
+    taps
 }
 
 /// The 25 components of a kernel's nine taps, of which `along` makes five of three.

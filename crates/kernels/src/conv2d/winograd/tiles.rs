@@ -5,10 +5,37 @@ use std::ops::Range;
 
 use super::super::shapes::Shapes;
 use super::{UNIT, components};
+use crate::buffer::{Shared, Unwritten, in_parts, part, threads};
 
+/// Floats of a block's components, source and product together, 192 KiB.
+const BLOCK: usize = 48 * 1024;
+/// Least and most tiles of a block.
+const TILES: [usize; 2] = [12, 384];
 /// Floats between tiles, which keep a component of one tile from falling on the same cache lines as
 /// that of the next: their distances would be powers of two.
 pub(super) const APART: usize = 16;
+
+/// Tiles of a block at most, where the components of one, source and product, have so many floats.
+pub(super) fn most(floats: usize) -> usize {
+    (BLOCK / floats).clamp(TILES[0], TILES[1]) / UNIT * UNIT
+}
+
+/// What `work` writes of blocks, shared out among all threads: so many floats.
+pub(super) fn shared_out(
+    floats: usize,
+    blocks: &[Range<usize>],
+    work: impl Fn(&[Range<usize>], Shared) + Send + Sync,
+) -> Unwritten {
+    let mut output = Unwritten::new(floats);
+    let dest = output.pointer();
+    // Four parts to each thread even out a machine that is shared with others; every pixel comes
+    // out the same whoever computes it.
+    let parts = (4 * threads()).min(blocks.len()).max(1);
+    in_parts(parts, |index| {
+        work(&blocks[part(blocks.len(), parts, index)], dest);
+    });
+    output
+}
 
 thread_local! {
     /// Room for the components of a block, kept because fresh memory costs page faults.
@@ -60,6 +87,15 @@ impl<const N: usize> Tiles<N> {
     pub(super) fn count(&self) -> usize {
         let [rows, columns] = self.grid();
         self.batch * rows * columns
+    }
+
+    /// All tiles in blocks of at most so many, as many blocks for one of these threads as for another.
+    pub(super) fn blocks(&self, most: usize, threads: usize) -> Vec<Range<usize>> {
+        let units = self.count().div_ceil(UNIT);
+        let blocks = units.div_ceil(most / UNIT).next_multiple_of(threads);
+        let blocks = blocks.min(units);
+        let block = |index| self.of_units(part(units, blocks, index));
+        (0..blocks).map(block).collect()
     }
 
     /// The tiles of a range of units; the last unit has fewer.

@@ -411,7 +411,7 @@ pub(super) fn kernel<const N: usize>(g: &[f32; 9], components: &mut [f32]) {
 }
 
 /// `Gᵀ u G` of a kernel's components: its nine taps, row by row.
-fn taps<const N: usize>(u: &[f32]) -> [f32; 9] {
+pub(super) fn taps<const N: usize>(u: &[f32]) -> [f32; 9] {
     let mut taps = [0.0; 9];
     let (down, across) = const { (filter::<ROWS>(), filter::<N>()) };
     for (down, u) in down.iter().zip(u.chunks_exact(N)) {
@@ -442,11 +442,13 @@ fn at_least<S: Simd>(simd: S, floor: S::f32s, value: S::f32s) -> S::f32s {
 }
 
 /// Adds up the parts of the sums of components, in their order, and makes of them the gradient of
-/// the weight, as torch lays it out.
-pub(super) fn weight_gradient<const N: usize>(
+/// the weight, as torch lays it out: `taps` makes the nine of a kernel of its components.
+pub(super) fn weight_gradient(
     sums: &[Vec<f32>],
+    components: usize,
     channels: usize,
     panels: Panels,
+    taps: impl Fn(&[f32]) -> [f32; 9] + Send + Sync,
 ) -> Vec<f32> {
     let out = panels.columns;
     let area = channels * out;
@@ -454,12 +456,12 @@ pub(super) fn weight_gradient<const N: usize>(
     let dest = gradient.pointer();
     in_parts(panels.count(), |index| {
         let (first, columns, width) = panels.panel(index);
-        let mut values = vec![0.0f32; columns * components(N)];
+        let mut values = vec![0.0f32; columns * components];
         for channel in 0..channels {
             let start = channels * first + channel * width;
-            for component in 0..components(N) {
+            for component in 0..components {
                 let start = component * area + start;
-                for (column, values) in values.chunks_exact_mut(components(N)).enumerate() {
+                for (column, values) in values.chunks_exact_mut(components).enumerate() {
                     let mut sum = sums[0][start + column];
                     for more in &sums[1..] {
                         sum += more[start + column];
@@ -467,10 +469,10 @@ pub(super) fn weight_gradient<const N: usize>(
                     values[component] = sum;
                 }
             }
-            for (column, values) in values.chunks_exact(components(N)).enumerate() {
+            for (column, values) in values.chunks_exact(components).enumerate() {
                 let place = 9 * ((first + column) * channels + channel);
                 // SAFETY: each place belongs to one pair of channels, of one panel.
-                unsafe { dest.part(place..place + 9) }.copy_from_slice(&taps::<N>(values));
+                unsafe { dest.part(place..place + 9) }.copy_from_slice(&taps(values));
             }
         }
     });
