@@ -51,7 +51,7 @@ const SUM: [usize; 5] = [0, 0, 1, 2, 2];
 const GRADIENT: [usize; 5] = [0, 1, 2, 3, 1];
 
 /// From the source's 25 components to the 9 sums.
-static FORWARD: [Term; 25] = {
+pub(super) static FORWARD: [Term; 25] = {
     let mut terms = [Term::of(0); 25];
     let (mut next, mut product) = (0, 0);
     while product < 9 {
@@ -73,7 +73,7 @@ static FORWARD: [Term; 25] = {
 };
 
 /// From the 16 components of the output's gradient to 25 products.
-static BACKWARD: [Term; 25] = {
+pub(super) static BACKWARD: [Term; 25] = {
     let mut terms = [Term::of(0); 25];
     let mut pair = 0;
     while pair < 25 {

@@ -217,29 +217,36 @@ fn a_kernel_of_one_pixel_in_the_middle_copies_it() {
 }
 
 /// Both products of one width of vectors against naive loops.
-struct Products<const N: usize> {
+struct Products<const L: usize, const P: usize> {
+    terms: &'static [Term],
     depth: usize,
     columns: usize,
     tiles: usize,
 }
 
-impl<const N: usize> WithSimd for Products<N> {
+impl<const L: usize, const P: usize> WithSimd for Products<L, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
+            terms,
             depth,
             columns,
             tiles,
         } = self;
         let lanes = S::F32_LANES;
         let panels = Panels::of_lanes(lanes, columns);
-        let [left, product] = [depth, columns].map(Plan::<N>::new);
+        let (left, product) = (Plan::<L>::new(depth), Plan::<P>::new(columns));
         let room = tiles.next_multiple_of(UNIT);
-        let place = |plan: Plan<N>, tile: usize, component: usize, channel: usize| {
-            let vector = (channel / lanes * components(N) + component) * lanes;
-            tile * plan.tile() + vector + channel % lanes
+        let in_vectors = |components: usize, component: usize, channel: usize| {
+            (channel / lanes * components + component) * lanes + channel % lanes
+        };
+        let taken_at = |tile: usize, component: usize, channel: usize| {
+            tile * left.tile() + in_vectors(components(L), component, channel)
+        };
+        let product_at = |tile: usize, component: usize, channel: usize| {
+            tile * product.tile() + in_vectors(components(P), component, channel)
         };
         let packed = |k: usize, column: usize| {
             let (first, _, width) = panels.panel(column / (2 * lanes));
@@ -248,39 +255,44 @@ impl<const N: usize> WithSimd for Products<N> {
         let pitch = depth * columns;
         let taken = numbers(left.length(room), 1);
         let right = Right {
-            values: numbers(components(N) * pitch, 2),
+            values: numbers(terms.len() * pitch, 2),
             pitch,
             depth,
             panels,
         };
         let mut found = vec![0.0; product.length(room)];
-        let terms = Term::each::<N>();
         let taken_by = (&taken[..], left);
         products::multiply(simd, taken_by, &right, terms, tiles, (&mut found, product));
         let spread = numbers(product.length(tiles), 3);
         let spread_by = (&spread[..], product);
-        let mut sums = vec![1.0; components(N) * pitch];
+        let mut sums = vec![1.0; terms.len() * pitch];
         products::correlate(simd, taken_by, spread_by, terms, panels, tiles, &mut sums);
 
         let (mut multiplied, mut expected) = (Vec::new(), Vec::new());
         let (mut summed, mut expected_sums) = (Vec::new(), Vec::new());
-        for component in 0..components(N) {
-            for column in 0..columns {
+        for column in 0..columns {
+            for terms in terms.chunk_by(|one, next| one.product == next.product) {
                 for tile in 0..tiles {
-                    multiplied.push(found[place(product, tile, component, column)]);
-                    let terms = (0..depth).map(|k| {
-                        let weight = right.component(component)[packed(k, column)];
-                        f64::from(taken[place(left, tile, component, k)]) * f64::from(weight)
-                    });
-                    expected.push(terms.sum::<f64>());
+                    multiplied.push(found[product_at(tile, terms[0].product, column)]);
+                    let sum = |term: &Term| -> f64 {
+                        let weight = right.component(term.right);
+                        let products = (0..depth).map(|k| {
+                            let taken = taken[taken_at(tile, term.left, k)];
+                            f64::from(taken) * f64::from(weight[packed(k, column)])
+                        });
+                        products.sum()
+                    };
+                    expected.push(terms.iter().map(sum).sum::<f64>());
                 }
+            }
+            for term in terms {
                 for k in 0..depth {
-                    summed.push(sums[component * pitch + packed(k, column)]);
-                    let terms = (0..tiles).map(|tile| {
-                        f64::from(taken[place(left, tile, component, k)])
-                            * f64::from(spread[place(product, tile, component, column)])
+                    summed.push(sums[term.right * pitch + packed(k, column)]);
+                    let products = (0..tiles).map(|tile| {
+                        let spread = spread[product_at(tile, term.product, column)];
+                        f64::from(taken[taken_at(tile, term.left, k)]) * f64::from(spread)
                     });
-                    expected_sums.push(1.0 + terms.sum::<f64>());
+                    expected_sums.push(1.0 + products.sum::<f64>());
                 }
             }
         }
@@ -290,23 +302,36 @@ impl<const N: usize> WithSimd for Products<N> {
         ];
         assert!(
             errors.iter().all(|error| *error < 1e-6),
-            "{depth} -> {columns} of {tiles} tiles in vectors of {lanes}: {errors:?}"
+            "{depth} -> {columns} of {tiles} tiles, {} terms, in vectors of {lanes}: {errors:?}",
+            terms.len(),
         );
     }
 }
 
 fn check_products<S: Simd>(simd: S) {
-    for (depth, columns, tiles) in [(16, 16, 5), (48, 16, 12), (32, 48, 25), (64, 80, 1)] {
-        simd.vectorize(Products::<4> {
-            depth,
-            columns,
-            tiles,
-        });
-        simd.vectorize(Products::<6> {
-            depth,
-            columns,
-            tiles,
-        });
+    for (depth, columns, tiles) in [
+        (16, 16, 5),
+        (48, 16, 12),
+        (32, 48, 25),
+        (64, 80, 1),
+        (80, 32, 7),
+    ] {
+        fn of<const L: usize, const P: usize>(
+            terms: &'static [Term],
+            [depth, columns, tiles]: [usize; 3],
+        ) -> Products<L, P> {
+            Products {
+                terms,
+                depth,
+                columns,
+                tiles,
+            }
+        }
+        let sizes = [depth, columns, tiles];
+        simd.vectorize(of::<4, 4>(Term::each::<4>(), sizes));
+        simd.vectorize(of::<6, 6>(Term::each::<6>(), sizes));
+        simd.vectorize(of::<7, 3>(&strided::FORWARD, sizes));
+        simd.vectorize(of::<4, 7>(&strided::BACKWARD, sizes));
     }
 }
 
