@@ -5,6 +5,7 @@ use super::{
     residual_block_train_composed, train,
 };
 use crate::batch_norm::tests::{EPSILON, naive as naive_norm};
+use crate::buffer::threads;
 use crate::conv2d::tests::naive_of as naive_conv;
 use crate::oracle::{device, double, numbers, relative_error, tensor, values};
 use crate::{profile, unfused};
@@ -268,7 +269,8 @@ fn nothing_undefined_is_hidden() {
 
 #[test]
 fn few_images_are_done_operation_by_operation() {
-    for (batch, one) in [(1, false), (1000, true)] {
+    // A group is of 24 such images, and each thread wants three.
+    for (batch, one) in [(1, false), (24 * 3 * threads(), true)] {
         let x = Tensor::<4>::zeros([batch, 4, 4, 16], &device());
         let block = block(16, 16, 1);
         let (_, measured) = profile(|| residual_block_train(x, block, EPSILON));

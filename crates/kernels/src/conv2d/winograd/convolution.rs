@@ -75,10 +75,7 @@ impl<const N: usize> Convolution<N> {
     /// # Safety
     /// As for [`Filter::images`](super::Filter::images).
     pub(super) unsafe fn images(&self, images: usize, source: &[f32], dest: Shared) {
-        let tiles = Tiles {
-            batch: images,
-            ..self.tiles
-        };
+        let tiles = self.tiles.of_images(images);
         let blocks = tiles.blocks(self.most(), 1);
         // SAFETY: by the caller's promise.
         unsafe { self.blocks(&tiles, &blocks, source, Finish::default(), dest) };

@@ -6,11 +6,11 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::shapes::Shapes;
+use super::components;
 use super::products::{self, Term};
 use super::tiles::{Plan, Tiles, with_room};
 use super::transform::{self, Spread, Taken};
-use super::{UNIT, components};
-use crate::buffer::{in_parts, part, tensor, threads};
+use crate::buffer::tensor;
 use crate::tile::Panels;
 
 /// Least and most tiles of a block of a weight's gradient.
@@ -61,11 +61,8 @@ impl<const N: usize> Correlate<N> {
 
     pub(super) fn all(&self, x: &[f32], gradient: &[f32]) -> FlexTensor {
         let tiles = &self.tiles;
-        let units = tiles.count().div_ceil(UNIT);
-        let parts = threads().min(units).max(1);
-        let sums = in_parts(parts, |index| {
+        let sums = tiles.summed(|range| {
             let mut sums = self.zeros();
-            let range = tiles.of_units(part(units, parts, index));
             self.add(tiles, range, x, gradient, &mut sums);
             sums
         });
@@ -73,10 +70,7 @@ impl<const N: usize> Correlate<N> {
     }
 
     pub(super) fn images(&self, images: usize, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
-        let tiles = Tiles {
-            batch: images,
-            ..self.tiles
-        };
+        let tiles = self.tiles.of_images(images);
         self.add(&tiles, 0..tiles.count(), x, gradient, sums);
     }
 

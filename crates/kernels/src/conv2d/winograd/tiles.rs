@@ -77,6 +77,24 @@ impl<const N: usize> Tiles<N> {
         }
     }
 
+    /// The same of so many images.
+    pub(super) fn of_images(self, images: usize) -> Self {
+        Self {
+            batch: images,
+            ..self
+        }
+    }
+
+    /// What `sum` sums of each thread's tiles.
+    pub(super) fn summed(
+        &self,
+        sum: impl Fn(Range<usize>) -> Vec<f32> + Send + Sync,
+    ) -> Vec<Vec<f32>> {
+        let units = self.count().div_ceil(UNIT);
+        let parts = threads().min(units).max(1);
+        in_parts(parts, |index| sum(self.of_units(part(units, parts, index))))
+    }
+
     /// Rows and columns of tiles of an image.
     #[inline(always)]
     pub(super) fn grid(&self) -> [usize; 2] {
@@ -99,7 +117,7 @@ impl<const N: usize> Tiles<N> {
     }
 
     /// The tiles of a range of units; the last unit has fewer.
-    pub(super) fn of_units(&self, units: Range<usize>) -> Range<usize> {
+    fn of_units(&self, units: Range<usize>) -> Range<usize> {
         units.start * UNIT..(units.end * UNIT).min(self.count())
     }
 
