@@ -339,4 +339,50 @@ mod tests {
         let imagenet = ResNet::new(&[1, 1, 1, 1], true, 8, Stem::Imagenet, 3, &mut init);
         assert_eq!(imagenet.tokens(x).dims(), [2, 1, 256]);
     }
+
+    #[test]
+    fn blocks_as_one_operation_leave_the_running_statistics_of_their_layers() {
+        let device = tests_device();
+        let trained = |tokens: fn(&ResNet, Tensor<4>)| {
+            let mut init = Init::new(0, &device);
+            let network = ResNet::new(&[1, 1, 1, 1], false, 16, Stem::Small, 3, &mut init);
+            let values: Vec<f32> = (0..256 * 16 * 16 * 3)
+                .map(|i| (i as f32 * 0.37).sin())
+                .collect();
+            let x = Tensor::<1>::from_floats(values.as_slice(), &device);
+            tokens(&network, x.reshape([256, 16, 16, 3]));
+            state_of(&network)
+        };
+        let fused = trained(|network, x| drop(network.tokens(x)));
+        let apart = trained(|network, x| {
+            let mut x = network.bn1.relu(network.conv1.forward(x));
+            let stages = [
+                &network.layer1,
+                &network.layer2,
+                &network.layer3,
+                &network.layer4,
+            ];
+            for block in stages.into_iter().flatten() {
+                let Block::Basic(block) = block else {
+                    unreachable!("basic blocks were asked for")
+                };
+                let y = block.bn1.relu(block.conv1.forward(x.clone()));
+                let y = block.conv2.forward(y);
+                x = block.bn2.add_relu(y, shortcut(&block.downsample, x));
+            }
+        });
+        for (name, expected) in apart.iter().filter(|(name, _)| name.contains("running")) {
+            let moved = expected
+                .values
+                .iter()
+                .any(|value| ![0.0, 1.0].contains(value));
+            assert!(moved, "{name} has seen nothing");
+            for (found, expected) in fused[name].values.iter().zip(&expected.values) {
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{name}: {found}, {expected}"
+                );
+            }
+        }
+    }
 }
